@@ -1,0 +1,55 @@
+# Two commands do everything: `make run` starts both services, `make test` installs and tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := -e proto -e pop3-service -e scmp-gateway -e admin-cli
+BUILD_TOOLS := hatchling editables grpcio-tools mypy-protobuf
+TEST_TOOLS := pytest pytest-asyncio pytest-cov hypothesis docker
+CHECK_TOOLS := mypy ruff import-linter types-grpcio types-protobuf types-docker
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+SCALE ?= ci
+
+.DEFAULT_GOAL := help
+.PHONY: help run test soak check proto clean
+
+help: ## Show the targets.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What runs needs less than what tests; each stamp is older than nothing it depends on.
+$(VENV)/run.stamp: constraints.txt $(wildcard */pyproject.toml) $(wildcard proto/pop3mgmt/v1/*.proto) proto/generate.py | $(BIN)/python
+	$(PIP) install -c constraints.txt $(BUILD_TOOLS)
+	PATH="$(abspath $(BIN)):$$PATH" $(PIP) install -c constraints.txt --no-build-isolation $(PACKAGES)
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp pyproject.toml
+	$(PIP) install -c constraints.txt $(TEST_TOOLS)
+	touch $@
+
+$(VENV)/check.stamp: $(VENV)/test.stamp
+	$(PIP) install -c constraints.txt $(CHECK_TOOLS)
+	touch $@
+
+run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends them.
+	@exec $(BIN)/python tests/run_local.py
+
+test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
+	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest $(ARGS)
+
+soak: ## Run the tests at their full size.
+	$(MAKE) test SCALE=full
+
+check: $(VENV)/check.stamp ## Style, types and layering.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+proto: $(VENV)/run.stamp ## Generate the gRPC modules again.
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python proto/generate.py
+
+clean: ## Remove what was installed and generated here.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find proto/pop3mgmt/v1 -name '*_pb2*.py*' -delete

@@ -1,0 +1,1 @@
+"""The service's words and rules: accounts, passwords, sessions, settings, errors."""

@@ -1,0 +1,1 @@
+"""Maildirs: where they are, their lock, their messages, and how these are read and deleted."""

@@ -1,0 +1,81 @@
+"""Framing: octets become lines, however they are cut. The one place that knows where a line ends.
+
+A line ends at LF. One CR before the LF belongs to the line ending; any other CR is part of the
+line (RFC 1939 section 3, read leniently for clients that send a bare LF).
+"""
+
+from __future__ import annotations
+
+
+class LineTooLong(Exception):
+    """A line passed the limit before its LF came. Its octets are dropped until that LF."""
+
+
+class LineBuffer:
+    """Collect octets and yield complete lines without their line ending.
+
+    ``limit`` counts the octets of a line including its line ending (RFC 2449 section 4).
+
+    After ``LineTooLong`` the rest of that line is dropped as it comes, so the buffer never holds
+    more than one line of a misbehaving client; ``dropped`` counts those octets.
+    """
+
+    __slots__ = ("_data", "_dropping", "_start", "dropped", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.dropped = 0
+        self._data = b""
+        self._start = 0
+        self._dropping = False
+
+    def __len__(self) -> int:
+        """Octets received and not yet given out."""
+        return len(self._data) - self._start
+
+    def feed(self, octets: bytes) -> None:
+        """Take the next octets as they came from the network."""
+        if self._start < len(self._data):
+            self._data = self._data[self._start :] + octets
+        else:
+            self._data = octets
+        self._start = 0
+
+    def next_line(self) -> bytes | None:
+        """Give the next complete line, or None until more octets come.
+
+        Raises:
+            LineTooLong: as soon as an unfinished line passes ``limit``, once a line.
+        """
+        if self._dropping and not self._drop():
+            return None
+        end = self._data.find(b"\n", self._start)
+        size = (end + 1 if end >= 0 else len(self._data)) - self._start
+        if size > self.limit:
+            self._dropping = True
+            self._drop()
+            raise LineTooLong
+        if end < 0:
+            return None
+        line = self._data[self._start : end]
+        self._start = end + 1
+        return line[:-1] if line.endswith(b"\r") else line
+
+    def clear(self) -> None:
+        """Forget everything received, the partial line too."""
+        self._data = b""
+        self._start = 0
+        self._dropping = False
+
+    def _drop(self) -> bool:
+        """Drop octets through the next LF. True once it was there."""
+        end = self._data.find(b"\n", self._start)
+        if end >= 0:
+            self.dropped += end + 1 - self._start
+            self._start = end + 1
+            self._dropping = False
+            return True
+        self.dropped += len(self._data) - self._start
+        self._data = b""
+        self._start = 0
+        return False

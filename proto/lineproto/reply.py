@@ -1,0 +1,78 @@
+"""Replies: ``+OK``, ``-ERR`` and listings (RFC 1939 section 3, RFC 2449 section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lineproto.stuffing import END
+
+LINE_LIMIT = 512
+"""The longest reply line in octets with CRLF (RFC 1939 section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """A positive reply of one line."""
+
+    text: str = ""
+
+    def encode(self) -> bytes:
+        """Give the wire form."""
+        return _line("+OK", self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Err:
+    """A negative reply of one line; ``code`` is a response code such as ``IN-USE``."""
+
+    text: str
+    code: str | None = None
+
+    def encode(self) -> bytes:
+        """Give the wire form."""
+        return _line("-ERR", f"[{self.code}] {self.text}" if self.code else self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A positive reply of many lines; ``lines`` may be an iterator, then it is encoded once."""
+
+    text: str
+    lines: Iterable[str]
+
+    def encode(self) -> bytes:
+        """Give the wire form, the final dot too."""
+        return b"".join(self.chunks())
+
+    def chunks(self, size: int = 4096) -> Iterable[bytes]:
+        """Give the wire form in pieces of about ``size`` lines."""
+        piece = [_line("+OK", self.text)]
+        for line in self.lines:
+            piece.append(stuffed_line(line))
+            if len(piece) >= size:
+                yield b"".join(piece)
+                piece.clear()
+        piece.append(END)
+        yield b"".join(piece)
+
+
+Reply = Ok | Err | Listing
+
+
+def printable(text: str) -> str:
+    """Replace what could move a terminal or end a line: controls become ``?``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def stuffed_line(text: str) -> bytes:
+    """Give one line of a listing, stuffed and ended."""
+    octets = printable(text).encode("utf-8", "replace")
+    return (b"." if octets.startswith(b".") else b"") + octets + b"\r\n"
+
+
+def _line(status: str, text: str) -> bytes:
+    octets = f"{status} {printable(text)}".rstrip().encode("utf-8", "replace")
+    if len(octets) > LINE_LIMIT - 2:
+        octets = octets[: LINE_LIMIT - 2].decode("utf-8", "ignore").encode()
+    return octets + b"\r\n"

@@ -1,0 +1,1 @@
+"""The management contract: its messages (``v1``), reasons, errors and client."""

@@ -1,0 +1,1 @@
+"""Valija SCMP gateway: speaks SCMP over telnet and translates it to gRPC."""
