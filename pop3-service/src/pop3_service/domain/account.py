@@ -1,0 +1,77 @@
+"""Accounts: their names, roles and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.saslprep import prepare
+
+NAME_MAX_OCTETS = 255
+"""The longest file name (POSIX NAME_MAX); a name becomes a folder."""
+
+
+class Role(StrEnum):
+    """What an account may do."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+class AccountName(str):
+    """A name that is safe as one component of a path.
+
+    It holds no ``/``, NUL, blank or control character and does not begin with a dot.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Prepare (SASLprep, RFC 4013) and check a name.
+
+        Raises:
+            InvalidArgument: it is empty, too long, or holds what a name cannot.
+        """
+        try:
+            name = prepare(text)
+        except ValueError as error:
+            raise InvalidArgument(f"not an account name: {error}") from None
+        if not name:
+            raise InvalidArgument("an account name cannot be empty")
+        if len(name.encode()) > NAME_MAX_OCTETS:
+            raise InvalidArgument(f"an account name has at most {NAME_MAX_OCTETS} octets")
+        if name.startswith("."):
+            raise InvalidArgument("an account name cannot begin with a dot")
+        if "/" in name:
+            raise InvalidArgument("an account name cannot hold a /")
+        if any(c.isspace() or not c.isprintable() for c in name):
+            raise InvalidArgument("an account name cannot hold blanks or control characters")
+        return cls(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as it is stored."""
+
+    name: AccountName
+    role: Role
+    password_hash: str = field(repr=False)
+    create_time: datetime
+    has_default_password: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who makes a management call."""
+
+    name: AccountName
+    role: Role
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller manages the service."""
+        return self.role is Role.ADMIN

@@ -1,0 +1,152 @@
+"""What can go wrong, each with its reason and its data; the edges translate them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pop3mgmt.reasons import Reason
+
+
+class ServiceError(Exception):
+    """A request was refused. ``reason`` is for programs, the text for people."""
+
+    reason: ClassVar[Reason] = Reason.INTERNAL
+
+
+class InvalidArgument(ServiceError):
+    """A value is not one that this field takes."""
+
+    reason = Reason.INVALID_ARGUMENT
+
+
+class InvalidCredentials(ServiceError):
+    """The name or the password is wrong; which one is never told."""
+
+    reason = Reason.INVALID_CREDENTIALS
+
+    def __init__(self, text: str = "wrong name or password") -> None:
+        super().__init__(text)
+
+
+class PermissionDenied(ServiceError):
+    """The caller's role does not allow this."""
+
+    reason = Reason.PERMISSION_DENIED
+
+    def __init__(self, text: str = "your role does not allow this") -> None:
+        super().__init__(text)
+
+
+class AccountNotFound(ServiceError):
+    """There is no account of that name."""
+
+    reason = Reason.ACCOUNT_NOT_FOUND
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no account {name!r}")
+        self.name = name
+
+
+class SessionNotFound(ServiceError):
+    """There is no session of that id."""
+
+    reason = Reason.SESSION_NOT_FOUND
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"there is no session {session_id!r}")
+        self.session_id = session_id
+
+
+class MessageNotFound(ServiceError):
+    """There is no message of that unique id, or its file is gone."""
+
+    reason = Reason.MESSAGE_NOT_FOUND
+
+
+class AccountExists(ServiceError):
+    """An account of that name is already there."""
+
+    reason = Reason.ACCOUNT_EXISTS
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"account {name!r} already exists")
+        self.name = name
+
+
+class AccountLimit(ServiceError):
+    """One more account would pass the maximum."""
+
+    reason = Reason.ACCOUNT_LIMIT
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(f"the maximum of {maximum} accounts is reached")
+        self.maximum = maximum
+
+
+class LimitBelowCurrent(ServiceError):
+    """A new maximum is below what there is now."""
+
+    reason = Reason.LIMIT_BELOW_CURRENT
+
+    def __init__(self, maximum: int, current: int) -> None:
+        super().__init__(f"{maximum} is below the {current} there are now")
+        self.maximum = maximum
+        self.current = current
+
+
+class LastAdmin(ServiceError):
+    """The service would be left without an admin."""
+
+    reason = Reason.LAST_ADMIN
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name!r} is the last admin")
+        self.name = name
+
+
+class LoginThrottled(ServiceError):
+    """Too many wrong logins wait for their answer already."""
+
+    reason = Reason.LOGIN_THROTTLED
+
+    def __init__(self) -> None:
+        super().__init__("too many wrong logins, try again later")
+
+
+class MaildropInUse(ServiceError):
+    """Another session holds the maildrop."""
+
+    reason = Reason.MAILDROP_IN_USE
+
+    def __init__(self) -> None:
+        super().__init__("maildrop is in use by another session")
+
+
+class MaildropUnavailable(ServiceError):
+    """The maildrop cannot be read or written now."""
+
+    reason = Reason.MAILDROP_UNAVAILABLE
+
+
+class TransformInvalid(ServiceError):
+    """The transform's command line cannot be run, or failed on a sample message."""
+
+    reason = Reason.TRANSFORM_INVALID
+
+
+class TransformFailed(ServiceError):
+    """The transform failed on a message."""
+
+    reason = Reason.TRANSFORM_FAILED
+
+
+class StoreUnavailable(ServiceError):
+    """The account store cannot be read or written now."""
+
+    reason = Reason.STORE_UNAVAILABLE
+
+
+class ServiceUnavailable(ServiceError):
+    """A part of the service is away for the moment."""
+
+    reason = Reason.SERVICE_UNAVAILABLE

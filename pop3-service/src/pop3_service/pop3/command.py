@@ -1,0 +1,194 @@
+"""Commands of RFC 1939 and RFC 2449, one frozen dataclass each, and how a line becomes one.
+
+What a client may send is decided here alone: ``parse`` refuses a line or gives a command that is
+well-formed. Whether it is allowed now is the session's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+LINE_LIMIT = 2048
+"""Octets of a command line with CRLF: RFC 2449 section 4 asks for 255; long passwords need more."""
+NUMBER_DIGITS = 10
+"""Digits of a number; more could not be a message number."""
+
+
+class BadCommand(Exception):
+    """The line is not a command, or its arguments are not of the command's form."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Name the account (RFC 1939 section 7)."""
+
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Give the password: everything after the first blank, blanks too (RFC 1939 section 7)."""
+
+    password: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """Ask for the number and the octets of the messages (RFC 1939 section 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Ask for the sizes of all messages or of one (RFC 1939 section 5)."""
+
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uidl:
+    """Ask for the unique ids of all messages or of one (RFC 1939 section 7)."""
+
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retr:
+    """Ask for a message (RFC 1939 section 5)."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dele:
+    """Mark a message as deleted (RFC 1939 section 5)."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """Ask for a message's header and some lines of its body (RFC 1939 section 7)."""
+
+    number: int
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """Do nothing (RFC 1939 section 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rset:
+    """Unmark all messages (RFC 1939 section 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capa:
+    """Ask for the capabilities (RFC 2449 section 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """End the session (RFC 1939 sections 4 and 6)."""
+
+
+Command = User | Pass | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Capa | Quit
+
+
+def parse(line: bytes) -> Command:
+    """Make a command of a line without its line ending. Keywords are indifferent to case.
+
+    Raises:
+        BadCommand: with the text of the reply.
+    """
+    keyword, _, rest = line.partition(b" ")
+    maker = MAKERS.get(keyword.upper())
+    if maker is None:
+        raise BadCommand("unknown command")
+    return maker(rest)
+
+
+def _user(rest: bytes) -> Command:
+    name = rest.strip(b" ")
+    if not name:
+        raise BadCommand("usage: USER name")
+    return User(name)
+
+
+def _pass(rest: bytes) -> Command:
+    if not rest:
+        raise BadCommand("usage: PASS password")
+    return Pass(rest)
+
+
+def _bare(command: Command) -> Callable[[bytes], Command]:
+    """A command without arguments."""
+
+    def make(rest: bytes) -> Command:
+        if rest.strip(b" "):
+            raise BadCommand(f"{type(command).__name__.upper()} takes no argument")
+        return command
+
+    return make
+
+
+def _optional(kind: type[List] | type[Uidl]) -> Callable[[bytes], Command]:
+    """A command with a message number or none."""
+    usage = f"usage: {kind.__name__.upper()} [message]"
+    every = kind()
+
+    def make(rest: bytes) -> Command:
+        words = rest.split()
+        if not words:
+            return every
+        if len(words) > 1:
+            raise BadCommand(usage)
+        return kind(_number(words[0], usage))
+
+    return make
+
+
+def _numbered(kind: type[Retr] | type[Dele]) -> Callable[[bytes], Command]:
+    """A command with a message number."""
+    usage = f"usage: {kind.__name__.upper()} message"
+
+    def make(rest: bytes) -> Command:
+        words = rest.split()
+        if len(words) != 1:
+            raise BadCommand(usage)
+        return kind(_number(words[0], usage))
+
+    return make
+
+
+def _top(rest: bytes) -> Command:
+    usage = "usage: TOP message lines"
+    words = rest.split()
+    if len(words) != 2:
+        raise BadCommand(usage)
+    return Top(_number(words[0], usage), _number(words[1], usage))
+
+
+def _number(word: bytes, usage: str) -> int:
+    """Read ASCII digits; nothing else is a number (RFC 1939 section 3)."""
+    if not word.isdigit() or len(word) > NUMBER_DIGITS:  # bytes.isdigit knows ASCII only
+        raise BadCommand(usage)
+    return int(word)
+
+
+MAKERS: dict[bytes, Callable[[bytes], Command]] = {
+    b"USER": _user,
+    b"PASS": _pass,
+    b"STAT": _bare(Stat()),
+    b"LIST": _optional(List),
+    b"UIDL": _optional(Uidl),
+    b"RETR": _numbered(Retr),
+    b"DELE": _numbered(Dele),
+    b"TOP": _top,
+    b"NOOP": _bare(Noop()),
+    b"RSET": _bare(Rset()),
+    b"CAPA": _bare(Capa()),
+    b"QUIT": _bare(Quit()),
+}

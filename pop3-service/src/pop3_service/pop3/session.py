@@ -1,0 +1,231 @@
+"""The session machine (RFC 1939 sections 3 to 6): commands in, replies and actions out.
+
+It does no I/O. What it cannot do itself it gives back as an action; the worker does it and tells
+the outcome. It knows messages by their sizes and unique ids alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from lineproto.reply import Err, Listing, Ok, Reply
+from pop3_service.pop3.command import (
+    BadCommand,
+    Capa,
+    Command,
+    Dele,
+    List,
+    Noop,
+    Pass,
+    Quit,
+    Retr,
+    Rset,
+    Stat,
+    Top,
+    Uidl,
+    User,
+)
+
+MAX_BAD_COMMANDS = 10
+"""Consecutive unknown or unparsable commands that end the connection."""
+
+
+class State(StrEnum):
+    """The states of RFC 1939 section 3."""
+
+    AUTHORIZATION = "AUTHORIZATION"
+    TRANSACTION = "TRANSACTION"
+    UPDATE = "UPDATE"
+
+
+ALLOWED: dict[State, frozenset[type[Command]]] = {
+    State.AUTHORIZATION: frozenset({User, Pass, Capa, Quit}),
+    State.TRANSACTION: frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit}),
+    State.UPDATE: frozenset(),
+}
+
+
+class MessageFacts(Protocol):
+    """What the machine knows of a message."""
+
+    @property
+    def octets(self) -> int:
+        """Its size in CRLF form."""
+
+    @property
+    def uidl(self) -> str:
+        """Its unique id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Check the password, lock the maildrop, take a snapshot; then ``admitted`` or ``refused``."""
+
+    name: bytes
+    password: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send the message at ``index`` (from 0); with ``lines``, its header and so many body lines."""
+
+    index: int
+    lines: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Delete the messages at these indexes durably, then ``committed``."""
+
+    indexes: tuple[int, ...]
+
+
+Action = Login | SendMessage | Commit
+
+
+class Session:
+    """One POP3 session. ``finished`` is True once the connection is to be closed."""
+
+    __slots__ = (
+        "_bad_commands",
+        "_capabilities",
+        "_deleted",
+        "_messages",
+        "_name",
+        "finished",
+        "state",
+    )
+
+    def __init__(self, capabilities: Sequence[str]) -> None:
+        self.state = State.AUTHORIZATION
+        self.finished = False
+        self._capabilities = capabilities
+        self._name: bytes | None = None
+        self._messages: Sequence[MessageFacts] = ()
+        self._deleted: set[int] = set()
+        self._bad_commands = 0
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def execute(self, command: Command) -> Reply | Action:
+        """Do a command, or say what has to be done for it."""
+        self._bad_commands = 0
+        if type(command) not in ALLOWED[self.state]:
+            return Err(f"not allowed in {self.state} state")
+        match command:
+            case User(name):
+                self._name = name
+                return Ok("User name accepted, send PASS command")
+            case Pass(password):
+                return self._pass(password)
+            case Stat():
+                count, octets = self._kept_totals()
+                return Ok(f"{count} {octets}")
+            case List(number):
+                return self._list(number)
+            case Uidl(number):
+                return self._uidl(number)
+            case Retr(number):
+                index = self._find(number)
+                return index if isinstance(index, Err) else SendMessage(index)
+            case Top(number, lines):
+                index = self._find(number)
+                return index if isinstance(index, Err) else SendMessage(index, lines)
+            case Dele(number):
+                return self._dele(number)
+            case Noop():
+                return Ok()
+            case Rset():
+                self._deleted.clear()
+                return Ok(f"maildrop has {len(self._messages)} messages")
+            case Capa():
+                return Listing("Capability list follows", self._capabilities)
+            case Quit():
+                return self._quit()
+
+    def bad_command(self, error: BadCommand) -> Reply:
+        """Answer a line that is no command; too many in a row end the connection."""
+        self._bad_commands += 1
+        if self._bad_commands >= MAX_BAD_COMMANDS:
+            self.finished = True
+            return Err("too many bad commands, closing")
+        return Err(str(error))
+
+    # --- outcomes of actions ---------------------------------------------------------------------
+
+    def admitted(self, messages: Sequence[MessageFacts]) -> Reply:
+        """The login succeeded and the maildrop is locked: these are its messages."""
+        self.state = State.TRANSACTION
+        self._messages = messages
+        return Ok("Logged in")
+
+    def refused(self, reply: Err) -> Reply:
+        """The login failed: the client starts again with USER (RFC 1939 section 7)."""
+        self._name = None
+        return reply
+
+    def committed(self, deleted: int, failed: int) -> Reply:
+        """The deletions are durable, or some of them failed."""
+        self.finished = True
+        if failed:
+            return Err(f"{failed} of {deleted + failed} deleted messages not removed", "SYS/TEMP")
+        return Ok(f"{deleted} messages deleted, bye" if deleted else "bye")
+
+    # --- how ------------------------------------------------------------------------------------
+
+    def _pass(self, password: bytes) -> Reply | Action:
+        if self._name is None:
+            return Err("send USER first")
+        name, self._name = self._name, None
+        return Login(name, password)
+
+    def _quit(self) -> Reply | Action:
+        if self.state is State.AUTHORIZATION:
+            self.finished = True
+            return Ok("bye")
+        self.state = State.UPDATE
+        return Commit(tuple(sorted(self._deleted)))
+
+    def _dele(self, number: int) -> Reply:
+        index = self._find(number)
+        if isinstance(index, Err):
+            return index
+        self._deleted.add(index)
+        return Ok(f"message {number} deleted")
+
+    def _list(self, number: int | None) -> Reply:
+        if number is None:
+            count, octets = self._kept_totals()
+            lines = (f"{index + 1} {message.octets}" for index, message in self._kept())
+            return Listing(f"{count} messages ({octets} octets)", lines)
+        index = self._find(number)
+        if isinstance(index, Err):
+            return index
+        return Ok(f"{number} {self._messages[index].octets}")
+
+    def _uidl(self, number: int | None) -> Reply:
+        if number is None:
+            lines = (f"{index + 1} {message.uidl}" for index, message in self._kept())
+            return Listing("unique-id listing follows", lines)
+        index = self._find(number)
+        if isinstance(index, Err):
+            return index
+        return Ok(f"{number} {self._messages[index].uidl}")
+
+    def _find(self, number: int) -> int | Err:
+        """Give the index of a message that is there and not marked as deleted."""
+        if not 1 <= number <= len(self._messages):
+            return Err(f"no such message, there are {len(self._messages)}")
+        if number - 1 in self._deleted:
+            return Err(f"message {number} is deleted")
+        return number - 1
+
+    def _kept(self) -> Iterator[tuple[int, MessageFacts]]:
+        return (pair for pair in enumerate(self._messages) if pair[0] not in self._deleted)
+
+    def _kept_totals(self) -> tuple[int, int]:
+        kept = [message.octets for _, message in self._kept()]
+        return len(kept), sum(kept)
