@@ -1,0 +1,148 @@
+"""Delivery and care from the management side: make, fill, list, read and remove Maildirs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import BinaryIO
+
+from lineproto.clock import Clock
+from lineproto.stuffing import OctetCounter
+from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
+from pop3_service.maildir.listing import READ_FLAGS, Listing, list_messages
+from pop3_service.maildir.message import unique_id
+from pop3_service.maildir.paths import make_folder, open_folder
+
+_counter = itertools.count(1)
+
+
+class Delivery:
+    """One message on its way into a Maildir: written to ``tmp``, then renamed to ``new``.
+
+    The file is synced before it is renamed and the folder after it, so a delivery that was
+    answered stays. Use as a context manager; without ``commit`` nothing is left behind.
+    """
+
+    def __init__(self, root: Path, parts: tuple[str, ...], clock: Clock) -> None:
+        make_folder(root, parts)
+        now = clock.now()
+        host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
+        unique = f"M{now.microsecond}P{os.getpid()}Q{next(_counter)}"
+        self.name = f"{int(now.timestamp())}.{unique}.{host[:24]}"
+        self._counter = OctetCounter()
+        self._file: BinaryIO
+        self._done = False
+        try:
+            self._folder_fd = open_folder(root, parts)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            try:
+                fd = os.open(f"tmp/{self.name}", flags, 0o600, dir_fd=self._folder_fd)
+            except BaseException:
+                os.close(self._folder_fd)
+                raise
+            self._file = open(fd, "wb")
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot store the message: {error.strerror}") from error
+
+    def __enter__(self) -> Delivery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if not self._done:
+            os.unlink(f"tmp/{self.name}", dir_fd=self._folder_fd)
+        os.close(self._folder_fd)
+
+    def write(self, chunk: bytes) -> None:
+        """Write the next octets as they are.
+
+        Raises:
+            MaildropUnavailable: the disk is full or failed.
+        """
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot store the message: {error.strerror}") from error
+        self._counter.feed(chunk)
+
+    def commit(self) -> tuple[str, int]:
+        """Make the message visible and durable; give its unique id and its octets in CRLF form."""
+        folder_fd = self._folder_fd
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            os.rename(
+                f"tmp/{self.name}", f"new/{self.name}", src_dir_fd=folder_fd, dst_dir_fd=folder_fd
+            )
+            self._done = True
+            new_fd = os.open("new", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder_fd)
+            try:
+                os.fsync(new_fd)
+            finally:
+                os.close(new_fd)
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot store the message: {error.strerror}") from error
+        return unique_id(self.name), self._counter.finish()
+
+
+def list_maildir(root: Path, parts: tuple[str, ...]) -> Listing:
+    """List a Maildir without its lock, as a session opened now would.
+
+    Raises:
+        MaildropUnavailable: it cannot be read.
+    """
+    try:
+        folder_fd = open_folder(root, parts)
+        try:
+            return list_messages(folder_fd, update_index=False)
+        finally:
+            os.close(folder_fd)
+    except FileNotFoundError:
+        return Listing((), 0)
+    except OSError as error:
+        raise MaildropUnavailable(f"cannot read the maildrop: {error.strerror}") from error
+
+
+def open_stored(root: Path, parts: tuple[str, ...], uidl: str) -> BinaryIO:
+    """Open a message by its unique id.
+
+    Raises:
+        MessageNotFound: there is none of that id.
+        MaildropUnavailable: it cannot be read.
+    """
+    for message in list_maildir(root, parts).messages:
+        if message.uidl != uidl:
+            continue
+        try:
+            folder_fd = open_folder(root, parts)
+            try:
+                path = f"{message.folder}/{message.name}"
+                return open(os.open(path, READ_FLAGS, dir_fd=folder_fd), "rb")
+            finally:
+                os.close(folder_fd)
+        except FileNotFoundError:
+            break
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot read the message: {error.strerror}") from error
+    raise MessageNotFound(f"there is no message {uidl!r}")
+
+
+def remove_maildir(root: Path, parts: tuple[str, ...]) -> None:
+    """Remove a Maildir with all its mail; one that is not there is no error.
+
+    Raises:
+        MaildropUnavailable: some of it is still there.
+    """
+    try:
+        parent_fd = open_folder(root, parts[:-1])
+        try:
+            shutil.rmtree(parts[-1], dir_fd=parent_fd)
+        finally:
+            os.close(parent_fd)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise MaildropUnavailable(f"cannot remove the Maildir: {error.strerror}") from error

@@ -1,0 +1,189 @@
+"""A maildrop: one account's Maildir, locked for one session, as it was at login.
+
+Every method may block on the disk; the worker calls them in threads.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
+from pop3_service.maildir.listing import (
+    FOLDER_FLAGS,
+    FOLDERS,
+    READ_FLAGS,
+    is_mail,
+    list_messages,
+)
+from pop3_service.maildir.lock import MaildropLock
+from pop3_service.maildir.message import Identity, Message, base_name
+from pop3_service.maildir.paths import make_folder, open_folder
+
+
+class Maildrop:
+    """A locked Maildir. ``messages`` is the snapshot; ``passed_over`` entries were no mail."""
+
+    __slots__ = ("_key", "_lock", "_parts", "_root", "messages", "passed_over")
+
+    def __init__(self, root: Path, parts: tuple[str, ...], lock: MaildropLock, key: int) -> None:
+        self._root = root
+        self._parts = parts
+        self._lock = lock
+        self._key = key
+        self.messages: tuple[Message, ...] = ()
+        self.passed_over = 0
+
+    @classmethod
+    def open(cls, root: Path, parts: tuple[str, ...], lock: MaildropLock) -> Self:
+        """Lock a maildrop and list its messages; a missing Maildir is made.
+
+        Raises:
+            MaildropInUse: another session holds it.
+            MaildropUnavailable: it cannot be read.
+        """
+        drop = cls(root, parts, lock, lock.acquire(parts))
+        try:
+            drop._list()
+        except BaseException:
+            drop.close()
+            raise
+        return drop
+
+    def open_message(self, message: Message) -> int:
+        """Open a message for reading; give a descriptor that the caller closes.
+
+        A file that is not at its name is searched again in both folders, by its base name.
+
+        Raises:
+            MessageNotFound: it is gone, or its file is another than at login.
+            MaildropUnavailable: it is there and cannot be read.
+        """
+        try:
+            folder_fd = open_folder(self._root, self._parts)
+            try:
+                return self._open_message(folder_fd, message)
+            finally:
+                os.close(folder_fd)
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot read the message: {error.strerror}") from error
+
+    def delete(self, messages: list[Message]) -> tuple[int, int]:
+        """Delete messages durably: give how many are gone for certain, and how many are not.
+
+        A message that is gone already counts as deleted. When a directory cannot be synced,
+        none of the deletions in it is claimed.
+        """
+        if not messages:
+            return 0, 0
+        try:
+            folder_fd = open_folder(self._root, self._parts)
+        except OSError:
+            return 0, len(messages)
+        try:
+            touched: dict[str, int] = dict.fromkeys(FOLDERS, 0)
+            failed = 0
+            for message in messages:
+                try:
+                    touched[self._remove(folder_fd, message)] += 1
+                except OSError:
+                    failed += 1
+            lost = sum(n for folder, n in touched.items() if n and not _synced(folder_fd, folder))
+            return len(messages) - failed - lost, failed + lost
+        finally:
+            os.close(folder_fd)
+
+    def close(self) -> None:
+        """Unlock."""
+        self._lock.release(self._key)
+
+    def _list(self) -> None:
+        try:
+            try:
+                folder_fd = open_folder(self._root, self._parts)
+            except FileNotFoundError:
+                make_folder(self._root, self._parts)
+                folder_fd = open_folder(self._root, self._parts)
+            try:
+                try:
+                    listing = list_messages(folder_fd, update_index=True)
+                except FileNotFoundError:
+                    make_folder(self._root, self._parts)
+                    listing = list_messages(folder_fd, update_index=True)
+            finally:
+                os.close(folder_fd)
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot read the maildrop: {error.strerror}") from error
+        self.messages = listing.messages
+        self.passed_over = listing.passed_over
+
+    def _open_message(self, folder_fd: int, message: Message) -> int:
+        try:
+            fd = os.open(f"{message.folder}/{message.name}", READ_FLAGS, dir_fd=folder_fd)
+        except FileNotFoundError:
+            folder, name = _find(folder_fd, message)
+            fd = os.open(f"{folder}/{name}", READ_FLAGS, dir_fd=folder_fd)
+        status = os.fstat(fd)
+        if not is_mail(status) or Identity.of(status) != message.identity:
+            os.close(fd)
+            raise MessageNotFound("the message was changed by another program")
+        return fd
+
+    def _remove(self, folder_fd: int, message: Message) -> str:
+        """Remove a message's file; give the folder whose sync makes that durable.
+
+        Raises:
+            OSError: it is still there, or another file has its name.
+        """
+        folder, name = message.folder, message.name
+        for _ in range(3):  # another program may rename it each time
+            try:
+                status = os.stat(f"{folder}/{name}", dir_fd=folder_fd, follow_symlinks=False)
+                if not _same_file(status, message):
+                    raise PermissionError("the file is another than at login")
+                os.unlink(f"{folder}/{name}", dir_fd=folder_fd)
+                return folder
+            except FileNotFoundError:
+                try:
+                    folder, name = _find(folder_fd, message)
+                except MessageNotFound:
+                    return folder
+        raise FileNotFoundError(name)
+
+
+def _same_file(status: os.stat_result, message: Message) -> bool:
+    identity = message.identity
+    return (status.st_dev, status.st_ino) == (identity.device, identity.inode)
+
+
+def _find(folder_fd: int, message: Message) -> tuple[str, str]:
+    """Search a renamed message by its base name and inode.
+
+    Raises:
+        MessageNotFound: it is in neither folder.
+    """
+    base = base_name(message.name)
+    for folder in (*FOLDERS, *FOLDERS):  # twice: it may move while we look
+        fd = os.open(folder, FOLDER_FLAGS, dir_fd=folder_fd)
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    if base_name(entry.name) == base and entry.inode() == message.identity.inode:
+                        return folder, entry.name
+        finally:
+            os.close(fd)
+    raise MessageNotFound("the message was removed by another program")
+
+
+def _synced(folder_fd: int, folder: str) -> bool:
+    """Make a folder's removals durable; False if that failed."""
+    try:
+        fd = os.open(folder, FOLDER_FLAGS, dir_fd=folder_fd)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError:
+        return False
+    return True
