@@ -1,0 +1,166 @@
+"""What travels between supervisor and worker processes, as MessagePack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from pop3_service.control.plane import Admitted, Credentials, DisconnectOrder, LoginOutcome, Refused
+from pop3_service.domain.session import SessionEvent, SessionInfo
+from pop3_service.domain.settings import Settings
+from pop3mgmt.reasons import Reason
+
+
+class Setup(Struct, frozen=True, tag=True):
+    """The first request to a worker: all that it is started with. Numbers are descriptors."""
+
+    config: WorkerConfig
+    settings: Settings
+    watch: bool
+
+
+class WorkerConfig(Struct, frozen=True):
+    """What is fixed at a worker's start. ``listeners`` and ``counters`` are descriptors."""
+
+    tag: str
+    slot: int
+    slots: int
+    counters: int
+    listeners: list[int]
+    mail_root: str
+    mail_path: str
+    spool: str
+    host_name: str
+    log_level: str
+
+
+class Configure(Struct, frozen=True, tag=True):
+    """Put settings in force."""
+
+    settings: Settings
+
+
+class ListSessions(Struct, frozen=True, tag=True):
+    """Give the sessions, all or those of an account."""
+
+    account: str
+
+
+class Disconnect(Struct, frozen=True, tag=True):
+    """End sessions."""
+
+    order: DisconnectOrder
+
+
+class Watch(Struct, frozen=True, tag=True):
+    """Begin or end reporting events."""
+
+    wanted: bool
+
+
+class Stop(Struct, frozen=True, tag=True):
+    """Finish the commands in progress and end; at the latest after so many seconds."""
+
+    grace_s: float
+
+
+class Login(Struct, frozen=True, tag=True):
+    """Check a password."""
+
+    credentials: Credentials
+
+
+class Report(Struct, frozen=True, tag=True):
+    """Tell an event; it has no answer."""
+
+    event: SessionEvent
+
+
+Request = Setup | Configure | ListSessions | Disconnect | Watch | Stop | Login | Report
+
+
+class Ask(Struct, frozen=True, tag=True):
+    """A request; ``id`` is 0 where no answer is wanted."""
+
+    id: int
+    request: Request
+
+
+class AdmittedAnswer(Struct, frozen=True, tag=True):
+    """A login's good end."""
+
+    account: str
+
+
+class RefusedAnswer(Struct, frozen=True, tag=True):
+    """A login's bad end."""
+
+    reason: Reason
+    text: str
+    delay_s: float
+
+
+class Sessions(Struct, frozen=True, tag=True):
+    """The sessions asked for."""
+
+    sessions: list[SessionInfo]
+
+
+class Count(Struct, frozen=True, tag=True):
+    """How many; or that it is done."""
+
+    count: int = 0
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """The other side could not do it."""
+
+    text: str
+
+
+Result = AdmittedAnswer | RefusedAnswer | Sessions | Count | Failed
+
+
+class Answer(Struct, frozen=True, tag=True):
+    """The answer to the request of that id."""
+
+    id: int
+    result: Result
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Ask | Answer)
+
+
+def encode(message: Ask | Answer) -> bytes:
+    """Give a message's octets, without their length."""
+    return _encoder.encode(message)
+
+
+def decode(octets: bytes) -> Ask | Answer:
+    """Read a message.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    message: Ask | Answer = _decoder.decode(octets)
+    return message
+
+
+def from_outcome(outcome: LoginOutcome) -> Result:
+    """Write a login's outcome."""
+    if isinstance(outcome, Admitted):
+        return AdmittedAnswer(outcome.account)
+    return RefusedAnswer(outcome.reason, outcome.text, outcome.delay_s)
+
+
+def to_outcome(result: Result) -> LoginOutcome:
+    """Read a login's outcome."""
+    match result:
+        case AdmittedAnswer(account):
+            return Admitted(account)
+        case RefusedAnswer(reason, text, delay_s):
+            return Refused(reason, text, delay_s)
+    return Refused(Reason.SERVICE_UNAVAILABLE, "the service cannot check passwords now")

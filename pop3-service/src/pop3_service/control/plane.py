@@ -1,0 +1,81 @@
+"""The two sides of the seam. With ``workers=0`` they call each other, else through a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pop3mgmt.reasons import Reason
+
+from pop3_service.domain.session import SessionEvent, SessionInfo
+from pop3_service.domain.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client gave with USER and PASS, as raw octets, and where it came from."""
+
+    name: bytes
+    password: bytes = field(repr=False)
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The password was right; ``account`` is the account's own spelling of its name."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The login was refused; the answer is to be given after ``delay_s`` seconds."""
+
+    reason: Reason
+    text: str
+    delay_s: float = 0.0
+
+
+LoginOutcome = Admitted | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectOrder:
+    """Which sessions to end: one by id, or all of an account.
+
+    ``forget`` also drops what a worker remembers of the account's password.
+    """
+
+    session_id: str = ""
+    account: str = ""
+    forget: bool = False
+
+
+class ControlPlane(Protocol):
+    """What a worker asks of the supervisor."""
+
+    async def login(self, credentials: Credentials) -> LoginOutcome:
+        """Check a password; never raises for a wrong one."""
+
+    def report(self, event: SessionEvent) -> None:
+        """Tell an event; called only while ``Worker.watch(True)`` is in force."""
+
+
+class Worker(Protocol):
+    """What the supervisor asks of a worker. Each call comes back when it has taken effect.
+
+    Raises:
+        ServiceUnavailable: the worker is gone.
+    """
+
+    async def configure(self, settings: Settings) -> None:
+        """Put settings in force."""
+
+    async def list_sessions(self, account: str) -> list[SessionInfo]:
+        """Give the sessions, all or those of an account."""
+
+    async def disconnect(self, order: DisconnectOrder) -> int:
+        """End sessions without deleting mail; give how many."""
+
+    async def watch(self, wanted: bool) -> None:
+        """Begin or end reporting events."""
