@@ -78,7 +78,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ManagementError:
         status = status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode())
         for detail in status.details:
             info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info) and info.domain == DOMAIN and info.reason in Reason:
+            if detail.Unpack(info) and info.domain == DOMAIN and info.reason in Reason.__members__:
                 return ManagementError(Reason(info.reason), text)
     reason = _WITHOUT_INFO.get(error.code(), Reason.INTERNAL)
     if reason is Reason.SERVICE_UNAVAILABLE:
