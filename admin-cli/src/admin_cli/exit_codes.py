@@ -1,0 +1,47 @@
+"""What pop3ctl's exit code means: one total table from Reason, for scripts to rely on."""
+
+from __future__ import annotations
+
+from pop3mgmt.reasons import Reason
+
+USAGE = 2
+INTERNAL = 70
+INTERRUPTED = 130
+
+EXIT_CODES: dict[Reason, int] = {
+    Reason.INVALID_ARGUMENT: 3,
+    Reason.TRANSFORM_INVALID: 3,
+    Reason.INVALID_CREDENTIALS: 4,
+    Reason.PERMISSION_DENIED: 5,
+    Reason.ACCOUNT_NOT_FOUND: 6,
+    Reason.SESSION_NOT_FOUND: 6,
+    Reason.MESSAGE_NOT_FOUND: 6,
+    Reason.ACCOUNT_EXISTS: 7,
+    Reason.ACCOUNT_LIMIT: 8,
+    Reason.CONNECTION_LIMIT: 8,
+    Reason.LIMIT_BELOW_CURRENT: 8,
+    Reason.LAST_ADMIN: 8,
+    Reason.LOGIN_THROTTLED: 9,
+    Reason.MAILDROP_IN_USE: 10,
+    Reason.MAILDROP_UNAVAILABLE: 10,
+    Reason.TRANSFORM_FAILED: 10,
+    Reason.STORE_UNAVAILABLE: 10,
+    Reason.SERVICE_UNAVAILABLE: 10,
+    Reason.DEADLINE_EXCEEDED: 10,
+    Reason.INTERNAL: INTERNAL,
+}
+
+MEANINGS: dict[int, str] = {
+    0: "done",
+    USAGE: "wrong usage, or a local file that cannot be used",
+    3: "a value that the service does not accept",
+    4: "not logged in, or a wrong name or password",
+    5: "this login may not do that",
+    6: "no such account, session or message",
+    7: "the account already exists",
+    8: "a limit: accounts, connections, the last admin",
+    9: "too many wrong logins; wait",
+    10: "service, maildrop or transform unavailable, or too slow",
+    INTERNAL: "internal error",
+    INTERRUPTED: "interrupted or declined: Ctrl-C, a closed pipe, a 'no'",
+}
