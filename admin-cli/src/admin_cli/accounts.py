@@ -1,0 +1,157 @@
+"""accounts: who may read mail, and the passwords."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from admin_cli.commands import TEXT, Noun, password_options
+from admin_cli.connection import call
+from admin_cli.output import (
+    Column,
+    Record,
+    local_time,
+    note,
+    show_done,
+    show_list,
+    timestamp,
+)
+from admin_cli.passwords import ADDED, NEW, OLD
+from admin_cli.terminal import at_terminal, confirm
+
+if TYPE_CHECKING:
+    from pop3mgmt.client import Caller
+    from pop3mgmt.v1.accounts_pb2 import Account
+
+ROLES: dict[str, int] = {"user": 1, "admin": 2}
+"""The numbers of the contract's Role, here because its module would take its time to load."""
+
+ROLE_NAMES: dict[int, str] = {number: name for name, number in ROLES.items()}
+
+COLUMNS = (
+    Column("name", "NAME"),
+    Column("role", "ROLE"),
+    Column("create_time", "CREATED", local_time),
+    Column("session_count", "SESSIONS", right=True),
+    Column("has_default_password", "NOTE", lambda default: "default password" if default else ""),
+)
+
+
+@click.group(cls=Noun)
+def accounts() -> None:
+    """Manage accounts and passwords."""
+
+
+@accounts.command(
+    "list",
+    examples=("pop3ctl accounts list", "pop3ctl accounts list --json | jq -r '.[].name'"),
+)
+def list_accounts() -> None:
+    """List all accounts, in order of name."""
+    found = call(lambda caller: caller.list_accounts())
+    show_list(map(account_record, found), COLUMNS)
+
+
+@accounts.command(
+    "add",
+    examples=(
+        "pop3ctl accounts add alice",
+        "pop3ctl accounts add bob --password-file /run/secrets/bob",
+        "pwgen 20 1 | pop3ctl accounts add carol --role admin --password-stdin",
+    ),
+)
+@click.argument("name", type=TEXT)
+@click.option("--role", type=click.Choice(list(ROLES)), default="user", show_default=True)
+@password_options("password", "POP3CTL_NEW_PASSWORD")
+def add_account(name: str, role: str, password_stdin: bool, password_file: str | None) -> None:
+    """Make an account; it can log in at once."""
+    password = ADDED.get(password_stdin, password_file)
+
+    async def create(caller: Caller) -> Account:
+        from pop3mgmt.v1.accounts_pb2 import Role
+
+        return await caller.create_account(name, password, Role.Value(f"ROLE_{role.upper()}"))
+
+    account = call(create)
+    show_done(account_record(account), f'added account "{name}" ({role})')
+
+
+@accounts.command(
+    "delete",
+    examples=(
+        "pop3ctl accounts delete alice",
+        "pop3ctl accounts delete alice --delete-mail --yes",
+    ),
+)
+@click.argument("name", type=TEXT)
+@click.option("--delete-mail", is_flag=True, help="Delete its mail too; without it, it is kept.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+def delete_account(name: str, delete_mail: bool, yes: bool) -> None:
+    """Delete an account; its open sessions end."""
+    mail = "its mail is deleted" if delete_mail else "its mail is kept"
+    if not yes:
+        if not at_terminal():
+            raise click.UsageError("no terminal to ask at; give --yes to delete the account")
+        confirm(f"Delete account {name!r} ({mail})?")
+    ended = call(lambda caller: caller.delete_account(name, delete_mail=delete_mail))
+    record: Record = {"name": name, "delete_mail": delete_mail, "ended_session_count": ended}
+    show_done(record, f'deleted account "{name}"; {mail}; sessions ended: {ended}')
+
+
+@accounts.command(
+    "reset-password",
+    examples=(
+        "pop3ctl accounts reset-password alice",
+        "pop3ctl accounts reset-password alice --json | jq -r .new_password",
+    ),
+)
+@click.argument("name", type=TEXT)
+def reset_password(name: str) -> None:
+    """Set a new random password and print it; it is told only this once."""
+    new_password = call(lambda caller: caller.reset_password(name))
+    note(f'new password of "{name}":')
+    show_done({"name": name, "new_password": new_password}, new_password)
+
+
+@accounts.command(
+    "change-password",
+    examples=(
+        "pop3ctl accounts change-password",
+        "pop3ctl accounts change-password --password-file old --new-password-file new",
+        "pop3ctl accounts change-password --password-file old --new-password-stdin < new",
+    ),
+)
+@password_options("password", "POP3CTL_PASSWORD")
+@password_options("new-password", "POP3CTL_NEW_PASSWORD")
+def change_password(
+    password_stdin: bool,
+    password_file: str | None,
+    new_password_stdin: bool,
+    new_password_file: str | None,
+) -> None:
+    """Change your own password; your other sessions end.
+
+    --password-… is the password in place, --new-password-… the one that takes its place.
+    """
+    if password_stdin and new_password_stdin:
+        raise click.UsageError("stdin holds one password; give the other by file or environment")
+    old = OLD.get(password_stdin, password_file)
+    new = NEW.get(new_password_stdin, new_password_file)
+    ended = call(
+        lambda caller: caller.change_password(old, new),
+        on_auth="check the old password, or run 'pop3ctl login'",
+    )
+    record: Record = {"ended_session_count": ended}
+    show_done(record, f"changed the password; sessions ended: {ended}")
+
+
+def account_record(account: Account) -> Record:
+    """Give an account's values under their names in the contract."""
+    return {
+        "name": account.name,
+        "role": ROLE_NAMES.get(account.role, "unknown"),
+        "create_time": timestamp(account.create_time),
+        "has_default_password": account.has_default_password,
+        "session_count": account.session_count,
+    }

@@ -1,0 +1,236 @@
+"""status, settings and transform: the service as a whole."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from admin_cli.commands import TEXT, Command, Duration, Noun
+from admin_cli.connection import call
+from admin_cli.durations import show_duration
+from admin_cli.output import (
+    Column,
+    Record,
+    as_json,
+    local_time,
+    note,
+    show_done,
+    show_facts,
+    show_line,
+    show_list,
+    size,
+    timestamp,
+)
+from admin_cli.setting_values import check_name, parse_settings, settings_record, show_value
+
+if TYPE_CHECKING:
+    from pop3mgmt.client import Caller
+    from pop3mgmt.v1.server_pb2 import Settings, Status
+
+STATUS_COLUMNS = (
+    Column("version", "Version"),
+    Column("start_time", "Started", local_time),
+    Column("uptime_seconds", "Up for", show_duration),
+    Column("current_connection_count", "Connections now"),
+    Column("logged_in_session_count", "Logged in now"),
+    Column("total_connection_count", "Connections in all"),
+    Column("sent_message_count", "Messages sent"),
+    Column("sent_bytes", "Sent", size),
+    Column("deleted_message_count", "Messages deleted"),
+    Column("refused_login_count", "Logins refused"),
+    Column("account_count", "Accounts"),
+    Column("worker_count", "Workers"),
+    Column("worker_restart_count", "Worker restarts"),
+    Column("transform", "Transform", lambda transform: transform or "off"),
+)
+
+WATCH_COLUMNS = (
+    Column("status_time", "TIME", local_time, width=19),
+    Column("current_connection_count", "CONNECTIONS", right=True),
+    Column("logged_in_session_count", "LOGGED IN", right=True),
+    Column("total_connection_count", "IN ALL", right=True, width=9),
+    Column("sent_message_count", "MESSAGES", right=True, width=9),
+    Column("sent_bytes", "SENT", size, right=True, width=10),
+    Column("deleted_message_count", "DELETED", right=True, width=9),
+    Column("refused_login_count", "REFUSED", right=True),
+)
+
+
+# --- status ---
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "pop3ctl status",
+        "pop3ctl status --json | jq .current_connection_count",
+        "pop3ctl status --watch --interval 5s",
+    ),
+)
+@click.option("--watch", is_flag=True, help="Print a line each interval, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=Duration(0.1),
+    default="1s",
+    show_default=True,
+    metavar="DURATION",
+    help="For --watch.",
+)
+def status(watch: bool, interval: float) -> None:
+    """Show the state of the service: connections, traffic, workers, warnings.
+
+    With --watch and --json, one object a line.
+    """
+    if watch:
+        _watch_status(interval)
+        return
+    found = call(lambda caller: caller.get_status())
+    show_facts(status_record(found), STATUS_COLUMNS)
+    for warning in found.warnings:
+        note(f"warning: {warning}")
+
+
+def status_record(status: Status) -> Record:
+    """Give the state's values under their names in the contract, and the time it runs for."""
+    uptime = status.status_time.seconds - status.start_time.seconds
+    return {
+        "version": status.version,
+        "start_time": timestamp(status.start_time),
+        "status_time": timestamp(status.status_time),
+        "uptime_seconds": max(uptime, 0),
+        "total_connection_count": status.total_connection_count,
+        "current_connection_count": status.current_connection_count,
+        "logged_in_session_count": status.logged_in_session_count,
+        "sent_bytes": status.sent_bytes,
+        "sent_message_count": status.sent_message_count,
+        "deleted_message_count": status.deleted_message_count,
+        "refused_login_count": status.refused_login_count,
+        "account_count": status.account_count,
+        "worker_count": status.worker_count,
+        "worker_restart_count": status.worker_restart_count,
+        "transform": status.transform,
+        "warnings": list(status.warnings),
+    }
+
+
+def _watch_status(interval_s: float) -> None:
+    async def watch(caller: Caller) -> None:
+        header = True
+        async for found in caller.watch_status(timedelta(seconds=interval_s)):
+            show_line(status_record(found), WATCH_COLUMNS, header=header)
+            header = False
+
+    call(watch)
+
+
+# --- settings ---
+
+SETTING_COLUMNS = (Column("name", "NAME"), Column("value", "VALUE"))
+
+
+@click.group(cls=Noun)
+def settings() -> None:
+    """Show and change settings; they hold at once and survive a restart."""
+
+
+@settings.command(
+    "get",
+    examples=(
+        "pop3ctl settings get",
+        "pop3ctl settings get max_accounts",
+        "pop3ctl settings get --json | jq .idle_timeout",
+    ),
+)
+@click.argument("name", type=TEXT, required=False)
+def get_settings(name: str | None) -> None:
+    """Show all settings, or the value of one. In JSON, durations are seconds."""
+    if name is not None:
+        check_name(name)
+    found = settings_record(call(lambda caller: caller.get_settings()))
+    if name is not None:
+        show_done({name: found[name]}, show_value(name, found[name]))
+    else:
+        _show_settings(found)
+
+
+@settings.command(
+    "set",
+    examples=(
+        "pop3ctl settings set max_accounts=500",
+        "pop3ctl settings set idle_timeout=15m max_login_delay=1.5",
+    ),
+)
+@click.argument("words", type=TEXT, nargs=-1, required=True, metavar="NAME=VALUE...")
+def set_settings(words: tuple[str, ...]) -> None:
+    """Change settings, all of them or none, and show what holds now.
+
+    A duration is written as 60s, 10m, 1h30m or, in seconds, 1.5.
+    """
+    changed, names = parse_settings(words)
+    _show_settings(settings_record(call(lambda caller: caller.update_settings(changed, names))))
+
+
+def _show_settings(found: Record) -> None:
+    if as_json():
+        show_facts(found, ())
+        return
+    rows = [{"name": name, "value": show_value(name, value)} for name, value in found.items()]
+    show_list(rows, SETTING_COLUMNS)
+
+
+# --- transform ---
+
+
+@click.group(cls=Noun)
+def transform() -> None:
+    """Show, set or turn off the program that RETR passes mail through."""
+
+
+@transform.command("get", examples=("pop3ctl transform get",))
+def get_transform() -> None:
+    """Show the command line, or "off"."""
+    _show_transform(call(lambda caller: caller.get_settings()))
+
+
+@transform.command(
+    "set",
+    examples=(
+        "pop3ctl transform set wc -l",
+        "pop3ctl transform set sed 's/colour/color/g'",
+        'pop3ctl transform set "tr a-z A-Z"',
+    ),
+    context_settings={"allow_interspersed_args": False},
+)
+@click.argument("words", type=TEXT, nargs=-1, required=True, metavar="PROGRAM [ARGUMENT]...")
+def set_transform(words: tuple[str, ...]) -> None:
+    """Pass mail through a program from now on; it is tried before it holds.
+
+    Give it as words, or as one quoted string. No shell runs it. Options of pop3ctl come before
+    PROGRAM.
+    """
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    if not line.strip():
+        raise click.UsageError("the program is blank; 'pop3ctl transform off' turns it off")
+    _show_transform(_put_transform(line))
+
+
+@transform.command("off", examples=("pop3ctl transform off",))
+def turn_off_transform() -> None:
+    """Send mail as it is stored."""
+    _show_transform(_put_transform(""))
+
+
+def _put_transform(line: str) -> Settings:
+    async def update(caller: Caller) -> Settings:
+        from pop3mgmt.v1.server_pb2 import Settings
+
+        return await caller.update_settings(Settings(transform=line), ["transform"])
+
+    return call(update)
+
+
+def _show_transform(found: Settings) -> None:
+    show_done({"transform": found.transform}, found.transform or "off")

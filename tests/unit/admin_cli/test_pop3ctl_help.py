@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+
+from admin_cli import __version__
+from admin_cli.commands import Command
+from admin_cli.main import COMMANDS, ENVIRONMENT, cli
+from unit.admin_cli.conftest import Tool
+from unit.admin_cli.service import TOKEN
+
+README = Path(__file__).parents[3] / "admin-cli" / "README.md"
+
+
+def commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name, lazy in COMMANDS.items():
+        loaded = lazy.load()
+        if isinstance(loaded, click.Group):
+            found += [(name, child) for child in sorted(loaded.commands)]
+        else:
+            found.append((name,))
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_has_help_with_examples(pop3ctl: Tool, words: tuple[str, ...]) -> None:
+    said = pop3ctl.ok(*words, "--help")
+    assert "\nExamples:\n" in said
+    examples = said.partition("\nExamples:\n")[2].splitlines()
+    assert any(" ".join(("pop3ctl", *words)) in line for line in examples) or words == ("login",)
+    assert "--json" in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_lazy_table_is_true(name: str) -> None:
+    loaded = COMMANDS[name].load()
+    assert loaded.name == name
+    if not isinstance(loaded, click.Group):
+        assert isinstance(loaded, Command)
+
+
+def test_the_readme_shows_every_command_and_variable() -> None:
+    readme = README.read_text(encoding="utf-8")
+    for words in commands():
+        assert " ".join(("pop3ctl", *words)) in readme
+    for name in ENVIRONMENT:
+        assert name.removesuffix("[_FILE]") in readme
+
+
+def test_the_version_is_the_distributions(pop3ctl: Tool) -> None:
+    assert pop3ctl.ok("--version") == f"pop3ctl {__version__}\n"
+    assert version("admin-cli") == __version__
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["accounts", "add", "--help"]])
+def test_help_imports_no_more_than_it_needs(words: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from admin_cli.main import main\n"
+        f"sys.argv = ['pop3ctl', *{words!r}]\n"
+        "try:\n    main()\n"
+        "finally:\n    print(*sorted(sys.modules), sep='\\n', file=sys.stderr)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0
+    loaded = set(run.stderr.splitlines())
+    assert "admin_cli.main" in loaded
+    heavy = {"grpc", "asyncio", "google.protobuf", "pop3mgmt.client", "importlib.metadata"}
+    assert loaded & heavy == set()
+    if len(words) == 1:
+        nouns = {lazy.where.partition(":")[0] for lazy in COMMANDS.values()}
+        assert loaded & nouns == set()
+
+
+def test_a_call_loads_no_other_noun(pop3ctl: Tool) -> None:
+    program = (
+        "import sys\n"
+        "from admin_cli.main import main\n"
+        "sys.argv = ['pop3ctl', 'accounts', 'list']\n"
+        "try:\n    main()\n"
+        "finally:\n    print(*sorted(sys.modules), sep='\\n', file=sys.stderr)\n"
+    )
+    kept = {name: value for name, value in pop3ctl.environment.items() if value}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**kept, "POP3CTL_TOKEN": TOKEN},
+    )
+    assert run.returncode == 0
+    loaded = set(run.stderr.splitlines())
+    assert {"grpc", "admin_cli.accounts"} <= loaded
+    assert loaded & {"admin_cli.sessions", "admin_cli.server", "admin_cli.maildrop"} == set()
+
+
+@pytest.mark.parametrize(
+    ("shell", "word"),
+    [("bash", "complete -o"), ("zsh", "#compdef pop3ctl"), ("fish", "complete --no-files")],
+)
+def test_completion_is_printed(pop3ctl: Tool, shell: str, word: str) -> None:
+    script = pop3ctl.ok("completion", shell)
+    assert word in script
+    assert "_POP3CTL_COMPLETE" in script
+
+
+@pytest.mark.parametrize(
+    ("line", "at", "expected"),
+    [
+        ("pop3ctl acc", 1, {"plain,accounts"}),
+        ("pop3ctl accounts re", 2, {"plain,reset-password"}),
+        ("pop3ctl accounts add --role ", 4, {"plain,user", "plain,admin"}),
+    ],
+)
+def test_completion_completes(line: str, at: int, expected: set[str]) -> None:
+    run = subprocess.run(
+        [Path(sys.executable).with_name("pop3ctl")],
+        capture_output=True,
+        text=True,
+        env={"_POP3CTL_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(at)},
+    )
+    assert set(run.stdout.splitlines()) == expected
+
+
+def test_nothing_is_named_that_does_not_exist() -> None:
+    assert cli.get_command(click.Context(cli), "nothing") is None

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from admin_cli.durations import parse_duration, show_duration
+from admin_cli.output import size
+from pop3mgmt.v1.server_pb2 import Settings
+from unit.admin_cli.conftest import Tool
+from unit.admin_cli.service import Service
+
+
+def test_status_is_readable(pop3ctl: Tool) -> None:
+    result = pop3ctl("status")
+    lines = dict(line.split("  ", 1) for line in result.stdout.splitlines())
+    facts = {name: value.strip() for name, value in lines.items()}
+    assert facts["Up for"] == "1h30m"
+    assert facts["Sent"] == "5.0 MiB"
+    assert facts["Connections now"] == "3"
+    assert facts["Transform"] == "off"
+    assert result.stderr == "warning: the default password of admin is in place\n"
+
+
+def test_status_as_json_has_the_contracts_names(pop3ctl: Tool, service: Service) -> None:
+    found = pop3ctl.json("status")
+    assert found.keys() == {*service.status.DESCRIPTOR.fields_by_name, "uptime_seconds"}
+    assert found["start_time"] == "2026-01-01T00:00:00Z"
+    assert found["uptime_seconds"] == 5400
+    assert found["warnings"] == ["the default password of admin is in place"]
+
+
+def test_a_watched_status_is_a_growing_table(pop3ctl: Tool, service: Service) -> None:
+    header, first, second = pop3ctl.ok("status", "--watch", "--interval", "250ms").splitlines()
+    assert header.split()[0] == "TIME"
+    assert first == second
+    assert first.startswith("2026-01-01 01:30:00            3")
+    assert service.watch_interval_s == 0.25
+
+
+def test_a_watched_status_is_one_json_object_a_line(pop3ctl: Tool) -> None:
+    lines = pop3ctl.ok("status", "--watch", "--json").splitlines()
+    assert [json.loads(line)["version"] for line in lines] == ["1.2.3", "1.2.3"]
+
+
+@pytest.mark.parametrize("interval", ["0.05", "soon"])
+def test_an_interval_that_cannot_be_is_wrong_usage(pop3ctl: Tool, interval: str) -> None:
+    assert pop3ctl("status", "--watch", "--interval", interval).exit_code == 2
+
+
+def test_settings_are_listed(pop3ctl: Tool) -> None:
+    rows = dict(
+        line.split(maxsplit=1)
+        for line in pop3ctl.ok("settings", "get").splitlines()
+        if len(line.split()) == 2
+    )
+    assert rows["NAME"] == "VALUE"
+    assert rows["max_accounts"] == "100"
+    assert rows["idle_timeout"] == "10m"
+    assert rows["min_login_delay"] == "0.5s"
+
+
+def test_settings_as_json_are_all_and_in_seconds(pop3ctl: Tool) -> None:
+    found = pop3ctl.json("settings", "get")
+    assert found.keys() == set(Settings.DESCRIPTOR.fields_by_name)
+    assert (found["idle_timeout"], found["min_login_delay"]) == (600, 0.5)
+
+
+def test_one_setting_is_shown_alone(pop3ctl: Tool) -> None:
+    assert pop3ctl.ok("settings", "get", "idle_timeout") == "10m\n"
+    assert pop3ctl.json("settings", "get", "max_accounts") == {"max_accounts": 100}
+
+
+def test_settings_are_changed_and_only_these(pop3ctl: Tool, service: Service) -> None:
+    found = pop3ctl.json("settings", "set", "max_accounts=500", "idle_timeout=1h30m")
+    assert found["max_accounts"] == 500
+    assert service.settings.idle_timeout.seconds == 5400
+    assert service.settings.max_connections == 1000
+
+
+def test_changed_settings_are_shown(pop3ctl: Tool) -> None:
+    assert "max_login_delay     1.5s" in pop3ctl.ok("settings", "set", "max_login_delay=1.5")
+
+
+@pytest.mark.parametrize("words", [["get", "max_acounts"], ["set", "max_acounts=1"]])
+def test_an_unknown_setting_names_those_that_are(pop3ctl: Tool, words: list[str]) -> None:
+    result = pop3ctl("settings", *words)
+    assert result.exit_code == 2
+    for name in Settings.DESCRIPTOR.fields_by_name:
+        assert name in result.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "max_accounts",
+        "max_accounts=",
+        "max_accounts=²",
+        "max_accounts=1e3",
+        "max_accounts=2147483648",
+        "idle_timeout=long",
+        "idle_timeout=-1s",
+        "idle_timeout=",
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_wrong_usage(pop3ctl: Tool, word: str) -> None:
+    assert pop3ctl("settings", "set", word).exit_code == 2
+
+
+def test_a_setting_given_twice_is_wrong_usage(pop3ctl: Tool) -> None:
+    assert pop3ctl("settings", "set", "max_accounts=1", "max_accounts=2").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["wc", "-l"], "wc -l"),
+        (["wc -l"], "wc -l"),
+        (["sed", "s/a b/c/"], "sed 's/a b/c/'"),
+        (["--json", "cat"], "cat"),
+        (["cat", "--help"], "cat --help"),
+    ],
+)
+def test_a_transform_is_words_or_one_string(
+    pop3ctl: Tool, service: Service, words: list[str], line: str
+) -> None:
+    pop3ctl.ok("transform", "set", *words)
+    assert service.settings.transform == line
+
+
+def test_a_transform_is_shown_and_turned_off(pop3ctl: Tool, service: Service) -> None:
+    assert pop3ctl.ok("transform", "set", "tr a-z A-Z") == "tr a-z A-Z\n"
+    assert pop3ctl.ok("transform", "get") == "tr a-z A-Z\n"
+    assert pop3ctl.json("transform", "get") == {"transform": "tr a-z A-Z"}
+    assert pop3ctl.ok("transform", "off") == "off\n"
+    assert pop3ctl.json("transform", "get") == {"transform": ""}
+
+
+def test_a_blank_transform_says_how_to_turn_it_off(pop3ctl: Tool) -> None:
+    result = pop3ctl("transform", "set", "  ")
+    assert result.exit_code == 2
+    assert "transform off" in result.stderr
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 1, 1.5, 59, 60, 61.25, 600, 5400, 86400, 93784])
+def test_a_duration_that_is_shown_can_be_set(seconds: float) -> None:
+    assert parse_duration(show_duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (5 * 1024**2, "5.0 MiB"),
+        (3 * 1024**4, "3.0 TiB"),
+        (2048 * 1024**4, "2048.0 TiB"),
+    ],
+)
+def test_sizes_are_in_the_unit_that_reads_best(octets: int, text: str) -> None:
+    assert size(octets) == text
