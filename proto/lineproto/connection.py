@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         "_writable",
         "local",
         "peer",
+        "sent_bytes",
     )
 
     def __init__(self, listener: Listener) -> None:
@@ -101,13 +102,16 @@ class Connection(asyncio.Protocol):
         self._last_active = self._clock.monotonic()
         self.peer = ""
         self.local = ""
+        self.sent_bytes = 0
 
-    # --- what a dialogue uses -------------------------------------------------------------
+    # --- what a dialogue uses --------------------
 
     def write(self, octets: bytes) -> None:
         """Send octets; a connection that is gone takes them silently."""
         if octets and not self._transport.is_closing():
             self._transport.write(octets)
+            self.sent_bytes += len(octets)
+            self._listener.count_sent(len(octets))
 
     async def drain(self) -> None:
         """Wait until more may be written.
@@ -139,7 +143,7 @@ class Connection(asyncio.Protocol):
         """Seconds since the last complete command, or the last progress in sending."""
         return self._clock.monotonic() - self._last_active
 
-    # --- what asyncio calls -----------------------------------------------------------------
+    # --- what asyncio calls --------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
@@ -191,7 +195,7 @@ class Connection(asyncio.Protocol):
         elif self._dialogue.interruptible:
             self._task.cancel()
 
-    # --- the loop ------------------------------------------------------------------------------
+    # --- the loop --------------------
 
     def _pump(self, scheduled: bool = False) -> None:
         """Answer complete lines until one takes time, the client stops reading, or no more."""
@@ -307,7 +311,7 @@ class Connection(asyncio.Protocol):
         self._listener.connections.discard(self)
         dialogue.lost(self._reason)
 
-    # --- what the listener calls ----------------------------------------------------------------
+    # --- what the listener calls --------------------
 
     def stop(self) -> None:
         """Finish the command in progress, then close."""
@@ -354,6 +358,9 @@ class Listener:
         """Take a new connection in."""
         self.connections.add(connection)
         return self.dialogue(connection)
+
+    def count_sent(self, octets: int) -> None:
+        """Count octets handed to the network."""
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Serve the sockets, which are bound already."""

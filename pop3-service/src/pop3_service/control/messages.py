@@ -33,7 +33,9 @@ class WorkerConfig(Struct, frozen=True):
     mail_path: str
     spool: str
     host_name: str
+    version: str
     log_level: str
+    log_format: str
 
 
 class Configure(Struct, frozen=True, tag=True):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pop3mgmt.reasons import Reason
-
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
+from pop3mgmt.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

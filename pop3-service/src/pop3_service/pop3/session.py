@@ -108,7 +108,7 @@ class Session:
         self._deleted: set[int] = set()
         self._bad_commands = 0
 
-    # --- commands -----------------------------------------------------------------------------
+    # --- commands --------------------
 
     def execute(self, command: Command) -> Reply | Action:
         """Do a command, or say what has to be done for it."""
@@ -154,7 +154,7 @@ class Session:
             return Err("too many bad commands, closing")
         return Err(str(error))
 
-    # --- outcomes of actions ---------------------------------------------------------------------
+    # --- outcomes of actions --------------------
 
     def admitted(self, messages: Sequence[MessageFacts]) -> Reply:
         """The login succeeded and the maildrop is locked: these are its messages."""
@@ -174,7 +174,7 @@ class Session:
             return Err(f"{failed} of {deleted + failed} deleted messages not removed", "SYS/TEMP")
         return Ok(f"{deleted} messages deleted, bye" if deleted else "bye")
 
-    # --- how ------------------------------------------------------------------------------------
+    # --- how --------------------
 
     def _pass(self, password: bytes) -> Reply | Action:
         if self._name is None:

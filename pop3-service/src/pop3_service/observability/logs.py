@@ -1,0 +1,43 @@
+"""Structured logs to standard output: one event a line, as logfmt or JSON.
+
+structlog, because it keeps events as facts until they are written, and escapes what a client sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+
+import structlog
+
+
+class LogFormat(StrEnum):
+    """How a line is written."""
+
+    LOGFMT = "logfmt"
+    JSON = "json"
+
+
+def configure(level: str, form: str) -> None:
+    """Set up logging for this process. ``level`` is a name such as ``info``."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: structlog.typing.Processor
+    if LogFormat(form) is LogFormat.JSON:
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.processors.LogfmtRenderer(
+            key_order=["timestamp", "level", "event"], bool_as_flag=False
+        )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

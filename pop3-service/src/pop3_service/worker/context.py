@@ -1,0 +1,100 @@
+"""What the sessions of one worker share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from lineproto.clock import Clock
+from pop3_service.control.counters import CounterBoard
+from pop3_service.control.plane import ControlPlane
+from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
+from pop3_service.domain.settings import Settings
+from pop3_service.maildir.lock import MaildropLock
+from pop3_service.maildir.paths import MailPaths
+from pop3_service.pop3.capability import capabilities
+from pop3_service.transform.runner import Runner
+
+PRODUCT = "Valija"
+CROWDED = 0.8
+"""Share of the connections past which silence before login is cut short."""
+DISK_THREADS = 16
+"""Threads that wait for the disk, so that the loop never does."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the server says of itself."""
+
+    host_name: str
+    version: str
+
+    @property
+    def text(self) -> str:
+        """The greeting's text."""
+        return f"POP3 {self.host_name} {PRODUCT} v{self.version} server ready"
+
+    @property
+    def implementation(self) -> str:
+        """CAPA's IMPLEMENTATION."""
+        return f"{PRODUCT}-v{self.version}"
+
+
+class WorkerContext:
+    """Settings in force, the mail root, counters, and threads for the disk."""
+
+    def __init__(
+        self,
+        control: ControlPlane,
+        paths: MailPaths,
+        settings: Settings,
+        greeting: Greeting,
+        board: CounterBoard,
+        slot: int,
+        spool: Path,
+        clock: Clock,
+    ) -> None:
+        """Open the lock file.
+
+        Raises:
+            MaildropUnavailable: the mail root cannot be written to.
+        """
+        self.control = control
+        self.paths = paths
+        self.settings = settings
+        self.greeting = greeting.text
+        self.capabilities = capabilities(greeting.implementation)
+        self.lock = MaildropLock(paths.root)
+        self.runner = Runner(spool, clock)
+        self.counters = board.slot(slot)
+        self.clock = clock
+        self.watched = False
+        self._board = board
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+
+    def full(self) -> bool:
+        """Whether one more connection would pass the maximum, over all workers."""
+        return self._board.current_connections() >= self.settings.max_connections
+
+    def crowded(self) -> bool:
+        """Whether so many are connected that silence before login is cut short."""
+        return self._board.current_connections() > CROWDED * self.settings.max_connections
+
+    def tell(self, kind: SessionEventKind, session: SessionInfo) -> None:
+        """Report an event to whoever watches."""
+        self.control.report(SessionEvent(kind, session, self.clock.now().timestamp()))
+
+    async def on_disk(self, work: Callable[[], T]) -> T:
+        """Do something that may wait for the disk, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    def close(self) -> None:
+        """Wait for the disk, and let go of every lock."""
+        self._disk.shutdown(wait=True)
+        self.lock.close()

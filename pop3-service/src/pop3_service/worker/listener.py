@@ -1,0 +1,96 @@
+"""The POP3 listener of one worker: admits connections, knows its sessions, carries out orders."""
+
+from __future__ import annotations
+
+import itertools
+
+from lineproto.connection import Connection, Listener
+from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.session import SessionEventKind, SessionInfo
+from pop3_service.domain.settings import Settings
+from pop3_service.pop3.command import LINE_LIMIT
+from pop3_service.worker.context import WorkerContext
+from pop3_service.worker.dialogue import Pop3Dialogue
+
+
+class Pop3Listener(Listener):
+    """One worker's connections. It is a ``control.plane.Worker``."""
+
+    line_limit = LINE_LIMIT
+
+    def __init__(self, context: WorkerContext, tag: str = "") -> None:
+        """``tag`` begins the sessions' ids and tells this worker from all others before it."""
+        super().__init__(context.clock)
+        self._context = context
+        self._tag = tag
+        self._numbers = itertools.count(1)
+        self._dialogues: dict[str, Pop3Dialogue] = {}
+        self._set_sweep(context.settings)
+
+    # --- connections --------------------
+
+    def dialogue(self, connection: Connection) -> Pop3Dialogue:
+        """Make a session for a new connection."""
+        session_id = f"{self._tag}{next(self._numbers)}"
+        full = self._context.full()
+        self._context.counters.add("opened")
+        dialogue = Pop3Dialogue(
+            self._context, connection, session_id, full=full, on_end=self._forget
+        )
+        self._dialogues[session_id] = dialogue
+        if self._context.watched:
+            self._context.tell(SessionEventKind.CONNECTED, dialogue.info())
+        return dialogue
+
+    def count_sent(self, octets: int) -> None:
+        """Count octets handed to the network."""
+        self._context.counters.add("sent_bytes", octets)
+
+    def _forget(self, dialogue: Pop3Dialogue) -> None:
+        self._context.counters.add("closed")
+        del self._dialogues[dialogue.session_id]
+        if self._context.watched:
+            self._context.tell(SessionEventKind.ENDED, dialogue.info())
+
+    # --- orders --------------------
+
+    async def configure(self, settings: Settings) -> None:
+        """Put settings in force."""
+        self._context.settings = settings
+        self._set_sweep(settings)
+
+    async def list_sessions(self, account: str) -> list[SessionInfo]:
+        """Give the sessions, all or those of an account."""
+        return [
+            dialogue.info()
+            for dialogue in self._dialogues.values()
+            if not account or dialogue.account == account
+        ]
+
+    async def disconnect(self, order: DisconnectOrder) -> int:
+        """End sessions without deleting mail; give how many."""
+        ended = 0
+        for dialogue in list(self._dialogues.values()):
+            if order.forget:
+                dialogue.account_changed(order.account)
+            by_account = bool(order.account) and dialogue.account == order.account
+            if by_account or dialogue.session_id == order.session_id:
+                dialogue.disconnect()
+                ended += 1
+        return ended
+
+    async def watch(self, wanted: bool) -> None:
+        """Begin or end reporting events."""
+        self._context.watched = wanted
+
+    async def stop(self, grace_s: float) -> int:
+        """Finish the commands in progress and close; give how many had to be cut."""
+        cut = await super().stop(grace_s)
+        while self.connections:  # a commit in progress ends before its process does
+            await self.clock.sleep(0.01)
+        self._context.close()
+        return cut
+
+    def _set_sweep(self, settings: Settings) -> None:
+        shortest = min(settings.idle_timeout_s, settings.login_idle_timeout_s)
+        self.sweep_s = min(max(shortest / 10, 0.05), 1.0)

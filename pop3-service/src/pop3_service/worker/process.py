@@ -1,0 +1,124 @@
+"""A worker process: started by the supervisor, told everything over its control channel.
+
+It ends when told to, or when the supervisor is gone. Signals are the supervisor's business: a
+Ctrl-C reaches the whole group, and must not end a session in the middle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from lineproto.clock import SystemClock
+from pop3_service.control import messages
+from pop3_service.control.channel import Channel
+from pop3_service.control.counters import CounterBoard
+from pop3_service.control.messages import Count, Failed, Request, Result, Sessions
+from pop3_service.control.plane import Credentials, LoginOutcome, Refused
+from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.session import SessionEvent
+from pop3_service.maildir.paths import MailPaths
+from pop3_service.observability import logs
+from pop3_service.worker.context import Greeting, WorkerContext
+from pop3_service.worker.listener import Pop3Listener
+from pop3mgmt.reasons import Reason
+
+
+class RemoteControl:
+    """The control plane at the other end of the channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def login(self, credentials: Credentials) -> LoginOutcome:
+        """Ask the supervisor to check a password."""
+        try:
+            return messages.to_outcome(await self._channel.request(messages.Login(credentials)))
+        except ServiceUnavailable as error:
+            return Refused(Reason.SERVICE_UNAVAILABLE, str(error))
+
+    def report(self, event: SessionEvent) -> None:
+        """Tell the supervisor an event."""
+        self._channel.notify(messages.Report(event))
+
+
+class WorkerProcess:
+    """Answers the supervisor until it says stop or is gone."""
+
+    def __init__(self) -> None:
+        self._channel = Channel(self._handle)
+        self._listener: Pop3Listener | None = None
+        self._stopped = asyncio.Event()
+
+    async def run(self, control: socket.socket) -> None:
+        """Serve until the end."""
+        await self._channel.start(control)
+        gone = asyncio.create_task(self._channel.closed.wait())
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait({gone, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if self._listener is not None and not self._stopped.is_set():
+            await self._listener.stop(0)
+        gone.cancel()
+        stopped.cancel()
+
+    async def _handle(self, request: Request) -> Result:
+        match request:
+            case messages.Setup():
+                return await self._set_up(request)
+            case messages.Stop(grace_s):
+                cut = await self._worker().stop(grace_s)
+                asyncio.get_running_loop().call_later(0.05, self._stopped.set)
+                return Count(cut)
+            case messages.Configure(settings):
+                await self._worker().configure(settings)
+            case messages.ListSessions(account):
+                return Sessions(await self._worker().list_sessions(account))
+            case messages.Disconnect(order):
+                return Count(await self._worker().disconnect(order))
+            case messages.Watch(wanted):
+                await self._worker().watch(wanted)
+            case _:
+                return Failed("not a request to a worker")
+        return Count()
+
+    def _worker(self) -> Pop3Listener:
+        if self._listener is None:
+            raise ServiceUnavailable("the worker is not set up")
+        return self._listener
+
+    async def _set_up(self, setup: messages.Setup) -> Result:
+        config = setup.config
+        logs.configure(config.log_level, config.log_format)
+        context = WorkerContext(
+            RemoteControl(self._channel),
+            MailPaths(Path(config.mail_root), config.mail_path),
+            setup.settings,
+            Greeting(config.host_name, config.version),
+            CounterBoard(config.counters, config.slots),
+            config.slot,
+            Path(config.spool),
+            SystemClock(),
+        )
+        context.watched = setup.watch
+        self._listener = Pop3Listener(context, config.tag)
+        sockets = [socket.socket(fileno=fd) for fd in config.listeners]
+        gc.collect()
+        gc.freeze()
+        await self._listener.start(sockets)
+        return Count()
+
+
+def main() -> None:
+    """Run a worker; its one argument is the control channel's descriptor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    asyncio.run(WorkerProcess().run(control))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Sending a message: stored octets to wire form, small ones in one write, large ones in pieces.
+
+A failure before ``+OK`` is an ``-ERR`` for that message alone; one after it drops the connection
+without the final dot, so that no client believes half a message.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from lineproto.connection import Connection
+from lineproto.reply import Ok
+from lineproto.stuffing import END, TopCutter, WireEncoder
+from pop3_service.domain.errors import MaildropUnavailable
+from pop3_service.maildir.maildrop import Maildrop
+from pop3_service.maildir.message import Message
+from pop3_service.transform.command_line import parse
+from pop3_service.worker.context import WorkerContext
+
+PIECE = 64 * 1024
+"""Octets read at a time."""
+
+
+class MessageBroken(ConnectionResetError):
+    """A message failed after its ``+OK``; the connection must drop."""
+
+
+async def send_message(
+    connection: Connection,
+    context: WorkerContext,
+    drop: Maildrop,
+    message: Message,
+    lines: int | None,
+) -> None:
+    """Answer RETR, or TOP with ``lines``.
+
+    Raises:
+        ServiceError: nothing was sent yet.
+        ConnectionResetError: the client is gone, or the message broke under way.
+    """
+    fd = await context.on_disk(partial(drop.open_message, message))
+    try:
+        argv = parse(context.settings.transform) if lines is None else ()
+        if not argv:
+            await _send_stored(connection, context, fd, message, lines)
+            return
+        output = await context.runner.run(
+            argv, fd, message.identity.size, context.settings.transform_timeout_s
+        )
+        try:
+            sender = _Sender(connection, context, output.file.fileno(), output.size)
+            await sender.send(Ok("message follows"), None, None)
+        finally:
+            output.close()
+    finally:
+        os.close(fd)
+
+
+async def _send_stored(
+    connection: Connection,
+    context: WorkerContext,
+    fd: int,
+    message: Message,
+    lines: int | None,
+) -> None:
+    sender = _Sender(connection, context, fd, message.identity.size)
+    if lines is None:
+        await sender.send(Ok(f"{message.octets} octets"), None, message.octets)
+    else:
+        await sender.send(Ok("top of message follows"), TopCutter(lines), None)
+
+
+class _Sender:
+    """Sends one file's octets as the body of a reply."""
+
+    __slots__ = ("_connection", "_context", "_encoder", "_fd", "_left")
+
+    def __init__(self, connection: Connection, context: WorkerContext, fd: int, size: int) -> None:
+        self._connection = connection
+        self._context = context
+        self._fd = fd
+        self._left = size
+        self._encoder = WireEncoder()
+
+    async def send(self, head: Ok, cutter: TopCutter | None, octets: int | None) -> None:
+        """Send the reply. ``octets`` is what LIST told; another count is an error, never sent."""
+        piece = await self._read()
+        body = self._encoder.feed(cutter.feed(piece) if cutter else piece)
+        if not self._more(cutter):
+            body += self._encoder.finish()
+            self._check(octets, MaildropUnavailable("the message was changed by another program"))
+            self._connection.write(head.encode() + body + END)
+            return
+        self._connection.write(head.encode() + body)
+        while self._more(cutter):
+            await self._connection.drain()
+            piece = await self._read_under_way()
+            self._connection.write(self._encoder.feed(cutter.feed(piece) if cutter else piece))
+        body = self._encoder.finish()
+        self._check(octets, MessageBroken("the message changed under way"))
+        self._connection.write(body + END)
+
+    def _more(self, cutter: TopCutter | None) -> bool:
+        return self._left > 0 and not (cutter is not None and cutter.done)
+
+    def _check(self, octets: int | None, error: Exception) -> None:
+        if octets is not None and self._encoder.octets != octets:
+            raise error
+
+    async def _read(self) -> bytes:
+        """Read the next piece; a file shorter than it was is an error."""
+        if not self._left:
+            return b""
+        try:
+            piece = await self._context.on_disk(partial(os.read, self._fd, min(PIECE, self._left)))
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot read the message: {error.strerror}") from error
+        if not piece:
+            raise MaildropUnavailable("the message was cut short by another program")
+        self._left -= len(piece)
+        return piece
+
+    async def _read_under_way(self) -> bytes:
+        try:
+            return await self._read()
+        except MaildropUnavailable as error:
+            raise MessageBroken(str(error)) from error

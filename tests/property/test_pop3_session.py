@@ -1,0 +1,129 @@
+"""Any octets parse or are refused; the session machine keeps RFC 1939's promises in any order."""
+
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+import scale
+from lineproto.reply import Err, Listing, Ok
+from pop3_service.pop3.command import MAKERS, BadCommand, parse
+from pop3_service.pop3.session import Commit, Login, SendMessage, Session, State
+
+
+@dataclass(frozen=True)
+class Facts:
+    octets: int
+    uidl: str
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(st.binary(max_size=80))
+def test_any_octets_parse_or_are_refused(line: bytes) -> None:
+    try:
+        parse(line)
+    except BadCommand as error:
+        assert str(error)
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(st.sampled_from(sorted(MAKERS)), st.binary(max_size=40))
+def test_any_arguments_parse_or_are_refused(keyword: bytes, rest: bytes) -> None:
+    try:
+        parse(keyword + b" " + rest)
+    except BadCommand as error:
+        assert str(error)
+
+
+class SessionModel(RuleBasedStateMachine):
+    """A session beside the simplest model of it: which messages are marked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = Session(["USER"])
+        self.messages = [Facts(10 * n, f"id{n}") for n in range(1, 6)]
+        self.marked: set[int] = set()
+        self.over = False
+
+    def do(self, line: bytes):
+        return self.session.execute(parse(line))
+
+    @precondition(lambda self: self.session.state is State.AUTHORIZATION and not self.over)
+    @rule(right=st.booleans())
+    def log_in(self, right: bool) -> None:
+        assert isinstance(self.do(b"PASS early"), Err)
+        assert isinstance(self.do(b"USER u"), Ok)
+        assert self.do(b"PASS a b ") == Login(b"u", b"a b ")
+        if right:
+            assert isinstance(self.session.admitted(self.messages), Ok)
+        else:
+            self.session.refused(Err("no", "AUTH"))
+            assert isinstance(self.do(b"PASS again"), Err)
+
+    @precondition(lambda self: self.session.state is State.TRANSACTION)
+    @rule(number=st.integers(0, 7))
+    def dele(self, number: int) -> None:
+        reply = self.do(b"DELE %d" % number)
+        if 1 <= number <= 5 and number not in self.marked:
+            assert isinstance(reply, Ok)
+            self.marked.add(number)
+        else:
+            assert isinstance(reply, Err)
+
+    @precondition(lambda self: self.session.state is State.TRANSACTION)
+    @rule()
+    def rset(self) -> None:
+        assert isinstance(self.do(b"RSET"), Ok)
+        self.marked.clear()
+
+    @precondition(lambda self: self.session.state is State.TRANSACTION)
+    @rule(number=st.integers(0, 7), verb=st.sampled_from([b"RETR %d", b"TOP %d 0"]))
+    def fetch(self, number: int, verb: bytes) -> None:
+        reply = self.do(verb % number)
+        kept = 1 <= number <= 5 and number not in self.marked
+        assert isinstance(reply, SendMessage if kept else Err)
+
+    @precondition(lambda self: self.session.state is State.TRANSACTION)
+    @rule()
+    def quit(self) -> None:
+        assert self.do(b"QUIT") == Commit(tuple(sorted(n - 1 for n in self.marked)))
+        assert self.session.state is State.UPDATE
+        assert isinstance(self.do(b"NOOP"), Err)
+        self.session.committed(len(self.marked), 0)
+        assert self.session.finished
+        self.over = True
+
+    @precondition(lambda self: self.over)
+    @rule()
+    def connect_again(self) -> None:
+        self.session = Session(["USER"])
+        self.messages = [m for n, m in enumerate(self.messages, 1) if n not in self.marked]
+        self.messages += [Facts(7, f"new{n}") for n in range(5 - len(self.messages))]
+        self.marked = set()
+        self.over = False
+
+    @precondition(lambda self: not self.over)
+    @rule()
+    def bad_command(self) -> None:
+        assert isinstance(self.session.bad_command(BadCommand("x")), Err)
+        self.do(b"CAPA")  # a good one between bad ones: the count starts again
+        assert not self.session.finished
+
+    @invariant()
+    def listings_show_what_is_kept_and_numbers_never_shift(self) -> None:
+        if self.session.state is not State.TRANSACTION:
+            return
+        kept = {n: self.messages[n - 1] for n in range(1, 6) if n not in self.marked}
+        assert self.do(b"STAT") == Ok(f"{len(kept)} {sum(m.octets for m in kept.values())}")
+        sizes, ids = self.do(b"LIST"), self.do(b"UIDL")
+        assert isinstance(sizes, Listing)
+        assert isinstance(ids, Listing)
+        assert list(sizes.lines) == [f"{n} {m.octets}" for n, m in kept.items()]
+        assert list(ids.lines) == [f"{n} {m.uidl}" for n, m in kept.items()]
+        for number in range(1, 6):
+            reply = self.do(b"LIST %d" % number)
+            assert isinstance(reply, Ok if number in kept else Err)
+
+
+TestSessionModel = SessionModel.TestCase

@@ -1,0 +1,78 @@
+"""The wire form of a message is the same however it is cut, and undone by unstuffing."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scale
+from lineproto.stuffing import OctetCounter, TopCutter, WireEncoder, decode, encode
+
+MESSAGES = st.lists(
+    st.sampled_from([b".", b"\r", b"\n", b"\r\n", b"a", b"..", b"\0", b"\xff", b"Subject: x"])
+).map(b"".join)
+
+
+def lines_of(message: bytes) -> list[bytes]:
+    """The message's lines by the one rule: LF ends a line, one CR before it belongs to the end."""
+    parts = message.split(b"\n")
+    last = parts.pop()
+    lines = [part.removesuffix(b"\r") for part in parts]
+    return [*lines, last] if last or not message else lines
+
+
+def wire_of(lines: list[bytes]) -> bytes:
+    return b"".join((b"." if line[:1] == b"." else b"") + line + b"\r\n" for line in lines)
+
+
+def in_pieces(message: bytes, cuts: list[int]) -> list[bytes]:
+    places = [0, *sorted(cut % (len(message) + 1) for cut in cuts), len(message)]
+    return [message[a:b] for a, b in itertools.pairwise(places)]
+
+
+@pytest.mark.parametrize("length", range(scale.CUT_LENGTH + 1))
+def test_every_placement_of_dots_cr_and_lf_in_every_cut(length: int) -> None:
+    for octets in itertools.product(b".\r\na", repeat=length):
+        message = bytes(octets)
+        expected = wire_of(lines_of(message))
+        for cut in range(length + 1):
+            encoder = WireEncoder()
+            assert (
+                encoder.feed(message[:cut]) + encoder.feed(message[cut:]) + encoder.finish()
+                == expected
+            )
+            counter = OctetCounter()
+            counter.feed(message[:cut])
+            counter.feed(message[cut:])
+            assert counter.finish() == encoder.octets == len(decode(expected))
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(MESSAGES, st.lists(st.integers(0, 1000)))
+def test_stuffing_is_the_same_however_the_message_is_cut(message: bytes, cuts: list[int]) -> None:
+    encoder = WireEncoder()
+    wire = b"".join(map(encoder.feed, in_pieces(message, cuts))) + encoder.finish()
+    assert wire == encode(message) == wire_of(lines_of(message))
+    assert decode(wire) == b"".join(line + b"\r\n" for line in lines_of(message))
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(MESSAGES)
+def test_the_final_dot_never_stands_inside_a_body(message: bytes) -> None:
+    assert b"\r\n.\r\n" not in b"\r\n" + encode(message)
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(MESSAGES, st.integers(0, 6), st.lists(st.integers(0, 1000)))
+def test_top_gives_header_blank_line_and_body_lines_in_every_cut(
+    message: bytes, count: int, cuts: list[int]
+) -> None:
+    lines = lines_of(message)
+    # A last line without a line end is no blank line: the header goes on to the end.
+    complete = message.count(b"\n")
+    blank = next((n for n, line in enumerate(lines[:complete]) if not line), len(lines))
+    expected = wire_of(lines[: blank + 1 + count])
+    cutter, encoder = TopCutter(count), WireEncoder()
+    wire = b"".join(encoder.feed(cutter.feed(piece)) for piece in in_pieces(message, cuts))
+    assert wire + encoder.finish() == expected

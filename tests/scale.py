@@ -1,0 +1,25 @@
+"""Sizes and counts of the tests, in one table: ``ci`` for every run, ``full`` for ``make soak``.
+
+``VALIJA_SCALE`` names the column.
+"""
+
+import os
+
+_COLUMN = {"ci": 0, "full": 1}[os.environ.get("VALIJA_SCALE", "ci")]
+
+
+def _pick(ci: int, full: int) -> int:
+    return (ci, full)[_COLUMN]
+
+
+#                                   ci      full
+EXAMPLES = _pick(200, 5_000)  # examples of a property test
+CUT_LENGTH = _pick(6, 8)  # octets of the messages that are cut everywhere
+VARIED_MESSAGES = _pick(200, 2_000)  # varied messages fetched byte-exact
+LARGE_MESSAGE = _pick(64 << 20, 2 << 30)  # octets of a message that must stream
+LARGE_MAILDROP = _pick(5_000, 100_000)  # messages of a large maildrop
+PIPELINED = _pick(10_000, 100_000)  # commands sent at once
+IDLE_SESSIONS = _pick(1_000, 10_000)  # logged-in sessions to the service itself
+PUBLISHED_SESSIONS = _pick(500, 5_000)  # the same through the published port
+KILLS = _pick(10, 100)  # workers killed in the middle of something
+WATCHERS = _pick(20, 200)  # streams of one event source
