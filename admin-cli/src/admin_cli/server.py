@@ -95,7 +95,8 @@ def status(watch: bool, interval: float) -> None:
 
 def status_record(status: Status) -> Record:
     """Give the state's values under their names in the contract, and the time it runs for."""
-    uptime = status.status_time.seconds - status.start_time.seconds
+    started = status.start_time.seconds
+    uptime = status.status_time.seconds - started if started else 0
     return {
         "version": status.version,
         "start_time": timestamp(status.start_time),

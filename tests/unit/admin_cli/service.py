@@ -172,9 +172,7 @@ class Service(
         for event in self.events:
             yield sessions_pb2.WatchSessionsResponse(event=event)
         if self.stays_open:
-            gone = threading.Event()
-            context.add_callback(gone.set)
-            gone.wait()
+            wait_until_gone(context)
 
     def DisconnectSession(self, request: Any, context: Any) -> Any:
         self._admit(context)
@@ -194,6 +192,8 @@ class Service(
 
     def GetStatus(self, _: Any, context: Any) -> Any:
         self._admit(context)
+        if self.stays_open:
+            wait_until_gone(context)
         return server_pb2.GetStatusResponse(status=self.status)
 
     def WatchStatus(self, request: Any, context: Any) -> Iterator[Any]:
@@ -272,3 +272,9 @@ def event(kind: Any, of: sessions_pb2.Session, skipped: int = 0) -> sessions_pb2
 
 def refuse(context: Any, reason: Reason, text: str) -> None:
     context.abort_with_status(to_status(reason, text))
+
+
+def wait_until_gone(context: Any) -> None:
+    gone = threading.Event()
+    context.add_callback(gone.set)
+    gone.wait()

@@ -81,3 +81,16 @@ def test_the_help_and_the_readme_tell_every_exit_code(pop3ctl: Tool) -> None:
     for code, meaning in MEANINGS.items():
         assert f"{code} {meaning}" in helped
         assert f"| {code} | {meaning} |" in readme
+
+
+def test_a_service_that_does_not_answer_is_given_up(pop3ctl: Tool, service: Service) -> None:
+    service.stays_open = True
+    result = pop3ctl("--timeout", "200ms", "status")
+    assert result.exit_code == 10
+    assert "try a longer --timeout" in result.stderr
+
+
+def test_the_text_of_a_refusal_cannot_steer_the_terminal(pop3ctl: Tool) -> None:
+    result = pop3ctl("accounts", "reset-password", "\x1b[2J")
+    assert result.exit_code == 6
+    assert r'no account "\x1b[2J"' in result.stderr

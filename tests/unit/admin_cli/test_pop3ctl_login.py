@@ -10,6 +10,7 @@ import pytest
 
 from admin_cli import tokens
 from admin_cli.tokens import Token
+from pop3mgmt.reasons import Reason
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import PASSWORD, TOKEN, Service
 
@@ -180,3 +181,39 @@ def test_a_token_file_that_cannot_be_written_is_told(pop3ctl: Tool, tmp_path: Pa
 
 def test_the_secrets_of_a_login_do_not_print() -> None:
     assert TOKEN not in repr(Token(TOKEN, "admin"))
+
+
+def test_logout_keeps_the_login_while_the_service_is_away(pop3ctl: Tool, service: Service) -> None:
+    pop3ctl.ok("login", "admin", **LOG_IN)
+    service.refusal = Reason.SERVICE_UNAVAILABLE
+    assert pop3ctl("logout", **NO_TOKEN).exit_code == 10
+    assert kept(pop3ctl).exists()
+
+
+def test_logout_ends_the_token_of_the_environment(pop3ctl: Tool, service: Service) -> None:
+    pop3ctl.ok("login", "admin", **LOG_IN)
+    pop3ctl.ok("logout")
+    assert service.tokens == {"token-1"}
+    assert kept(pop3ctl).exists()
+
+
+def test_a_token_that_cannot_be_kept_again_still_serves(
+    pop3ctl: Tool, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    old = Token(TOKEN, "admin", now + timedelta(minutes=10), now - timedelta(minutes=1))
+    tokens.save(tmp_path / "token", old)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    pop3ctl.ok("--token-file", str(tmp_path / "token"), "status", **NO_TOKEN)
+    assert tokens.load(tmp_path / "token") == old
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+
+
+def test_a_login_under_another_one_is_told(pop3ctl: Tool) -> None:
+    result = pop3ctl("login", "admin", POP3CTL_PASSWORD=PASSWORD)
+    assert result.exit_code == 0
+    assert "POP3CTL_TOKEN is set" in result.stderr

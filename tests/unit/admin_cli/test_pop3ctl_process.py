@@ -89,3 +89,13 @@ def test_the_terminals_encoding_does_not_matter(pop3ctl: Tool, service: Service)
     out, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0
     assert rb"\u65e5\u672c" in out
+
+
+def test_a_message_is_not_awaited_from_a_terminal(pop3ctl: Tool) -> None:
+    ours, theirs = pty.openpty()
+    process = pop3ctl.start("maildrop", "put", "alice", stdin=theirs)
+    _, err = process.communicate(timeout=WAIT_S)
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 2
+    assert b"stdin is a terminal" in err

@@ -161,3 +161,15 @@ def test_a_duration_that_is_shown_can_be_set(seconds: float) -> None:
 )
 def test_sizes_are_in_the_unit_that_reads_best(octets: int, text: str) -> None:
     assert size(octets) == text
+
+
+def test_times_that_are_not_known_are_a_dash(pop3ctl: Tool, service: Service) -> None:
+    service.status.ClearField("start_time")
+    assert "Started             -\n" in pop3ctl.ok("status")
+    found = pop3ctl.json("status")
+    assert (found["start_time"], found["uptime_seconds"]) == (None, 0)
+
+
+def test_a_setting_can_be_text(pop3ctl: Tool, service: Service) -> None:
+    pop3ctl.ok("settings", "set", "transform=sed s/a=b/c/")
+    assert service.settings.transform == "sed s/a=b/c/"
