@@ -1,0 +1,1 @@
+"""Accounts and settings on disk. SQL lives here only."""

@@ -1,0 +1,242 @@
+"""The store: one SQLite file, opened by one process, with the accounts and the settings in it.
+
+A lock file beside the database refuses a second process. A file that is damaged or not ours is
+refused and left as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Row, Select, delete, event, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.errors import (
+    AccountExists,
+    AccountLimit,
+    AccountNotFound,
+    LastAdmin,
+    StoreUnavailable,
+)
+from pop3_service.storage import tables
+from pop3_service.storage.migrate import ForeignDatabase, migrate
+
+FILE = "valija.db"
+LOCK = "valija.lock"
+
+
+class Store:
+    """An open database. Make it with ``open``."""
+
+    def __init__(self, engine: AsyncEngine, lock_fd: int) -> None:
+        self.accounts = AccountStore(engine)
+        self.settings = SettingsStore(engine)
+        self._engine = engine
+        self._lock_fd = lock_fd
+
+    @classmethod
+    async def open(cls, folder: Path) -> Self:
+        """Open the database in a folder, which is made, and migrate it.
+
+        Raises:
+            StoreUnavailable: another process has it, or it cannot be used.
+        """
+        path = folder / FILE
+        lock_fd = _lock(folder)
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        event.listen(engine.sync_engine, "connect", _set_up)
+        event.listen(engine.sync_engine, "begin", _begin)
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(migrate)
+            os.chmod(path, 0o600)
+        except (DBAPIError, ForeignDatabase, OSError) as error:
+            await engine.dispose()
+            os.close(lock_fd)
+            reason = error.orig if isinstance(error, DBAPIError) else error
+            raise StoreUnavailable(f"cannot use {path}: {reason}") from error
+        return cls(engine, lock_fd)
+
+    async def close(self) -> None:
+        """Close the database and let another process have it."""
+        await self._engine.dispose()
+        os.close(self._lock_fd)
+
+
+class AccountStore:
+    """The accounts."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def get(self, name: str) -> Account | None:
+        """Give an account, or None."""
+        async with _transaction(self._engine) as connection:
+            query = select(tables.accounts).where(tables.accounts.c.name == name)
+            row = (await connection.execute(query)).first()
+        return _account(row) if row else None
+
+    async def page(self, after: str, size: int) -> list[Account]:
+        """Give accounts in order of name, those after a name, at most ``size``."""
+        query = (
+            select(tables.accounts)
+            .where(tables.accounts.c.name > after)
+            .order_by(tables.accounts.c.name)
+            .limit(size)
+        )
+        return await self._all(query)
+
+    async def count(self) -> int:
+        """Count the accounts."""
+        async with _transaction(self._engine) as connection:
+            return await _count(connection)
+
+    async def with_default_password(self) -> list[Account]:
+        """Give the accounts whose password this product ships with."""
+        query = select(tables.accounts).where(tables.accounts.c.has_default_password)
+        return await self._all(query.order_by(tables.accounts.c.name))
+
+    async def insert(self, account: Account, maximum: int) -> None:
+        """Add an account; the count is checked in the same transaction.
+
+        Raises:
+            AccountExists: the name is taken.
+            AccountLimit: there are ``maximum`` already.
+        """
+        values = {
+            "name": str(account.name),
+            "role": account.role.value,
+            "password_hash": account.password_hash,
+            "create_time": account.create_time.astimezone(UTC).replace(tzinfo=None),
+            "has_default_password": account.has_default_password,
+        }
+        try:
+            async with _transaction(self._engine) as connection:
+                full = await _count(connection) >= maximum
+                await connection.execute(insert(tables.accounts).values(values))
+                if full:  # after the insert, so that a taken name is told as such
+                    raise AccountLimit(maximum)
+        except IntegrityError:
+            raise AccountExists(account.name) from None
+
+    async def delete(self, name: str) -> None:
+        """Remove an account.
+
+        Raises:
+            AccountNotFound: there is none of that name.
+            LastAdmin: no admin would be left.
+        """
+        columns = tables.accounts.c
+        async with _transaction(self._engine) as connection:
+            role = await connection.scalar(select(columns.role).where(columns.name == name))
+            if role is None:
+                raise AccountNotFound(name)
+            admins = select(func.count()).where(columns.role == Role.ADMIN.value)
+            if role == Role.ADMIN.value and await connection.scalar(admins) == 1:
+                raise LastAdmin(name)
+            await connection.execute(delete(tables.accounts).where(columns.name == name))
+
+    async def set_password(self, name: str, password_hash: str) -> None:
+        """Set a password, which is no default any more.
+
+        Raises:
+            AccountNotFound: there is no account of that name.
+        """
+        async with _transaction(self._engine) as connection:
+            result = await connection.execute(
+                update(tables.accounts)
+                .where(tables.accounts.c.name == name)
+                .values(password_hash=password_hash, has_default_password=False)
+            )
+            if result.rowcount == 0:
+                raise AccountNotFound(name)
+
+    async def _all(self, query: Select[Any]) -> list[Account]:
+        async with _transaction(self._engine) as connection:
+            return [_account(row) for row in await connection.execute(query)]
+
+
+class SettingsStore:
+    """The settings that were ever set; the others have their defaults."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def load(self) -> dict[str, Any]:
+        """Give the stored values by name."""
+        async with _transaction(self._engine) as connection:
+            rows = await connection.execute(select(tables.settings))
+            return {row.name: json.loads(row.value) for row in rows}
+
+    async def save(self, values: dict[str, Any]) -> None:
+        """Store values, all of them or none."""
+        async with _transaction(self._engine) as connection:
+            for name, value in values.items():
+                await connection.execute(
+                    delete(tables.settings).where(tables.settings.c.name == name)
+                )
+                await connection.execute(
+                    insert(tables.settings).values(name=name, value=json.dumps(value))
+                )
+
+
+@contextlib.asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Give a connection in a transaction that is committed at the end."""
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        raise StoreUnavailable(f"the account store failed: {error.orig}") from error
+
+
+async def _count(connection: AsyncConnection) -> int:
+    return await connection.scalar(select(func.count()).select_from(tables.accounts)) or 0
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        AccountName(row.name),
+        Role(row.role),
+        row.password_hash,
+        row.create_time.replace(tzinfo=UTC),
+        row.has_default_password,
+    )
+
+
+def _lock(folder: Path) -> int:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot use {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise StoreUnavailable(f"another process uses {folder}") from None
+    return fd
+
+
+def _set_up(connection: Any, _: object) -> None:
+    # The driver opens no transactions by itself, so that BEGIN can be IMMEDIATE.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Any) -> None:
+    connection.execute(text("BEGIN IMMEDIATE"))
