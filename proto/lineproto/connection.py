@@ -403,8 +403,10 @@ def address_text(address: object) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
-    """Bind a TCP socket; an IPv6 one takes IPv4 too. It does not listen yet.
+def bind(
+    host: str, port: int, *, reuse_port: bool = False, dual_stack: bool = True
+) -> socket.socket:
+    """Bind a TCP socket; an IPv6 one takes IPv4 too if ``dual_stack``. It does not listen yet.
 
     Raises:
         OSError: the address is taken or not there.
@@ -417,7 +419,7 @@ def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family is socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dual_stack))
         sock.bind((host, port))
     except BaseException:
         sock.close()

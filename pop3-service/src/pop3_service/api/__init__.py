@@ -1,0 +1,1 @@
+"""The gRPC edge: servicers translate between the contract and the use cases, nothing else."""

@@ -1,0 +1,227 @@
+"""Who may call what: a table of methods, and the interceptor that holds callers to it.
+
+A method that is not in the table is refused to everyone. The interceptor also turns failures into
+statuses, so that no servicer does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
+from enum import Enum
+from typing import Any
+
+import grpc
+import structlog
+
+from pop3_service.domain.account import AccountName, Principal, Role
+from pop3_service.domain.errors import (
+    InvalidCredentials,
+    PermissionDenied,
+    ServiceError,
+)
+from pop3_service.supervisor.tokens import Tokens
+from pop3mgmt.errors import STATUS, to_status
+from pop3mgmt.reasons import Reason
+
+CALL_LIMIT_S = 120.0
+"""The longest a call that is no stream may take, whatever its deadline."""
+
+log = structlog.get_logger()
+
+
+class Access(Enum):
+    """What a method asks of its caller."""
+
+    PUBLIC = "public"
+    USER = "user"
+    ADMIN = "admin"
+
+
+_V1 = "/pop3mgmt.v1."
+ACCESS: dict[str, Access] = {
+    "/grpc.health.v1.Health/Check": Access.PUBLIC,
+    "/grpc.health.v1.Health/List": Access.PUBLIC,
+    "/grpc.health.v1.Health/Watch": Access.PUBLIC,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Access.PUBLIC,
+    f"{_V1}AuthService/Login": Access.PUBLIC,
+    f"{_V1}AuthService/RenewToken": Access.USER,
+    f"{_V1}AuthService/Logout": Access.USER,
+    f"{_V1}AccountsService/ListAccounts": Access.ADMIN,
+    f"{_V1}AccountsService/GetAccount": Access.USER,
+    f"{_V1}AccountsService/CreateAccount": Access.ADMIN,
+    f"{_V1}AccountsService/DeleteAccount": Access.ADMIN,
+    f"{_V1}AccountsService/ResetPassword": Access.ADMIN,
+    f"{_V1}AccountsService/ChangePassword": Access.USER,
+    f"{_V1}SessionsService/ListSessions": Access.USER,
+    f"{_V1}SessionsService/WatchSessions": Access.USER,
+    f"{_V1}SessionsService/DisconnectSession": Access.USER,
+    f"{_V1}ServerService/GetStatus": Access.ADMIN,
+    f"{_V1}ServerService/WatchStatus": Access.ADMIN,
+    f"{_V1}ServerService/GetSettings": Access.ADMIN,
+    f"{_V1}ServerService/UpdateSettings": Access.ADMIN,
+    f"{_V1}MaildropService/ListMessages": Access.USER,
+    f"{_V1}MaildropService/PutMessage": Access.ADMIN,
+    f"{_V1}MaildropService/GetMessage": Access.USER,
+}
+
+_principal: ContextVar[Principal] = ContextVar("principal")
+_token: ContextVar[str] = ContextVar("token")
+
+
+def caller() -> Principal:
+    """Give who makes the present call."""
+    return _principal.get()
+
+
+def caller_token() -> str:
+    """Give the token of the present call."""
+    return _token.get()
+
+
+def own_or_admin(name: str) -> AccountName:
+    """Give the account meant: the caller's own without a name; another's for admins only.
+
+    Raises:
+        PermissionDenied: the caller may not see that account.
+    """
+    principal = caller()
+    if not name or name == principal.name:
+        return principal.name
+    if not principal.is_admin:
+        raise PermissionDenied
+    return AccountName(name)
+
+
+class AccessInterceptor(grpc.aio.ServerInterceptor):
+    """Checks every call's token and role, and translates every failure."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wrap the method's handler."""
+        handler = await continuation(details)
+        if handler is None:
+            return handler
+        try:
+            principal, token = self._admit(details)
+        except ServiceError as error:
+            return _refusing(handler, error)
+        if details.method.startswith("/grpc."):
+            return handler
+        return _wrapped(handler, principal, token)
+
+    def _admit(self, details: grpc.HandlerCallDetails) -> tuple[Principal | None, str]:
+        access = ACCESS.get(details.method)
+        if access is None:
+            raise PermissionDenied("this method is not open")
+        if access is Access.PUBLIC:
+            return None, ""
+        token = ""
+        for key, value in details.invocation_metadata or ():
+            if key == "authorization" and str(value).startswith("Bearer "):
+                token = str(value).removeprefix("Bearer ")
+        if not token:
+            raise InvalidCredentials("log in first")
+        principal = self._tokens.principal(token)
+        if access is Access.ADMIN and principal.role is not Role.ADMIN:
+            raise PermissionDenied
+        return principal, token
+
+
+def _rebuilt(handler: Any, unary: Any, stream: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    """Make a handler of the same kind with another behaviour."""
+    kinds = {
+        (False, False): (grpc.unary_unary_rpc_method_handler, unary),
+        (False, True): (grpc.unary_stream_rpc_method_handler, stream),
+        (True, False): (grpc.stream_unary_rpc_method_handler, unary),
+        (True, True): (grpc.stream_stream_rpc_method_handler, stream),
+    }
+    make, behaviour = kinds[handler.request_streaming, handler.response_streaming]
+    made: grpc.RpcMethodHandler[Any, Any] = make(
+        behaviour,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+    return made
+
+
+def _inner(handler: Any) -> Any:
+    return (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+
+
+def _refusing(handler: Any, error: ServiceError) -> grpc.RpcMethodHandler[Any, Any]:
+    async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await _abort(context, error)
+
+    async def refuse_stream(
+        _: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[None]:
+        await _abort(context, error)
+        yield
+
+    return _rebuilt(handler, refuse, refuse_stream)
+
+
+def _wrapped(
+    handler: Any, principal: Principal | None, token: str
+) -> grpc.RpcMethodHandler[Any, Any]:
+    behaviour = _inner(handler)
+
+    def identify() -> None:
+        _token.set(token)
+        if principal is not None:
+            _principal.set(principal)
+
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        identify()
+        try:
+            async with asyncio.timeout(None if handler.request_streaming else CALL_LIMIT_S):
+                return await behaviour(request, context)
+        except Exception as error:
+            await _abort(context, error)
+
+    async def stream(
+        request: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Any]:
+        identify()
+        responses = behaviour(request, context)
+        try:
+            async for response in responses:
+                yield response
+        except Exception as error:
+            await _abort(context, error)
+        finally:
+            if inspect.isasyncgen(responses):
+                await responses.aclose()
+
+    return _rebuilt(handler, call, stream)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+    """End a call with the status of a failure; what nobody foresaw is logged under a number."""
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.BaseError):
+        raise error
+    if isinstance(error, ServiceError):
+        reason, text = error.reason, str(error)
+    elif isinstance(error, TimeoutError):
+        reason, text = Reason.DEADLINE_EXCEEDED, "the call took too long"
+    else:
+        number = uuid.uuid4().hex[:8]
+        log.error("management call failed", number=number, exc_info=error)
+        reason, text = Reason.INTERNAL, f"internal error {number}"
+    status = to_status(reason, text)
+    metadata = tuple(status.trailing_metadata or ())
+    await context.abort(STATUS[reason], text, metadata)

@@ -1,0 +1,112 @@
+"""The management server: the servicers, health and reflection on one address."""
+
+from __future__ import annotations
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from pop3_service.api.access import AccessInterceptor
+from pop3_service.api.servicers import (
+    AccountsServicer,
+    AuthServicer,
+    MaildropServicer,
+    ServerServicer,
+    SessionsServicer,
+)
+from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.supervisor.tokens import Tokens
+from pop3mgmt.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
+    auth_pb2,
+    auth_pb2_grpc,
+    maildrop_pb2,
+    maildrop_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+)
+
+MAX_MESSAGE = 2 * 1024 * 1024
+MAX_STREAMS = 1000
+"""Calls at a time on one connection."""
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (accounts_pb2, "AccountsService"),
+        (auth_pb2, "AuthService"),
+        (maildrop_pb2, "MaildropService"),
+        (server_pb2, "ServerService"),
+        (sessions_pb2, "SessionsService"),
+    )
+)
+
+
+class ManagementServer:
+    """Serves the contract."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        auth: AuthServicer,
+        accounts: AccountsServicer,
+        sessions: SessionsServicer,
+        server: ServerServicer,
+        maildrop: MaildropServicer,
+        *,
+        with_reflection: bool,
+    ) -> None:
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[AccessInterceptor(tokens)],
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE),
+                ("grpc.max_concurrent_streams", MAX_STREAMS),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        auth_pb2_grpc.add_AuthServiceServicer_to_server(auth, self._server)
+        accounts_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, self._server)
+        sessions_pb2_grpc.add_SessionsServiceServicer_to_server(sessions, self._server)
+        server_pb2_grpc.add_ServerServiceServicer_to_server(server, self._server)
+        maildrop_pb2_grpc.add_MaildropServiceServicer_to_server(maildrop, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if with_reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> int:
+        """Serve on an address such as ``127.0.0.1:50051``; give the port.
+
+        Raises:
+            ServiceUnavailable: the address is taken.
+        """
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ServiceUnavailable(f"cannot listen on {address}: {error}") from error
+        await self._server.start()
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def drain(self) -> None:
+        """Say that the service is about to stop."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_s: float) -> None:
+        """End the calls, at the latest after so many seconds."""
+        await self._server.stop(grace_s)
+
+
+def is_healthy(address: str, timeout_s: float = 3.0) -> bool:
+    """Ask a running service for its health."""
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            response = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)

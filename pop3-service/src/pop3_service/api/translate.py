@@ -1,0 +1,146 @@
+"""Values of the domain to messages of the contract and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pop3_service.domain.account import Account, Role
+from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
+from pop3_service.domain.settings import Settings
+from pop3_service.supervisor.status import Status
+from pop3mgmt.v1 import accounts_pb2, server_pb2, sessions_pb2
+
+PAGE = 1000
+T = TypeVar("T")
+
+SETTING_FIELDS: dict[str, str] = {
+    item.name.removesuffix("_s"): item.name for item in fields(Settings)
+}
+"""Settings by their names in the contract; a time there is a Duration, here seconds."""
+
+_KINDS = {
+    SessionEventKind.CONNECTED: sessions_pb2.SessionEvent.KIND_CONNECTED,
+    SessionEventKind.LOGGED_IN: sessions_pb2.SessionEvent.KIND_LOGGED_IN,
+    SessionEventKind.ENDED: sessions_pb2.SessionEvent.KIND_ENDED,
+}
+_ROLES = {Role.USER: accounts_pb2.ROLE_USER, Role.ADMIN: accounts_pb2.ROLE_ADMIN}
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """Write a time."""
+    made = Timestamp()
+    made.FromDatetime(time.astimezone(UTC))
+    return made
+
+
+def role_of(role: accounts_pb2.Role.ValueType) -> Role:
+    """Read a role; none given means user.
+
+    Raises:
+        InvalidArgument: there is no such role.
+    """
+    for ours, theirs in _ROLES.items():
+        if role == theirs:
+            return ours
+    if role == accounts_pb2.ROLE_UNSPECIFIED:
+        return Role.USER
+    raise InvalidArgument(f"there is no role {role}")
+
+
+def account_message(account: Account, session_count: int) -> accounts_pb2.Account:
+    """Write an account, without its password's hash."""
+    return accounts_pb2.Account(
+        name=account.name,
+        role=_ROLES[account.role],
+        create_time=timestamp(account.create_time),
+        has_default_password=account.has_default_password,
+        session_count=session_count,
+    )
+
+
+def session_message(session: SessionInfo) -> sessions_pb2.Session:
+    """Write a session."""
+    return sessions_pb2.Session(
+        id=session.id,
+        peer=session.peer,
+        account_name=session.account,
+        connect_time=timestamp(datetime.fromtimestamp(session.connect_time_s, UTC)),
+        sent_bytes=session.sent_bytes,
+        sent_message_count=session.sent_messages,
+        idle_seconds=int(session.idle_s),
+    )
+
+
+def event_message(event: SessionEvent, skipped: int) -> sessions_pb2.SessionEvent:
+    """Write an event."""
+    return sessions_pb2.SessionEvent(
+        kind=_KINDS[event.kind],
+        session=session_message(event.session),
+        event_time=timestamp(datetime.fromtimestamp(event.time_s, UTC)),
+        skipped_count=skipped,
+    )
+
+
+def status_message(status: Status) -> server_pb2.Status:
+    """Write the state."""
+    totals = status.totals
+    return server_pb2.Status(
+        version=status.version,
+        start_time=timestamp(status.start_time),
+        status_time=timestamp(status.status_time),
+        total_connection_count=totals.opened_connections,
+        current_connection_count=totals.current_connections,
+        logged_in_session_count=totals.logged_in_sessions,
+        sent_bytes=totals.sent_bytes,
+        sent_message_count=totals.sent_messages,
+        deleted_message_count=totals.deleted_messages,
+        refused_login_count=totals.refused_logins,
+        account_count=status.account_count,
+        worker_count=status.worker_count,
+        worker_restart_count=status.worker_restarts,
+        transform=status.transform,
+        warnings=status.warnings,
+    )
+
+
+def settings_message(settings: Settings) -> server_pb2.Settings:
+    """Write the settings."""
+    made = server_pb2.Settings()
+    for name, ours in SETTING_FIELDS.items():
+        value = getattr(settings, ours)
+        if name == ours:
+            setattr(made, name, value)
+        else:
+            getattr(made, name).FromMilliseconds(round(value * 1000))
+    return made
+
+
+def read_settings(message: server_pb2.Settings, paths: Iterable[str]) -> dict[str, Any]:
+    """Read the settings that ``paths`` name."""
+    values: dict[str, Any] = {}
+    for path in paths:
+        value = getattr(message, path)
+        if isinstance(value, Duration):
+            value = value.ToMilliseconds() / 1000
+        values[SETTING_FIELDS[path]] = value
+    return values
+
+
+def offset_page(found: Sequence[T], size: int, token: str) -> tuple[Sequence[T], str]:
+    """Cut a page out of a list; the token is the offset.
+
+    Raises:
+        InvalidArgument: the size or the token is none of ours.
+    """
+    if size < 0 or (token and not (token.isascii() and token.isdigit() and len(token) < 10)):
+        raise InvalidArgument("page_size or page_token cannot be used")
+    start = int(token or 0)
+    end = start + min(size or PAGE, PAGE)
+    return found[start:end], str(end) if end < len(found) else ""

@@ -1,0 +1,41 @@
+"""``pop3d``: the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from pop3_service import config as options
+from pop3_service.domain.errors import ServiceError
+from pop3_service.observability import logs
+
+EX_USAGE = 2
+EX_UNAVAILABLE = 1
+
+
+def main() -> None:
+    """Run the service, or ask a running one for its health."""
+    parser = options.parser()
+    given = parser.parse_args()
+    try:
+        config = options.read_config(given)
+    except options.BadOption as error:
+        parser.error(str(error))
+    if given.health:
+        from pop3_service.api.server import is_healthy
+
+        sys.exit(0 if is_healthy(_reachable(config.grpc_listen)) else EX_UNAVAILABLE)
+    logs.configure(config.log_level, config.log_format)
+    from pop3_service.supervisor.process import serve
+
+    try:
+        asyncio.run(serve(config))
+    except ServiceError as error:
+        print(f"pop3d: {error}", file=sys.stderr)
+        sys.exit(EX_UNAVAILABLE)
+
+
+def _reachable(address: str) -> str:
+    """Give an address to connect to for one to listen on."""
+    host, _, port = address.rpartition(":")
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "[::]") else address  # noqa: S104

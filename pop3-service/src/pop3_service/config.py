@@ -1,0 +1,206 @@
+"""Start-up options: flag, variable and default of each, declared once.
+
+``Config`` is fixed at start. A flag or variable that names a setting is no part of it: it is
+written as a change by the command line, and without it the stored value stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pop3_service.domain.settings import Settings
+from pop3_service.maildir.paths import DEFAULT_TEMPLATE
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the service is started with. ``settings`` holds only those that were given."""
+
+    port: int
+    port_ipv6: int
+    bind_ipv4: str
+    bind_ipv6: str
+    mail_dir: Path
+    mail_path: str
+    data_dir: Path
+    spool_dir: Path | None
+    workers: int
+    grpc_listen: str
+    grpc_reflection: bool
+    host_name: str
+    demo: bool
+    password_memory_kib: int
+    password_passes: int
+    log_level: str
+    log_format: str
+    admin_password: str | None = field(default=None, repr=False)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One start-up option."""
+
+    name: str
+    default: Any
+    read: Callable[[str], Any]
+    help: str
+    short: str | None = None
+    metavar: str = ""
+    choices: Sequence[str] | None = None
+
+    @property
+    def flag(self) -> str:
+        """The long form."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return "POP3_" + self.name.upper()
+
+
+class BadOption(Exception):
+    """An option's value cannot be used."""
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= number <= 65535:
+        raise ValueError("a port is a number from 0 to 65535")
+    return number
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("not a whole number")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("", "0", "1", "false", "true", "no", "yes", "off", "on"):
+        raise ValueError("use yes or no")
+    return text.lower() in ("1", "true", "yes", "on")
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("port", 1110, _port, "POP3 port on IPv4", "-p", "PORT"),
+    Option("port_ipv6", 9090, _port, "POP3 port on IPv6; takes IPv4 too", "-P", "PORT"),
+    Option("bind_ipv4", "0.0.0.0", str, "IPv4 address to listen on", metavar="ADDRESS"),  # noqa: S104
+    Option("bind_ipv6", "::", str, "IPv6 address to listen on", metavar="ADDRESS"),
+    Option("mail_dir", Path("maildir-volume"), Path, "folder of the Maildirs", "-d", "DIR"),
+    Option(
+        "mail_path",
+        DEFAULT_TEMPLATE,
+        str,
+        "an account's Maildir beneath it, such as {domain}/{local}/Maildir",
+        metavar="PATH",
+    ),
+    Option("data_dir", Path("var"), Path, "folder of the account database", metavar="DIR"),
+    Option("spool_dir", None, Path, "folder for transformed mail (DATA_DIR/spool)", metavar="DIR"),
+    Option("workers", 0, _count, "worker processes; 0 means one process", "-w", "N"),
+    Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),
+    Option("grpc_reflection", False, _flag, "serve gRPC reflection"),
+    Option("host_name", "", str, "name in the greeting (this host's)", metavar="NAME"),
+    Option("demo", False, _flag, "on a first start, make user1 to user3 with sample mail"),
+    Option("password_memory_kib", 19456, _count, "argon2id memory in KiB", metavar="KIB"),
+    Option("password_passes", 2, _count, "argon2id passes", metavar="N"),
+    Option("log_level", "info", str, "least level to log", None, "LEVEL",
+           ("debug", "info", "warning", "error")),
+    Option("log_format", "logfmt", str, "how to log", None, "FORMAT", ("logfmt", "json")),
+)  # fmt: skip
+
+SETTING_FLAGS: dict[str, str | None] = {item.name: None for item in fields(Settings)} | {
+    "transform": "-t"
+}
+"""Short forms of the options that name settings."""
+
+
+def setting_options() -> tuple[Option, ...]:
+    """Give an option for each setting; a time is given in seconds, without the ``_s``."""
+    return tuple(
+        Option(
+            item.name.removesuffix("_s"),
+            None,
+            str,
+            f"setting: {item.metadata['help']}",
+            SETTING_FLAGS[item.name],
+            "COMMAND" if item.name == "transform" else "SECONDS" if item.name[-2:] == "_s" else "N",
+        )
+        for item in fields(Settings)
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command line's parser out of the options."""
+    made = argparse.ArgumentParser(
+        prog="pop3d",
+        description="Valija's POP3 service: RFC 1939 over Maildir, steered over gRPC.",
+        epilog="Each option has a variable: --mail-dir is POP3_MAIL_DIR. The first admin's password"
+        " comes from POP3_ADMIN_PASSWORD or the file that POP3_ADMIN_PASSWORD_FILE names. Options"
+        " marked as setting are stored, and stand at later starts; they can be changed while the"
+        " service runs. Example: pop3d -p 110 -P 6262 -t wc -d /var/maildir",
+    )
+    made.add_argument("--version", action="version", version=f"Valija {version('pop3-service')}")
+    made.add_argument("--health", action="store_true", help="ask a running service; exit 0 or 1")
+    for option in (*OPTIONS, *setting_options()):
+        names = [name for name in (option.short, option.flag) if name]
+        shown = "" if option.default in (None, "", False) else f" (default {option.default})"
+        text = (option.help + shown).replace("%", "%%")
+        if option.read is _flag:
+            made.add_argument(*names, dest=option.name, action="store_const", const="yes",
+                              help=text)  # fmt: skip
+        else:
+            made.add_argument(*names, dest=option.name, metavar=option.metavar, help=text,
+                              choices=option.choices)  # fmt: skip
+    return made
+
+
+def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Config:
+    """Put flags, variables and defaults together; a flag wins over a variable.
+
+    Raises:
+        BadOption: a value cannot be read.
+    """
+    values = {option.name: _value(option, given, environment) for option in OPTIONS}
+    settings = {}
+    for item, option in zip(fields(Settings), setting_options(), strict=True):
+        value = _value(option, given, environment)
+        if value is not None:
+            settings[item.name] = value
+    values["host_name"] = values["host_name"] or socket.getfqdn()
+    return Config(**values, admin_password=_secret("POP3_ADMIN_PASSWORD", environment),
+                  settings=settings)  # fmt: skip
+
+
+def _value(option: Option, given: argparse.Namespace, environment: Mapping[str, str]) -> Any:
+    text = getattr(given, option.name)
+    source = option.flag
+    if text is None:
+        text, source = environment.get(option.variable), option.variable
+        if text is None:
+            return option.default
+        if option.choices and text not in option.choices:
+            raise BadOption(f"{source}: use one of {', '.join(option.choices)}")
+    try:
+        return option.read(text)
+    except ValueError as error:
+        raise BadOption(f"{source}: {error}") from None
+
+
+def _secret(variable: str, environment: Mapping[str, str]) -> str | None:
+    """Read a secret from a variable, or from the file that ``…_FILE`` names."""
+    path = environment.get(variable + "_FILE")
+    if path:
+        try:
+            return Path(path).read_text().rstrip("\r\n")
+        except OSError as error:
+            raise BadOption(f"{variable}_FILE: {error.strerror}") from None
+    return environment.get(variable) or None

@@ -1,0 +1,1 @@
+"""The control plane: use cases, the live registry, worker processes."""

@@ -1,0 +1,160 @@
+"""Accounts: made, changed and removed; what was open under the old password ends first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from lineproto.clock import Clock
+from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.account import Account, AccountName, Principal, Role
+from pop3_service.domain.errors import AccountNotFound, InvalidArgument, InvalidCredentials
+from pop3_service.domain.passwords import check_new_password, random_password
+from pop3_service.domain.settings import Settings
+from pop3_service.storage.store import AccountStore
+from pop3_service.supervisor import demo
+from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.maildrops import Maildrops
+from pop3_service.supervisor.tokens import Tokens
+
+DEFAULT_ADMIN = "default"
+DEFAULT_PASSWORD = b"default"
+
+log = structlog.get_logger()
+
+
+class SessionControl(Protocol):
+    """Ends POP3 sessions."""
+
+    async def disconnect(self, order: DisconnectOrder) -> int:
+        """End sessions on every worker; come back when each has confirmed."""
+
+
+class AccountsDesk:
+    """The use cases of accounts."""
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        authenticator: Authenticator,
+        tokens: Tokens,
+        sessions: SessionControl,
+        maildrops: Maildrops,
+        settings: Callable[[], Settings],
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._authenticator = authenticator
+        self._tokens = tokens
+        self._sessions = sessions
+        self._maildrops = maildrops
+        self._settings = settings
+        self._clock = clock
+
+    async def get(self, name: str) -> Account:
+        """Give an account, or raise AccountNotFound."""
+        account = await self._accounts.get(name)
+        if account is None:
+            raise AccountNotFound(name)
+        return account
+
+    async def page(self, after: str, size: int) -> tuple[list[Account], int]:
+        """Give a page of accounts and the number of all."""
+        return await self._accounts.page(after, size), await self._accounts.count()
+
+    async def create(
+        self, name: str, password: bytes, role: Role, by: str, *, is_default: bool = False
+    ) -> Account:
+        """Make an account and its Maildir.
+
+        Raises:
+            InvalidArgument, AccountExists, AccountLimit, MaildropUnavailable
+        """
+        checked = AccountName.parse(name)
+        self._maildrops.check_name(checked)
+        check_new_password(password)
+        hashed = await self._authenticator.hash(password)
+        account = Account(checked, role, hashed, self._clock.now(), is_default)
+        await self._maildrops.create(checked)
+        await self._accounts.insert(account, self._settings().max_accounts)
+        log.info("account created", name=str(checked), role=role.value, by=by)
+        return account
+
+    async def delete(self, name: str, by: str, *, delete_mail: bool = False) -> int:
+        """Remove an account; give how many of its sessions were ended.
+
+        Raises:
+            AccountNotFound, LastAdmin, MaildropUnavailable
+        """
+        account = await self.get(name)
+        await self._accounts.delete(account.name)
+        ended = await self._end(account.name)
+        if delete_mail:
+            await self._maildrops.remove(account.name)
+        log.info("account deleted", name=account.name, by=by, sessions=ended, mail=delete_mail)
+        return ended
+
+    async def reset_password(self, name: str, by: str) -> tuple[str, int]:
+        """Set a random password; give it and how many sessions were ended."""
+        account = await self.get(name)
+        password = random_password()
+        hashed = await self._authenticator.hash(password.encode())
+        await self._accounts.set_password(account.name, hashed)
+        ended = await self._end(account.name)
+        log.info("password reset", name=account.name, by=by, sessions=ended)
+        return password, ended
+
+    async def change_password(
+        self, caller: Principal, old: bytes, new: bytes, token: str = ""
+    ) -> int:
+        """Change the caller's own password; its other sessions end.
+
+        Raises:
+            InvalidCredentials: the old password is wrong.
+            InvalidArgument: the new one cannot be taken.
+        """
+        account = await self.get(caller.name)
+        if not await self._authenticator.matches(account, old):
+            raise InvalidCredentials("the old password is wrong")
+        check_new_password(new)
+        if old == new:
+            raise InvalidArgument("the new password is the old one")
+        await self._accounts.set_password(account.name, await self._authenticator.hash(new))
+        ended = await self._end(account.name, keep=token)
+        log.info("password changed", name=account.name, by=caller.name, sessions=ended)
+        return ended
+
+    async def bootstrap(self, admin_password: str | None, *, with_demo: bool) -> None:
+        """On an empty store, make the first admin and the demo's accounts and mail."""
+        if await self._accounts.count():
+            return
+        by = "first start"
+        await self.create(
+            DEFAULT_ADMIN,
+            admin_password.encode() if admin_password else DEFAULT_PASSWORD,
+            Role.ADMIN,
+            by,
+            is_default=not admin_password,
+        )
+        if not with_demo:
+            return
+        for name, password in demo.ACCOUNTS:
+            account = await self.create(name, password, Role.USER, by, is_default=True)
+            if not await self._maildrops.list(account.name):
+                for message in demo.messages(name):
+                    await self._maildrops.put(account.name, demo.chunks(message))
+
+    async def warnings(self) -> list[str]:
+        """Tell what an admin should mend."""
+        return [
+            f"account {account.name} still has its default password"
+            for account in await self._accounts.with_default_password()
+        ]
+
+    async def _end(self, name: AccountName, keep: str = "") -> int:
+        """End what was opened with the password that counts no more."""
+        self._authenticator.account_changed()
+        self._tokens.end_account(name, keep=keep)
+        return await self._sessions.disconnect(DisconnectOrder(account=name, forget=True))

@@ -1,0 +1,99 @@
+"""Passwords: hashed and verified by argon2id, off the loop, at most one at a time a core.
+
+argon2-cffi, the binding of the reference implementation; it lets other threads run meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from pop3_service.domain.account import Account, AccountName
+from pop3_service.domain.errors import InvalidArgument, LoginThrottled
+from pop3_service.domain.passwords import MAX_OCTETS, prepare_password
+from pop3_service.storage.store import AccountStore
+
+T = TypeVar("T")
+
+MAX_WAITING = 10_000
+"""Checks that may wait; more are refused."""
+
+
+class Authenticator:
+    """Checks names and passwords. It takes the same time whether the account is there or not."""
+
+    def __init__(self, accounts: AccountStore, *, memory_kib: int = 19456, passes: int = 2) -> None:
+        self.changes = 0
+        self._accounts = accounts
+        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
+        self._dummy_hash = self._hasher.hash(b"no account has this")
+        self._waiting = 0
+
+    def account_changed(self) -> None:
+        """Note that an account was changed or deleted: checks under way look again."""
+        self.changes += 1
+
+    async def hash(self, password: bytes) -> str:
+        """Hash a new password."""
+        return await self._in_thread(self._hasher.hash, prepare_password(password))
+
+    async def verify(self, name: bytes, password: bytes) -> Account | None:
+        """Give the account whose name and password these are, or None.
+
+        Raises:
+            LoginThrottled: too many checks wait already.
+            StoreUnavailable: the accounts cannot be read.
+        """
+        changes = self.changes
+        account = await self._find(name)
+        right = await self._matches(account, password)
+        if not right or account is None:
+            return None
+        if changes != self.changes:  # this account, perhaps: does the password still count?
+            again = await self._accounts.get(account.name)
+            return again if again and again.password_hash == account.password_hash else None
+        return account
+
+    async def matches(self, account: Account, password: bytes) -> bool:
+        """Whether this is the account's password."""
+        return await self._matches(account, password)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _find(self, name: bytes) -> Account | None:
+        try:
+            return await self._accounts.get(AccountName.parse(name.decode()))
+        except (InvalidArgument, UnicodeDecodeError):
+            return None
+
+    async def _matches(self, account: Account | None, password: bytes) -> bool:
+        too_long = len(password) > MAX_OCTETS
+        prepared = b"" if too_long else prepare_password(password)
+        hashed = account.password_hash if account and not too_long else self._dummy_hash
+        right = await self._in_thread(self._verify, hashed, prepared)
+        return right and account is not None and not too_long
+
+    def _verify(self, hashed: str, password: bytes) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        if self._waiting >= MAX_WAITING:
+            raise LoginThrottled
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, work, *arguments)
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,52 @@
+"""Logins: a POP3 client's name and password become an outcome. Never raises for a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from pop3_service.control.plane import Admitted, Credentials, LoginOutcome, Refused
+from pop3_service.domain.errors import InvalidCredentials, ServiceError
+from pop3_service.domain.session import SessionEvent
+from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.throttle import Throttle
+
+log = structlog.get_logger()
+
+
+class LoginDesk:
+    """The supervisor's side of the seam: a ``control.plane.ControlPlane``."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        throttle: Throttle,
+        publish: Callable[[SessionEvent], None],
+    ) -> None:
+        self._authenticator = authenticator
+        self._throttle = throttle
+        self._publish = publish
+
+    async def login(self, credentials: Credentials) -> LoginOutcome:
+        """Check a password. A wrong name and a wrong password have one answer."""
+        try:
+            account = await self._authenticator.verify(credentials.name, credentials.password)
+        except ServiceError as error:
+            return Refused(error.reason, str(error))
+        if account is not None:
+            return Admitted(account.name)
+        wrong = InvalidCredentials()
+        delay_s = self._throttle.failed(credentials.peer)
+        log.info(
+            "login refused",
+            reason=wrong.reason,
+            peer=credentials.peer,
+            name=ascii(credentials.name[:64].decode("utf-8", "replace")),
+            delay_s=delay_s,
+        )
+        return Refused(wrong.reason, str(wrong), delay_s)
+
+    def report(self, event: SessionEvent) -> None:
+        """Pass an event on to whoever watches."""
+        self._publish(event)

@@ -1,0 +1,261 @@
+"""The composition root: everything is built, connected, started and stopped here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import structlog
+
+from lineproto.clock import Clock, SystemClock
+from lineproto.connection import bind
+from pop3_service.api.server import ManagementServer
+from pop3_service.api.servicers import (
+    AccountsServicer,
+    AuthServicer,
+    MaildropServicer,
+    ServerServicer,
+    SessionsServicer,
+)
+from pop3_service.config import Config
+from pop3_service.control.counters import CounterBoard
+from pop3_service.control.messages import WorkerConfig
+from pop3_service.control.plane import ControlPlane
+from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.settings import RFC_IDLE_S, Settings
+from pop3_service.maildir.access import check_mail_root
+from pop3_service.maildir.paths import MailPaths
+from pop3_service.storage.store import Store
+from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.logins import LoginDesk
+from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.sessions import SessionsDesk
+from pop3_service.supervisor.settings import SettingsDesk
+from pop3_service.supervisor.status import StatusDesk
+from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.workers import LocalPool, Slot, WorkerPool
+from pop3_service.transform.runner import Runner
+from pop3_service.worker.context import Greeting, WorkerContext
+from pop3_service.worker.listener import Pop3Listener
+
+GRACE_S = 25.0
+"""How long a command in progress may go on after SIGTERM; compose waits 30 s."""
+BACKLOG = 1024
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the service listens, once it does."""
+
+    pop3: int
+    pop3_ipv6: int
+    grpc: int
+
+
+class Supervisor:
+    """The whole service. Use ``running`` to start and stop it in order."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self.ports = Ports(0, 0, 0)
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._version = version("pop3-service")
+        self._spool = config.spool_dir or config.data_dir / "spool"
+        self._paths = MailPaths(config.mail_dir.absolute(), config.mail_path)
+        self._sessions = SessionsDesk()
+        self._settings: SettingsDesk
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Ports]:
+        """Start the service, and stop it at the end: no new mail, then no new calls.
+
+        Raises:
+            ServiceError: a part cannot start; what had started is stopped.
+        """
+        config, clock = self._config, self._clock
+        check_mail_root(self._paths.root)
+        async with contextlib.AsyncExitStack() as stack:
+            store = await Store.open(config.data_dir)
+            stack.push_async_callback(store.close)
+            authenticator = Authenticator(
+                store.accounts,
+                memory_kib=config.password_memory_kib,
+                passes=config.password_passes,
+            )
+            stack.callback(authenticator.close)
+            tokens, maildrops = Tokens(clock), MaildirStore(self._paths, clock)
+            settings = self._settings = SettingsDesk(
+                store.settings, store.accounts, Runner(self._spool, clock).check, self._apply
+            )
+            throttle = Throttle(lambda: settings.current, clock)
+            accounts = AccountsDesk(
+                store.accounts,
+                authenticator,
+                tokens,
+                self._sessions,
+                maildrops,
+                lambda: settings.current,
+                clock,
+            )
+            await settings.load()
+            if config.settings:
+                await settings.update(config.settings, "command line")
+            await accounts.bootstrap(config.admin_password, with_demo=config.demo)
+            await self._warn(accounts)
+            control = LoginDesk(authenticator, throttle, self._sessions.publish)
+            board = CounterBoard.create(max(config.workers, 1))
+            stack.callback(board.close)
+            pool, port, port_ipv6 = await self._start_workers(control, board)
+            status = StatusDesk(
+                self._version,
+                board.totals,
+                lambda: (config.workers, pool.restarts),
+                store.accounts,
+                accounts,
+                settings,
+                clock,
+            )
+            server = ManagementServer(
+                tokens,
+                AuthServicer(authenticator, throttle, tokens, accounts, clock),
+                AccountsServicer(accounts, self._sessions),
+                SessionsServicer(self._sessions, tokens),
+                ServerServicer(status, settings, tokens, clock),
+                MaildropServicer(maildrops, accounts),
+                with_reflection=config.grpc_reflection,
+            )
+            stack.push_async_callback(server.stop, 1.0)
+            stack.push_async_callback(pool.stop, GRACE_S)
+            stack.push_async_callback(server.drain)
+            self.ports = Ports(port, port_ipv6, await server.start(config.grpc_listen))
+            log.info(
+                "service started",
+                version=self._version,
+                pop3=self.ports.pop3,
+                pop3_ipv6=self.ports.pop3_ipv6,
+                grpc=config.grpc_listen,
+                workers=config.workers,
+                mail=str(self._paths.root),
+                transform=settings.current.transform or None,
+            )
+            gc.collect()
+            gc.freeze()
+            yield self.ports
+            log.info("service stopping")
+        log.info("service stopped")
+
+    async def _apply(self, settings: Settings) -> None:
+        pool = getattr(self._sessions, "pool", None)
+        if isinstance(pool, WorkerPool | LocalPool):
+            await pool.apply(settings)
+
+    async def _warn(self, accounts: AccountsDesk) -> None:
+        for warning in await accounts.warnings():
+            log.warning("default password in place", warning=warning)
+        settings = self._settings.current
+        if settings.idle_timeout_s < RFC_IDLE_S:
+            log.warning("idle_timeout is below the 10 minutes of RFC 1939 section 3")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if hard < settings.max_connections + 100:
+            log.warning("max_connections is more than the descriptors allow", nofile=hard)
+
+    async def _start_workers(
+        self, control: ControlPlane, board: CounterBoard
+    ) -> tuple[WorkerPool | LocalPool, int, int]:
+        count = self._config.workers
+        slots = self._listen(max(count, 1), shared=count > 0)
+        ports = [sock.getsockname()[1] for sock in slots[0].sockets]
+        settings = self._settings.current
+        pool: WorkerPool | LocalPool
+        if count:
+            pool = WorkerPool(slots, board, control, self._worker_config(board), self._clock)
+            self._sessions.pool = pool
+            await pool.start(settings)
+        else:
+            greeting = Greeting(self._config.host_name, self._version)
+            context = WorkerContext(
+                control, self._paths, settings, greeting, board, 0, self._spool, self._clock
+            )
+            listener = Pop3Listener(context)
+            await listener.start(list(slots[0].sockets))
+            pool = LocalPool(listener, listener.stop)
+            self._sessions.pool = pool
+        return pool, ports[0], ports[-1]
+
+    def _worker_config(self, board: CounterBoard) -> Callable[[Slot, str], WorkerConfig]:
+        config = self._config
+
+        def make(slot: Slot, tag: str) -> WorkerConfig:
+            return WorkerConfig(
+                tag=tag,
+                slot=slot.index,
+                slots=board.slots,
+                counters=board.fd,
+                listeners=[sock.fileno() for sock in slot.sockets],
+                mail_root=str(self._paths.root),
+                mail_path=config.mail_path,
+                spool=str(self._spool.absolute()),
+                host_name=config.host_name,
+                version=self._version,
+                log_level=config.log_level,
+                log_format=config.log_format,
+            )
+
+        return make
+
+    def _listen(self, count: int, *, shared: bool) -> list[Slot]:
+        """Bind each port once to find a second server, then once more for each worker.
+
+        Raises:
+            ServiceUnavailable: a port is taken or not ours to use.
+        """
+        config = self._config
+        slots: list[list[socket.socket]] = [[] for _ in range(count)]
+        for host, wanted in (
+            (config.bind_ipv4, config.port),
+            (config.bind_ipv6, config.port_ipv6),
+        ):
+            dual_stack = config.port != config.port_ipv6 or wanted == 0
+            try:
+                first = bind(host, wanted, dual_stack=dual_stack)
+                port = first.getsockname()[1]
+                if not shared:
+                    slots[0].append(first)
+                    continue
+                first.close()
+                for sockets in slots:
+                    sock = bind(host, port, reuse_port=True, dual_stack=dual_stack)
+                    sock.listen(BACKLOG)
+                    sockets.append(sock)
+            except OSError as error:
+                if ":" in host and not os.path.exists("/proc/net/if_inet6"):
+                    log.warning("no IPv6 on this machine", port=wanted)
+                    continue
+                raise ServiceUnavailable(
+                    f"cannot listen on {host} port {wanted}: {error.strerror}"
+                ) from error
+        return [Slot(index, tuple(sockets)) for index, sockets in enumerate(slots)]
+
+
+async def serve(config: Config) -> None:
+    """Run the service until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Supervisor(config).running():
+        await stop.wait()

@@ -1,0 +1,64 @@
+"""Settings: stored, put in force on every worker, changed while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from pop3_service.domain.errors import InvalidArgument, LimitBelowCurrent
+from pop3_service.domain.settings import Settings
+from pop3_service.storage.store import AccountStore, SettingsStore
+
+log = structlog.get_logger()
+
+
+class SettingsDesk:
+    """The settings in force. ``check_transform`` tries a command line, ``apply`` tells workers."""
+
+    def __init__(
+        self,
+        store: SettingsStore,
+        accounts: AccountStore,
+        check_transform: Callable[[str, float], Awaitable[None]],
+        apply: Callable[[Settings], Awaitable[None]],
+    ) -> None:
+        self.current = Settings()
+        self._store = store
+        self._accounts = accounts
+        self._check_transform = check_transform
+        self._apply = apply
+        self._changing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Read what is stored; a value that no longer fits is told and left out."""
+        for name, value in (await self._store.load()).items():
+            try:
+                self.current = self.current.changed({name: value})
+            except InvalidArgument as error:
+                log.warning("stored setting ignored", name=name, reason=str(error))
+
+    async def update(self, values: dict[str, Any], by: str) -> Settings:
+        """Change settings, all of them or none; stored before they are in force.
+
+        Raises:
+            InvalidArgument, LimitBelowCurrent, TransformInvalid, StoreUnavailable
+        """
+        async with self._changing:
+            old = self.current
+            new = old.changed(values)
+            if "max_accounts" in values:
+                count = await self._accounts.count()
+                if new.max_accounts < count:
+                    raise LimitBelowCurrent(new.max_accounts, count)
+            if values.get("transform"):
+                await self._check_transform(new.transform, new.transform_timeout_s)
+            before, after = old.as_dict(), new.as_dict()
+            await self._store.save({name: after[name] for name in values})
+            self.current = new
+            await self._apply(new)
+            for name in values:
+                log.info("setting changed", name=name, by=by, old=before[name], new=after[name])
+            return new

@@ -1,0 +1,67 @@
+"""The state of the service at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from lineproto.clock import Clock
+from pop3_service.domain.session import Totals
+from pop3_service.storage.store import AccountStore
+from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.settings import SettingsDesk
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What STATUS tells. Totals are since the start."""
+
+    version: str
+    start_time: datetime
+    status_time: datetime
+    totals: Totals
+    account_count: int
+    worker_count: int
+    worker_restarts: int
+    transform: str
+    warnings: list[str]
+
+
+class StatusDesk:
+    """Takes the figures together."""
+
+    def __init__(
+        self,
+        version: str,
+        totals: Callable[[], Totals],
+        workers: Callable[[], tuple[int, int]],
+        store: AccountStore,
+        accounts: AccountsDesk,
+        settings: SettingsDesk,
+        clock: Clock,
+    ) -> None:
+        """``workers`` gives how many worker processes there are and how many were restarted."""
+        self._version = version
+        self._totals = totals
+        self._workers = workers
+        self._store = store
+        self._accounts = accounts
+        self._settings = settings
+        self._clock = clock
+        self._start_time = clock.now()
+
+    async def status(self) -> Status:
+        """Give the state now."""
+        worker_count, restarts = self._workers()
+        return Status(
+            version=self._version,
+            start_time=self._start_time,
+            status_time=self._clock.now(),
+            totals=self._totals(),
+            account_count=await self._store.count(),
+            worker_count=worker_count,
+            worker_restarts=restarts,
+            transform=self._settings.current.transform,
+            warnings=await self._accounts.warnings(),
+        )

@@ -1,0 +1,84 @@
+"""Management logins: a token for a name and a password, kept in memory as its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from lineproto.clock import Clock
+from pop3_service.domain.account import AccountName, Principal
+from pop3_service.domain.errors import InvalidCredentials
+
+LIFETIME = timedelta(hours=1)
+LONGEST = timedelta(hours=24)
+"""A token cannot be renewed past this age."""
+MAX_PER_ACCOUNT = 100
+"""Tokens of one account; one more ends its oldest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    principal: Principal
+    begin_time: datetime
+    expire_time: datetime
+
+
+class Tokens:
+    """All management logins that live."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._logins: dict[bytes, _Login] = {}
+
+    def issue(self, principal: Principal) -> tuple[str, datetime]:
+        """Open a login; give its token and when that ends."""
+        now = self._clock.now()
+        self._logins = {key: it for key, it in self._logins.items() if it.expire_time > now}
+        own = [key for key, it in self._logins.items() if it.principal.name == principal.name]
+        if len(own) >= MAX_PER_ACCOUNT:
+            del self._logins[own[0]]
+        token = secrets.token_urlsafe(32)
+        self._logins[_key(token)] = _Login(principal, now, now + LIFETIME)
+        return token, now + LIFETIME
+
+    def principal(self, token: str) -> Principal:
+        """Give whose token it is.
+
+        Raises:
+            InvalidCredentials: it is unknown, ended or expired.
+        """
+        return self._find(token).principal
+
+    def renew(self, token: str) -> datetime:
+        """Move a token's end and give it.
+
+        Raises:
+            InvalidCredentials: it is unknown, ended or expired.
+        """
+        login = self._find(token)
+        expire_time = min(self._clock.now() + LIFETIME, login.begin_time + LONGEST)
+        self._logins[_key(token)] = replace(login, expire_time=expire_time)
+        return expire_time
+
+    def end(self, token: str) -> None:
+        """End a token."""
+        self._logins.pop(_key(token), None)
+
+    def end_account(self, name: AccountName, *, keep: str = "") -> None:
+        """End all tokens of an account, but one if it is named."""
+        kept = _key(keep)
+        self._logins = {
+            key: it for key, it in self._logins.items() if it.principal.name != name or key == kept
+        }
+
+    def _find(self, token: str) -> _Login:
+        login = self._logins.get(_key(token))
+        if login is None or login.expire_time <= self._clock.now():
+            raise InvalidCredentials("the login has ended; log in again")
+        return login
+
+
+def _key(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

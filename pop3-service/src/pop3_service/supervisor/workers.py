@@ -1,0 +1,264 @@
+"""Worker processes: started by exec, seen dead by the end of their channel, started again.
+
+Each slot keeps its listening sockets and its counters over its workers' lives, so what waits in a
+listening queue is served by the successor, and no count is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from lineproto.clock import Clock
+from pop3_service.control import messages
+from pop3_service.control.channel import Channel
+from pop3_service.control.counters import CounterBoard
+from pop3_service.control.messages import Count, Failed, Request, Result, Sessions, WorkerConfig
+from pop3_service.control.plane import ControlPlane, DisconnectOrder, Worker
+from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.session import SessionInfo
+from pop3_service.domain.settings import Settings
+
+CONFIRM_S = 1.0
+"""A worker that does not confirm a change in this time is killed, so that the change is a fact."""
+START_S = 30.0
+LISTING_S = 5.0
+BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+"""Wait before a restart, by the number of quick deaths in a row."""
+QUICK_DEATH_S = 10.0
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What a worker leaves to its successor."""
+
+    index: int
+    sockets: tuple[socket.socket, ...]
+
+
+class RemoteWorker:
+    """A worker process, as a ``control.plane.Worker``."""
+
+    def __init__(self, slot: Slot, control: ControlPlane) -> None:
+        self.slot = slot
+        self.channel = Channel(self._handle)
+        self.settings: Settings | None = None
+        self._control = control
+        self._process: asyncio.subprocess.Process
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    async def start(self, config: WorkerConfig, settings: Settings, watch: bool) -> None:
+        """Start the process and wait until it serves.
+
+        Raises:
+            ServiceUnavailable: it ended or did not answer.
+        """
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "pop3_service.worker.process",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), config.counters, *config.listeners),
+            )
+        await self.channel.start(ours)
+        self.settings = settings
+        setup = messages.Setup(config, settings, watch)
+        await self._within(START_S, setup)
+
+    async def configure(self, settings: Settings) -> None:
+        """Put settings in force; a worker that does not confirm is killed."""
+        self.settings = settings
+        await self._confirmed(messages.Configure(settings))
+
+    async def list_sessions(self, account: str) -> list[SessionInfo]:
+        """Give the sessions, all or those of an account."""
+        result = await self._within(LISTING_S, messages.ListSessions(account))
+        return result.sessions if isinstance(result, Sessions) else []
+
+    async def disconnect(self, order: DisconnectOrder) -> int:
+        """End sessions; a worker that does not confirm is killed, and its sessions with it."""
+        result = await self._confirmed(messages.Disconnect(order))
+        return result.count if isinstance(result, Count) else 0
+
+    async def watch(self, wanted: bool) -> None:
+        """Begin or end reporting events."""
+        await self._confirmed(messages.Watch(wanted))
+
+    async def stop(self, grace_s: float) -> None:
+        """Let it finish; kill it when it takes longer than its grace."""
+        try:
+            await self._within(grace_s + CONFIRM_S, messages.Stop(grace_s))
+            async with asyncio.timeout(CONFIRM_S):
+                await self._process.wait()
+        except (ServiceUnavailable, TimeoutError):
+            self.kill("did not stop")
+        await self.ended()
+
+    async def ended(self) -> int:
+        """Wait for the end of the process and give its status."""
+        status = await self._process.wait()
+        await self.channel.close()
+        return status
+
+    def kill(self, reason: str) -> None:
+        """Kill the process."""
+        if self._process.returncode is None:
+            log.error("worker killed", slot=self.slot.index, pid=self.pid, reason=reason)
+            self._process.kill()
+
+    async def _confirmed(self, request: Request) -> Result:
+        try:
+            return await self._within(CONFIRM_S, request)
+        except ServiceUnavailable as error:
+            self.kill(str(error))
+            await self._process.wait()
+            return Failed(str(error))
+
+    async def _within(self, seconds: float, request: Request) -> Result:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.channel.request(request)
+        except TimeoutError:
+            raise ServiceUnavailable("the worker does not answer") from None
+
+    async def _handle(self, request: Request) -> Result:
+        match request:
+            case messages.Login(credentials):
+                return messages.from_outcome(await self._control.login(credentials))
+            case messages.Report(event):
+                self._control.report(event)
+                return Count()
+        return Failed("not a request to the supervisor")
+
+
+class WorkerPool:
+    """All worker processes. ``make_config`` gives a worker's start-up values by slot and tag."""
+
+    def __init__(
+        self,
+        slots: list[Slot],
+        board: CounterBoard,
+        control: ControlPlane,
+        make_config: Callable[[Slot, str], WorkerConfig],
+        clock: Clock,
+    ) -> None:
+        self.restarts = 0
+        self.watched = False
+        self._slots = slots
+        self._board = board
+        self._control = control
+        self._make_config = make_config
+        self._clock = clock
+        self._live: dict[int, RemoteWorker] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._settings: Settings
+        self._stopping = False
+
+    def workers(self) -> list[Worker]:
+        """The workers there are now."""
+        return list(self._live.values())
+
+    async def start(self, settings: Settings) -> None:
+        """Start a worker in each slot and wait until all serve.
+
+        Raises:
+            ServiceUnavailable: one of them did not start.
+        """
+        self._settings = settings
+        started = [asyncio.get_running_loop().create_future() for _ in self._slots]
+        self._keepers = [
+            asyncio.create_task(self._keep(slot, first))
+            for slot, first in zip(self._slots, started, strict=True)
+        ]
+        await asyncio.gather(*started)
+
+    async def apply(self, settings: Settings) -> None:
+        """Put settings in force on every worker."""
+        self._settings = settings
+        await asyncio.gather(*(worker.configure(settings) for worker in self.workers()))
+
+    async def stop(self, grace_s: float) -> None:
+        """Let all workers finish and end them."""
+        self._stopping = True
+        await asyncio.gather(*(worker.stop(grace_s) for worker in list(self._live.values())))
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def _keep(self, slot: Slot, first: asyncio.Future[None]) -> None:
+        """Keep a worker in a slot, over and over."""
+        life, quick_deaths = 0, 0
+        while not self._stopping:
+            life += 1
+            began_s = self._clock.monotonic()
+            worker = RemoteWorker(slot, self._control)
+            try:
+                await self._start(worker, f"{slot.index}.{life}-")
+                if not first.done():
+                    first.set_result(None)
+                await worker.channel.closed.wait()
+            except (ServiceUnavailable, OSError) as error:
+                log.error("worker did not start", slot=slot.index, reason=str(error))
+                worker.kill("did not start")
+                if not first.done():
+                    first.set_exception(ServiceUnavailable(str(error)))
+                    return
+            status = await worker.ended()
+            self._live.pop(slot.index, None)
+            self._board.slot(slot.index)  # what it had open counts as closed
+            if self._stopping:
+                return
+            self.restarts += 1
+            quick = self._clock.monotonic() - began_s < QUICK_DEATH_S
+            quick_deaths = quick_deaths + 1 if quick else 0
+            log.error("worker died", slot=slot.index, pid=worker.pid, status=status)
+            await self._clock.sleep(BACKOFF_S[min(quick_deaths, len(BACKOFF_S) - 1)])
+
+    async def _start(self, worker: RemoteWorker, tag: str) -> None:
+        # It is among the live ones before it serves, so that no change passes it by.
+        self._live[worker.slot.index] = worker
+        config = self._make_config(worker.slot, tag)
+        await worker.start(config, self._settings, self.watched)
+        log.info("worker started", slot=worker.slot.index, pid=worker.pid)
+        if worker.settings is not self._settings:
+            await worker.configure(self._settings)
+
+
+class LocalPool:
+    """``workers=0``: the one worker is in this process."""
+
+    restarts = 0
+
+    def __init__(self, worker: Worker, stop: Callable[[float], Awaitable[object]]) -> None:
+        self.watched = False
+        self._worker = worker
+        self._stop = stop
+
+    def workers(self) -> list[Worker]:
+        """The worker."""
+        return [self._worker]
+
+    async def apply(self, settings: Settings) -> None:
+        """Put settings in force."""
+        await self._worker.configure(settings)
+
+    async def stop(self, grace_s: float) -> None:
+        """Let its sessions finish."""
+        await self._stop(grace_s)
