@@ -11,9 +11,13 @@ import itertools
 import socket
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from pop3_service.control import messages
 from pop3_service.control.messages import Answer, Ask, Failed, Request, Result
 from pop3_service.domain.errors import ServiceError, ServiceUnavailable
+
+log = structlog.get_logger()
 
 Handler = Callable[[Request], Awaitable[Result]]
 MAX_FRAME = 64 * 1024 * 1024
@@ -104,5 +108,8 @@ class Channel:
             result = await self._handler(ask.request)
         except ServiceError as error:
             result = Failed(str(error))
+        except Exception as error:  # the funnel of this edge: the asker must not wait for ever
+            log.error("request over the channel failed", exc_info=error)
+            result = Failed("internal error")
         if ask.id and not self.closed.is_set():
             self._send(Answer(ask.id, result))

@@ -132,7 +132,14 @@ class Answer(Struct, frozen=True, tag=True):
     result: Result
 
 
-_encoder = msgspec.msgpack.Encoder()
+def _plain(value: object) -> object:
+    """Give an account name as text; msgspec takes no subclass of it."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value)} does not travel")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Ask | Answer)
 
 
