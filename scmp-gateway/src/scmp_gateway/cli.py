@@ -1,0 +1,41 @@
+"""``scmp-gateway``: the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+from scmp_gateway import config as options
+
+
+def main() -> None:
+    """Run the gateway, or greet a running one."""
+    parser = options.parser()
+    given = parser.parse_args()
+    try:
+        config = options.read_config(given)
+    except options.BadOption as error:
+        parser.error(str(error))
+    if given.check:
+        sys.exit(0 if is_greeting(config.bind, config.port) else 1)
+    from scmp_gateway.process import configure_logs, serve
+
+    configure_logs(config.log_format)
+    try:
+        asyncio.run(serve(config))
+    except OSError as error:
+        print(f"scmp-gateway: cannot listen: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def is_greeting(bind: str, port: int, timeout_s: float = 3.0) -> bool:
+    """Connect to a gateway and read its greeting."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104
+    try:
+        with socket.create_connection((host, port), timeout_s) as connection:
+            greeting = connection.recv(512)
+            connection.sendall(b"QUIT\r\n")
+            return greeting.startswith(b"+OK SCMP ")
+    except OSError:
+        return False

@@ -1,0 +1,49 @@
+"""Lines of SCMP become a verb and its arguments (SCMP.md, section 3). No I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+LINE_LIMIT = 4096
+"""Octets of a command line with CRLF."""
+
+# Telnet commands (RFC 854): IAC and one octet, or IAC WILL|WONT|DO|DONT and an option. A client
+# sends them when a person presses an interrupt key; they are no part of SCMP.
+_TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|[^\xfb-\xfe])", re.DOTALL)
+
+
+class BadLine(Exception):
+    """The line is no command; the text is the reply's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A verb in capitals, its words, and the rest of the line as it was written."""
+
+    verb: str
+    words: tuple[str, ...] = field(repr=False)
+    rest: str = field(repr=False)
+
+
+def parse(octets: bytes) -> Line:
+    """Split a line without its line ending. Keywords are indifferent to case.
+
+    Raises:
+        BadLine: it is empty, not UTF-8, or holds control characters.
+    """
+    try:
+        text = _TELNET.sub(b"", octets).decode()
+    except UnicodeDecodeError:
+        raise BadLine("a command is UTF-8 text") from None
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+        raise BadLine("a command holds no control characters")
+    keyword, _, rest = text.strip(" ").partition(" ")
+    if not keyword:
+        raise BadLine("empty line; send HELP")
+    return Line(keyword.upper(), tuple(rest.split()), rest.strip(" "))
+
+
+def number(word: str) -> int | None:
+    """Read a whole number of ASCII digits; anything else is None."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 10 else None

@@ -1,0 +1,118 @@
+"""Start-up options: flag, variable and default of each, declared once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scmp_gateway import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the gateway is started with. Times are in seconds."""
+
+    bind: str
+    port: int
+    service: str
+    host_name: str
+    idle_timeout: float
+    max_connections: int
+    deadline: float
+    log_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. Its flag is ``--name``."""
+
+    name: str
+    variable: str
+    default: Any
+    read: Callable[[str], Any]
+    help: str
+    short: tuple[str, ...] = ()
+
+
+class BadOption(Exception):
+    """An option's value cannot be used."""
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < 1e9:
+        raise ValueError("not a positive number")
+    return number
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise ValueError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ValueError("not a whole number above 0")
+    return int(text)
+
+
+def _format(text: str) -> str:
+    if text not in ("logfmt", "json"):
+        raise ValueError("use logfmt or json")
+    return text
+
+
+OPTIONS = (
+    Option("bind", "SCMP_BIND", "127.0.0.1", str, "address to listen on"),
+    Option("port", "SCMP_PORT", 1111, _port, "port to listen on", ("-p",)),
+    Option("service", "POP3_MGMT_TARGET", "127.0.0.1:50051", str, "the service's gRPC address"),
+    Option("host_name", "SCMP_HOST_NAME", "", str, "name in the greeting (this host's)"),
+    Option("idle_timeout", "SCMP_IDLE_TIMEOUT", 600.0, _positive, "seconds of silence"),
+    Option("max_connections", "SCMP_MAX_CONNECTIONS", 1000, _count, "connections at a time"),
+    Option("deadline", "SCMP_DEADLINE", 10.0, _positive, "seconds that a call may take"),
+    Option("log_format", "SCMP_LOG_FORMAT", "logfmt", _format, "logfmt or json"),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the command line's parser out of the options."""
+    made = argparse.ArgumentParser(
+        prog="scmp-gateway",
+        description="Valija's SCMP gateway: management over telnet, translated to gRPC.",
+        epilog="Then: telnet localhost 1111, and HELP.",
+    )
+    made.add_argument("--version", action="version", version=f"Valija {__version__}")
+    made.add_argument("--check", action="store_true", help="greet a running gateway; exit 0 or 1")
+    for option in OPTIONS:
+        shown = f" (default {option.default})" if option.default != "" else ""
+        made.add_argument(
+            *option.short,
+            "--" + option.name.replace("_", "-"),
+            dest=option.name,
+            help=f"{option.help}; variable {option.variable}{shown}",
+        )
+    return made
+
+
+def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Config:
+    """Put flags, variables and defaults together; a flag wins over a variable.
+
+    Raises:
+        BadOption: a value cannot be read.
+    """
+    values = {}
+    for option in OPTIONS:
+        text = getattr(given, option.name)
+        if text is None:
+            text = environment.get(option.variable)
+        try:
+            values[option.name] = option.default if text is None else option.read(text)
+        except ValueError as error:
+            raise BadOption(f"{option.name}: {error}") from None
+    values["host_name"] = values["host_name"] or socket.getfqdn()
+    return Config(**values)

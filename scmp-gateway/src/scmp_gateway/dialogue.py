@@ -1,0 +1,199 @@
+"""One SCMP connection's dialogue: lines to verbs, verbs to calls with the caller's own token."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from lineproto.connection import Answer, Connection
+from lineproto.reply import Err, Listing, Ok, Reply
+from pop3mgmt.client import Caller, ManagementClient
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+from scmp_gateway.command import BadLine, Line, parse
+from scmp_gateway.errors import refusal
+from scmp_gateway.verbs import VERBS, Verb, role_of, visible
+
+MAX_BAD_COMMANDS = 10
+"""Consecutive unknown or unparsable commands that end the connection."""
+
+log = structlog.get_logger()
+
+
+class ScmpDialogue:
+    """A ``lineproto.connection.Dialogue`` that speaks SCMP. It keeps a token, never a password."""
+
+    def __init__(
+        self,
+        client: ManagementClient,
+        connection: Connection,
+        greeting: str,
+        idle_timeout_s: float,
+        *,
+        full: bool,
+        on_end: Callable[[Caller | None], None],
+    ) -> None:
+        self.finished = full
+        self.interruptible = True
+        self._client = client
+        self._connection = connection
+        self._greeting = greeting
+        self._idle_timeout_s = idle_timeout_s
+        self._on_end = on_end
+        self._name: str | None = None
+        self._caller: Caller | None = None
+        self._bad_commands = 0
+        self._commands = 0
+
+    # --- what the connection calls --------------------
+
+    def greet(self) -> bytes:
+        """Give the greeting, or say that there are too many connections."""
+        if self.finished:
+            return Err("too many connections, try again later", "LIMIT").encode()
+        return Ok(self._greeting).encode()
+
+    def receive(self, line: bytes) -> Answer:
+        """Answer a line."""
+        self._commands += 1
+        try:
+            parsed = parse(line)
+        except BadLine as error:
+            return self._bad(str(error)).encode()
+        verb = VERBS.get(parsed.verb)
+        if verb is None:
+            return self._bad("unknown command; send HELP").encode()
+        self._bad_commands = 0
+        if not verb.fits(len(parsed.words)):
+            return Err(f"usage: {verb.usage}").encode()
+        if verb.role > role_of(self._caller):
+            return self._not_allowed().encode()
+        if verb.handler is not None:
+            return self._call(verb, parsed)
+        answer = self._answer(parsed)
+        return answer.encode() if isinstance(answer, Ok | Err | Listing) else answer
+
+    def line_too_long(self) -> bytes:
+        """Answer a line that passed the limit."""
+        return self._bad("command line too long").encode()
+
+    def refuse_stopping(self) -> bytes:
+        """Answer a line that came while the gateway stops."""
+        return Err("gateway is stopping", "UNAVAILABLE").encode()
+
+    def failed(self, error: Exception) -> bytes:
+        """Log a fault of ours under a number that the client is told."""
+        number = uuid.uuid4().hex[:8]
+        log.error("dialogue failed", number=number, exc_info=error)
+        return Err(f"internal error {number}", "INTERNAL").encode()
+
+    def idle_limit_s(self) -> float:
+        """Seconds without a complete command after which the connection closes."""
+        return self._idle_timeout_s
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone: let the token end, and log the session in one line."""
+        self._on_end(self._caller)
+        log.info(
+            "session ended",
+            peer=self._connection.peer,
+            account=self._caller.account.name if self._caller else None,
+            reason=reason,
+            commands=self._commands,
+            sent_bytes=self._connection.sent_bytes,
+        )
+        self._caller = None
+
+    # --- answers --------------------
+
+    def _answer(self, line: Line) -> Reply | Coroutine[Any, Any, bytes]:
+        """Answer a verb that needs no handler of its own."""
+        match line.verb:
+            case "USER" | "PASS" if self._caller is not None:
+                return Err(f"already logged in as {self._caller.account.name}")
+            case "USER":
+                self._name = line.words[0]
+                return Ok("User name accepted, send PASS command")
+            case "PASS":
+                if self._name is None:
+                    return Err("send USER first")
+                name, self._name = self._name, None
+                return self._login(name, line.rest)
+            case "CAPA":
+                return Listing("capabilities follow", self._capabilities())
+            case "HELP":
+                return Listing("help follows", self._help())
+            case "QUIT":
+                return self._quit()
+        return self._keep_alive() if self._caller else Ok()
+
+    def _capabilities(self) -> list[str]:
+        role = role_of(self._caller)
+        return [*visible(role), "PIPELINING", f"ROLE {role.name.lower()}"]
+
+    def _help(self) -> list[str]:
+        verbs = visible(role_of(self._caller)).values()
+        width = max(len(verb.usage) for verb in verbs)
+        return [f"{verb.usage:<{width}}  {verb.help}" for verb in verbs]
+
+    def _not_allowed(self) -> Err:
+        if self._caller is None:
+            return Err("log in first, with USER and PASS", "AUTH")
+        return Err("your role does not allow this", "DENIED")
+
+    def _bad(self, text: str) -> Err:
+        self._bad_commands += 1
+        if self._bad_commands >= MAX_BAD_COMMANDS:
+            self.finished = True
+            return Err("too many bad commands, closing")
+        return Err(text)
+
+    # --- calls --------------------
+
+    async def _login(self, name: str, password: str) -> bytes:
+        try:
+            caller = await self._client.login(name, password)
+        except ManagementError as error:
+            return refusal(error).encode()
+        self._caller = caller
+        role = role_of(caller).name.lower()
+        warning = f"; warning: {caller.warnings[0]}" if caller.warnings else ""
+        log.info("login", peer=self._connection.peer, account=caller.account.name, role=role)
+        return Ok(f"logged in as {caller.account.name} ({role}){warning}").encode()
+
+    async def _call(self, verb: Verb, line: Line) -> bytes:
+        caller = self._caller
+        assert caller is not None and verb.handler is not None  # noqa: S101, PT018 - role > ANYONE
+        try:
+            await caller.renew_when_due()
+            return (await verb.handler(caller, line)).encode()
+        except ManagementError as error:
+            return (await self._refused(caller, error)).encode()
+
+    async def _keep_alive(self) -> bytes:
+        caller = self._caller
+        assert caller is not None  # noqa: S101 - checked by the one caller
+        try:
+            await caller.renew_when_due()
+        except ManagementError as error:
+            return (await self._refused(caller, error)).encode()
+        return Ok().encode()
+
+    async def _refused(self, caller: Caller, error: ManagementError) -> Reply:
+        """Tell a refusal; when it is the token that has ended, the dialogue begins anew."""
+        if error.reason is not Reason.INVALID_CREDENTIALS:
+            return refusal(error)
+        try:
+            await caller.renew()
+        except ManagementError as ended:
+            if ended.reason is Reason.INVALID_CREDENTIALS:
+                self._caller = None
+                return Err("session ended, log in again", "AUTH")
+        return refusal(error)  # the token lives: it was a wrong old password
+
+    def _quit(self) -> Reply:
+        self.finished = True
+        return Ok("bye")

@@ -1,0 +1,35 @@
+"""What an SCMP client is told of a failure: one total table from Reason (SCMP.md, section 6)."""
+
+from __future__ import annotations
+
+from lineproto.reply import Err
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+
+CODE: dict[Reason, str] = {
+    Reason.INVALID_ARGUMENT: "INVALID",
+    Reason.INVALID_CREDENTIALS: "AUTH",
+    Reason.PERMISSION_DENIED: "DENIED",
+    Reason.ACCOUNT_NOT_FOUND: "NOT-FOUND",
+    Reason.SESSION_NOT_FOUND: "NOT-FOUND",
+    Reason.MESSAGE_NOT_FOUND: "NOT-FOUND",
+    Reason.ACCOUNT_EXISTS: "ALREADY-EXISTS",
+    Reason.ACCOUNT_LIMIT: "LIMIT",
+    Reason.CONNECTION_LIMIT: "LIMIT",
+    Reason.LIMIT_BELOW_CURRENT: "LIMIT",
+    Reason.LAST_ADMIN: "LAST-ADMIN",
+    Reason.LOGIN_THROTTLED: "THROTTLED",
+    Reason.MAILDROP_IN_USE: "UNAVAILABLE",
+    Reason.TRANSFORM_INVALID: "INVALID",
+    Reason.TRANSFORM_FAILED: "UNAVAILABLE",
+    Reason.MAILDROP_UNAVAILABLE: "UNAVAILABLE",
+    Reason.STORE_UNAVAILABLE: "UNAVAILABLE",
+    Reason.SERVICE_UNAVAILABLE: "UNAVAILABLE",
+    Reason.DEADLINE_EXCEEDED: "UNAVAILABLE",
+    Reason.INTERNAL: "INTERNAL",
+}
+
+
+def refusal(error: ManagementError) -> Err:
+    """Give the reply that tells a failure."""
+    return Err(error.text, CODE[error.reason])
