@@ -8,6 +8,7 @@ TEST_TOOLS := pytest pytest-asyncio pytest-cov hypothesis docker
 CHECK_TOOLS := mypy ruff import-linter types-grpcio types-protobuf types-docker
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SCALE ?= ci
+SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 .PHONY: help run test soak check proto clean
@@ -32,11 +33,19 @@ $(VENV)/check.stamp: $(VENV)/test.stamp
 	$(PIP) install -c constraints.txt $(CHECK_TOOLS)
 	touch $@
 
+# Both services in the foreground; Ctrl-C reaches both, and the recipe waits until they have ended.
 run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends them.
-	@exec $(BIN)/python tests/run_local.py
+	@mkdir -p maildir-volume var
+	@echo 'POP3  127.0.0.1:1110 and [::1]:9090, as user1 / pass1 (to user3 / pass3)'
+	@echo 'SCMP  telnet localhost 1111, as default / default; then HELP'
+	@echo 'CLI   POP3CTL_USER=default POP3CTL_PASSWORD=default $(BIN)/pop3ctl status'
+	@trap : INT TERM; \
+	$(BIN)/pop3d --demo --bind-ipv4 127.0.0.1 --bind-ipv6 ::1 $(ARGS) & service=$$!; \
+	$(BIN)/scmp-gateway & gateway=$$!; \
+	wait -n; kill -TERM $$gateway $$service 2>/dev/null; wait
 
 test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
-	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest $(ARGS)
+	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 soak: ## Run the tests at their full size.
 	$(MAKE) test SCALE=full
