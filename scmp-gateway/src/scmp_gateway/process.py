@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -12,6 +11,7 @@ import structlog
 
 from lineproto.clock import Clock, SystemClock
 from lineproto.connection import Connection, Listener, bind
+from lineproto.stopping import stop_signals
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from scmp_gateway import __version__
@@ -90,12 +90,9 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[i
 
 async def serve(config: Config) -> None:
     """Run a gateway until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(config):
-        await stop.wait()
+    with stop_signals() as stop:
+        async with running(config):
+            await stop.wait()
 
 
 def configure_logs(form: str) -> None:

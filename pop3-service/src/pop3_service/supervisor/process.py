@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import os
 import resource
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import structlog
 
 from lineproto.clock import Clock, SystemClock
 from lineproto.connection import bind
+from lineproto.stopping import stop_signals
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers import (
     AccountsServicer,
@@ -253,9 +252,6 @@ class Supervisor:
 
 async def serve(config: Config) -> None:
     """Run the service until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with Supervisor(config).running():
-        await stop.wait()
+    with stop_signals() as stop:
+        async with Supervisor(config).running():
+            await stop.wait()
