@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.settings import Settings
+
+
+@pytest.mark.parametrize("item", fields(Settings), ids=lambda item: item.name)
+def test_every_setting_tells_what_it_is_and_its_default_is_in_range(item: Any) -> None:
+    assert item.metadata["help"]
+    assert Settings().changed({item.name: item.default}) == Settings()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_accounts": 0},
+        {"max_accounts": -1},
+        {"max_accounts": 2**63},
+        {"max_accounts": "many"},
+        {"max_accounts": True},
+        {"max_accounts": None},
+        {"max_connections": 0},
+        {"idle_timeout_s": float("nan")},
+        {"idle_timeout_s": float("inf")},
+        {"idle_timeout_s": "soon"},
+        {"login_idle_timeout_s": 0},
+        {"min_login_delay_s": -1},
+        {"max_login_delay_s": 61},
+        {"min_login_delay_s": 20},
+        {"max_login_delay_s": 1},
+        {"transform_timeout_s": 0},
+        {"transform": 3},
+        {"no_such": 1},
+        {"idle_timeout": 1},
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        Settings().changed(values)
+
+
+def test_one_wrong_value_leaves_all_as_they_were() -> None:
+    before = Settings()
+    with pytest.raises(InvalidArgument):
+        before.changed({"max_connections": 5, "max_accounts": 0})
+    assert before == Settings()
+
+
+def test_numbers_are_read_from_text_as_a_flag_gives_them() -> None:
+    changed = Settings().changed(
+        {"max_accounts": "7", "idle_timeout_s": "1.5", "transform": " wc "}
+    )
+    assert (changed.max_accounts, changed.idle_timeout_s, changed.transform) == (7, 1.5, "wc")
+
+
+def test_both_login_delays_can_change_at_once() -> None:
+    changed = Settings().changed({"min_login_delay_s": 20, "max_login_delay_s": 30})
+    assert (changed.min_login_delay_s, changed.max_login_delay_s) == (20, 30)
