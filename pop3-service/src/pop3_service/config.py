@@ -203,4 +203,6 @@ def _secret(variable: str, environment: Mapping[str, str]) -> str | None:
             return Path(path).read_text().rstrip("\r\n")
         except OSError as error:
             raise BadOption(f"{variable}_FILE: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise BadOption(f"{variable}_FILE: it is not text") from None
     return environment.get(variable) or None
