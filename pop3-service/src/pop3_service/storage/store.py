@@ -6,10 +6,12 @@ refused and left as it is.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC
 from pathlib import Path
@@ -56,10 +58,12 @@ class Store:
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
         try:
+            _make_private(path)
             async with engine.begin() as connection:
                 await connection.run_sync(migrate)
+            await asyncio.to_thread(_use_wal, path)
             os.chmod(path, 0o600)
-        except (DBAPIError, ForeignDatabase, OSError) as error:
+        except (DBAPIError, ForeignDatabase, OSError, sqlite3.Error) as error:
             await engine.dispose()
             os.close(lock_fd)
             reason = error.orig if isinstance(error, DBAPIError) else error
@@ -229,11 +233,23 @@ def _lock(folder: Path) -> int:
     return fd
 
 
+def _make_private(path: Path) -> None:
+    """Make the file, if it is not there, so that it and its log are never open to others."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _use_wal(path: Path) -> None:
+    # This is written into the file, so it waits until the file is known to be ours; and it works
+    # outside a transaction only.
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
 def _set_up(connection: Any, _: object) -> None:
     # The driver opens no transactions by itself, so that BEGIN can be IMMEDIATE.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

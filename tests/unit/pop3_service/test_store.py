@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect
+
+from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.errors import (
+    AccountExists,
+    AccountLimit,
+    AccountNotFound,
+    LastAdmin,
+    StoreUnavailable,
+)
+from pop3_service.storage import tables
+from pop3_service.storage.migrate import HEAD
+from pop3_service.storage.store import FILE, Store
+from unit.pop3_service.clock import FakeClock
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(tmp_path)
+    yield opened
+    await opened.close()
+
+
+def account(name: str, role: Role = Role.USER, *, default: bool = False) -> Account:
+    return Account(AccountName(name), role, f"hash of {name}", FakeClock().now(), default)
+
+
+async def test_an_account_is_read_back_as_it_was_stored(store: Store) -> None:
+    stored = account("ana", Role.ADMIN, default=True)
+    await store.accounts.insert(stored, 10)
+    assert await store.accounts.get("ana") == stored
+    assert await store.accounts.get("Ana") is None
+    assert await store.accounts.with_default_password() == [stored]
+
+
+async def test_a_name_is_taken_once(store: Store) -> None:
+    await store.accounts.insert(account("ana"), 10)
+    with pytest.raises(AccountExists, match="ana"):
+        await store.accounts.insert(account("ana", Role.ADMIN), 10)
+    assert await store.accounts.get("ana") == account("ana")
+
+
+async def test_a_taken_name_is_told_as_such_at_the_limit_too(store: Store) -> None:
+    await store.accounts.insert(account("ana"), 1)
+    with pytest.raises(AccountExists):
+        await store.accounts.insert(account("ana"), 1)
+    with pytest.raises(AccountLimit):
+        await store.accounts.insert(account("eva"), 1)
+    assert await store.accounts.count() == 1
+
+
+async def test_many_inserts_at_once_stop_exactly_at_the_limit(store: Store) -> None:
+    results = await asyncio.gather(
+        *(store.accounts.insert(account(f"user{n}"), 7) for n in range(20)), return_exceptions=True
+    )
+    assert sum(result is None for result in results) == 7
+    assert sum(isinstance(result, AccountLimit) for result in results) == 13
+    assert await store.accounts.count() == 7
+
+
+async def test_pages_give_every_account_once_in_order(store: Store) -> None:
+    names = sorted(f"user{n}" for n in range(10))
+    for name in reversed(names):
+        await store.accounts.insert(account(name), 100)
+    seen, after = [], ""
+    while page := await store.accounts.page(after, 3):
+        seen += [item.name for item in page]
+        after = page[-1].name
+    assert seen == names
+
+
+async def test_the_last_admin_stays(store: Store) -> None:
+    await store.accounts.insert(account("root", Role.ADMIN), 10)
+    await store.accounts.insert(account("ana"), 10)
+    with pytest.raises(LastAdmin):
+        await store.accounts.delete("root")
+    await store.accounts.insert(account("other", Role.ADMIN), 10)
+    await store.accounts.delete("root")
+    with pytest.raises(AccountNotFound):
+        await store.accounts.delete("root")
+
+
+async def test_two_admins_cannot_remove_each_other_at_once(store: Store) -> None:
+    await store.accounts.insert(account("one", Role.ADMIN), 10)
+    await store.accounts.insert(account("two", Role.ADMIN), 10)
+    results = await asyncio.gather(
+        store.accounts.delete("one"), store.accounts.delete("two"), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == ["LastAdmin", "NoneType"]
+
+
+async def test_a_new_password_is_no_default_any_more(store: Store) -> None:
+    await store.accounts.insert(account("ana", default=True), 10)
+    await store.accounts.set_password("ana", "new hash")
+    changed = await store.accounts.get("ana")
+    assert changed is not None
+    assert (changed.password_hash, changed.has_default_password) == ("new hash", False)
+    with pytest.raises(AccountNotFound):
+        await store.accounts.set_password("nobody", "new hash")
+
+
+async def test_settings_and_accounts_are_there_after_reopening(tmp_path: Path) -> None:
+    first = await Store.open(tmp_path)
+    await first.accounts.insert(account("ana"), 10)
+    await first.settings.save(
+        {"max_accounts": 5, "transform": "tr 'a' \"b\"", "idle_timeout_s": 1.5}
+    )
+    await first.settings.save({"max_accounts": 6})
+    await first.close()
+    second = await Store.open(tmp_path)
+    assert await second.accounts.get("ana") == account("ana")
+    assert await second.settings.load() == {
+        "max_accounts": 6,
+        "transform": "tr 'a' \"b\"",
+        "idle_timeout_s": 1.5,
+    }
+    await second.close()
+
+
+async def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "data")
+    await store.accounts.insert(account("ana"), 10)
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+    for path in (tmp_path / "data").iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path.name
+    await store.close()
+
+
+async def test_a_second_process_is_refused_until_the_first_lets_go(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path)
+    program = (
+        "import asyncio, sys, pathlib\n"
+        "from pop3_service.storage.store import Store\n"
+        "asyncio.run(Store.open(pathlib.Path(sys.argv[1])))\n"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert other.returncode == 1
+    assert "another process uses" in other.stderr
+    with pytest.raises(StoreUnavailable, match="another process"):
+        await Store.open(tmp_path)
+    await store.close()
+    await (await Store.open(tmp_path)).close()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"not a database\n" * 1000, b"SQLite format 3\0" + b"\xff" * 8000],
+    ids=["text", "bad"],
+)
+async def test_a_damaged_database_is_refused_and_left_as_it_is(
+    tmp_path: Path, octets: bytes
+) -> None:
+    path = tmp_path / FILE
+    path.write_bytes(octets)
+    with pytest.raises(StoreUnavailable, match="cannot use"):
+        await Store.open(tmp_path)
+    assert path.read_bytes() == octets
+    path.unlink()
+    await (await Store.open(tmp_path)).close()
+
+
+async def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    with sqlite3.connect(path) as foreign:
+        foreign.execute("create table accounts (id integer)")
+    foreign.close()
+    octets, mode = path.read_bytes(), path.stat().st_mode
+    with pytest.raises(StoreUnavailable, match="another program"):
+        await Store.open(tmp_path)
+    assert path.read_bytes() == octets
+    assert path.stat().st_mode == mode
+
+
+async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    await (await Store.open(tmp_path)).close()
+    path = tmp_path / FILE
+    with sqlite3.connect(path) as newer:
+        newer.execute("update alembic_version set version_num = '9999'")
+    newer.close()
+    octets = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="newer version"):
+        await Store.open(tmp_path)
+    assert path.read_bytes() == octets
+
+
+async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="cannot use"):
+        await Store.open(tmp_path / "file" / "data")
+
+
+async def test_a_refused_open_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"not a database\n" * 1000)
+    with pytest.raises(StoreUnavailable):
+        await Store.open(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            await Store.open(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_store_that_fails_later_says_so(store: Store, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE) as other:
+        other.execute("drop table accounts")
+    other.close()
+    with pytest.raises(StoreUnavailable):
+        await store.accounts.get("ana")
+    with pytest.raises(StoreUnavailable):
+        await store.accounts.insert(account("ana"), 10)
+
+
+def test_head_is_the_newest_migration() -> None:
+    versions = files("pop3_service.storage.migrations") / "versions"
+    numbers = [item.name[1:5] for item in versions.iterdir() if item.name.startswith("v0")]
+    assert max(numbers) == HEAD
+
+
+async def test_the_migrations_leave_the_tables_that_the_store_uses(tmp_path: Path) -> None:
+    await (await Store.open(tmp_path)).close()
+    engine = create_engine(f"sqlite:///{tmp_path / FILE}")
+    found = inspect(engine)
+    assert set(found.get_table_names()) == {*tables.metadata.tables, "alembic_version"}
+    for name, table in tables.metadata.tables.items():
+        columns = {item["name"]: item for item in found.get_columns(name)}
+        assert columns.keys() == {column.name for column in table.columns}
+        for column in table.columns:
+            migrated = columns[column.name]
+            compiled = column.type.compile(engine.dialect)
+            assert (str(migrated["type"]), migrated["nullable"]) == (compiled, column.nullable)
+        keys = found.get_pk_constraint(name)["constrained_columns"]
+        assert keys == [column.name for column in table.primary_key]
+    engine.dispose()
+
+
+async def test_alembic_is_imported_only_when_there_is_something_to_do(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys, pathlib\n"
+        "from pop3_service.storage.store import Store\n"
+        "async def main():\n"
+        "    await (await Store.open(pathlib.Path(sys.argv[1]))).close()\n"
+        "asyncio.run(main())\n"
+        "print('alembic' in sys.modules)\n"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert told == ["True\n", "False\n"]
