@@ -89,11 +89,12 @@ def own_or_admin(name: str) -> AccountName:
         PermissionDenied: the caller may not see that account.
     """
     principal = caller()
-    if not name or name == principal.name:
+    meant = AccountName.meant(name)
+    if not name or meant == principal.name:
         return principal.name
     if not principal.is_admin:
         raise PermissionDenied
-    return AccountName(name)
+    return meant
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):

@@ -29,7 +29,6 @@ from pop3_service.domain.account import Principal
 from pop3_service.domain.errors import (
     InvalidArgument,
     InvalidCredentials,
-    PermissionDenied,
     SessionNotFound,
 )
 from pop3_service.supervisor.accounts import AccountsDesk
@@ -357,20 +356,16 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
 
 def _account_seen(name: str) -> str:
     """Whose sessions are meant: an admin may ask for all, a user for its own alone."""
-    if caller().is_admin:
-        return name
-    if name and name != caller().name:
-        raise PermissionDenied
-    return caller().name
+    return "" if not name and caller().is_admin else own_or_admin(name)
 
 
 async def _chunks(
     first: maildrop_pb2.PutMessageRequest,
     requests: AsyncIterator[maildrop_pb2.PutMessageRequest],
 ) -> AsyncIterator[bytes]:
-    if first.chunk:
-        yield first.chunk
-    async for request in requests:
+    request: maildrop_pb2.PutMessageRequest | None = first
+    while request is not None:
         if len(request.chunk) > MAX_CHUNK:
             raise InvalidArgument("a chunk has at most 1 MiB")
         yield request.chunk
+        request = await anext(requests, None)

@@ -52,6 +52,14 @@ class AccountName(str):
             raise InvalidArgument("an account name cannot hold blanks or control characters")
         return cls(name)
 
+    @classmethod
+    def meant(cls, text: str) -> Self:
+        """Prepare a name to look for; one that no account can have stays as it is."""
+        try:
+            return cls.parse(text)
+        except InvalidArgument:
+            return cls(text)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

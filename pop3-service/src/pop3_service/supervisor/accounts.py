@@ -55,7 +55,7 @@ class AccountsDesk:
 
     async def get(self, name: str) -> Account:
         """Give an account, or raise AccountNotFound."""
-        account = await self._accounts.get(name)
+        account = await self._accounts.get(AccountName.meant(name))
         if account is None:
             raise AccountNotFound(name)
         return account

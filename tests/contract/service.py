@@ -1,0 +1,170 @@
+"""The management API in this process: all is real but the workers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from pop3_service.api.server import ManagementServer
+from pop3_service.api.servicers import (
+    AccountsServicer,
+    AuthServicer,
+    MaildropServicer,
+    ServerServicer,
+    SessionsServicer,
+)
+from pop3_service.control.counters import CounterBoard
+from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
+from pop3_service.domain.settings import Settings
+from pop3_service.maildir.paths import MailPaths
+from pop3_service.storage.store import Store
+from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.sessions import SessionsDesk
+from pop3_service.supervisor.settings import SettingsDesk
+from pop3_service.supervisor.status import StatusDesk
+from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.tokens import Tokens
+from pop3_service.transform.runner import Runner
+from pop3mgmt.client import Caller, ManagementClient
+from unit.pop3_service.clock import FakeClock
+
+ADMIN_PASSWORD = "the admin's own"
+
+
+def session(number: int, account: str = "") -> SessionInfo:
+    return SessionInfo(str(number), f"192.0.2.1:{number}", account, 1000.0 + number, 10, 1, 3.5)
+
+
+def event(number: int, account: str = "") -> SessionEvent:
+    return SessionEvent(SessionEventKind.LOGGED_IN, session(number, account), 2000.0 + number)
+
+
+class FakeWorker:
+    """Sessions in a list."""
+
+    def __init__(self) -> None:
+        self.sessions: list[SessionInfo] = []
+        self.settings = Settings()
+        self.orders: list[DisconnectOrder] = []
+        self.watched = False
+        self.failure: Exception | None = None
+
+    async def configure(self, settings: Settings) -> None:
+        self._fail()
+        self.settings = settings
+
+    async def list_sessions(self, account: str) -> list[SessionInfo]:
+        self._fail()
+        return [it for it in self.sessions if not account or it.account == account]
+
+    async def disconnect(self, order: DisconnectOrder) -> int:
+        self._fail()
+        self.orders.append(order)
+        before = len(self.sessions)
+        self.sessions = [
+            it
+            for it in self.sessions
+            if it.id != order.session_id and not (order.account and it.account == order.account)
+        ]
+        return before - len(self.sessions)
+
+    async def watch(self, wanted: bool) -> None:
+        self._fail()
+        self.watched = wanted
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class FakePool:
+    """Workers that were not started."""
+
+    def __init__(self, workers: Sequence[FakeWorker]) -> None:
+        self.watched = False
+        self._workers = list(workers)
+
+    def workers(self) -> list[FakeWorker]:
+        return self._workers
+
+
+class Service:
+    """A running service. ``admin`` is logged in."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.workers = [FakeWorker(), FakeWorker()]
+        self.board = CounterBoard.create(2)
+        self.sessions = SessionsDesk()
+        self.sessions.pool = FakePool(self.workers)
+        self.authenticator: Authenticator
+        self.client: ManagementClient
+        self.admin: Caller
+        self.target = ""
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, *, password: str | None = ADMIN_PASSWORD, with_reflection: bool = False
+    ) -> AsyncIterator[Service]:
+        clock = self.clock
+        (self.folder / "mail").mkdir(exist_ok=True)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self.board.close)
+            store = await Store.open(self.folder / "data")
+            stack.push_async_callback(store.close)
+            self.authenticator = Authenticator(store.accounts, memory_kib=8, passes=1)
+            stack.callback(self.authenticator.close)
+            tokens = Tokens(clock)
+            maildrops = MaildirStore(MailPaths(self.folder / "mail"), clock)
+            runner = Runner(self.folder / "spool", clock)
+            settings = SettingsDesk(store.settings, store.accounts, runner.check, self._apply)
+            throttle = Throttle(lambda: settings.current, clock)
+            accounts = AccountsDesk(
+                store.accounts,
+                self.authenticator,
+                tokens,
+                self.sessions,
+                maildrops,
+                lambda: settings.current,
+                clock,
+            )
+            await settings.load()
+            await accounts.bootstrap(password, with_demo=False)
+            status = StatusDesk(
+                "1.2.3",
+                self.board.totals,
+                lambda: (2, 1),
+                store.accounts,
+                accounts,
+                settings,
+                clock,
+            )
+            server = ManagementServer(
+                tokens,
+                AuthServicer(self.authenticator, throttle, tokens, accounts, clock),
+                AccountsServicer(accounts, self.sessions),
+                SessionsServicer(self.sessions, tokens),
+                ServerServicer(status, settings, tokens, clock),
+                MaildropServicer(maildrops, accounts),
+                with_reflection=with_reflection,
+            )
+            port = await server.start("127.0.0.1:0")
+            stack.push_async_callback(server.stop, 0.0)
+            self.target = f"127.0.0.1:{port}"
+            self.client = await stack.enter_async_context(ManagementClient(self.target))
+            self.admin = await self.client.login("default", password or "default")
+            yield self
+
+    async def user(self, name: str = "ana", password: str = "secret") -> Caller:
+        """Make an account and log in to it."""
+        await self.admin.create_account(name, password)
+        return await self.client.login(name, password)
+
+    async def _apply(self, settings: Settings) -> None:
+        for worker in self.workers:
+            await worker.configure(settings)
