@@ -56,6 +56,7 @@ PAGE = 1000
 MAX_CHUNK = 1024 * 1024
 TOKEN_CHECK_S = 5.0
 """How often a stream looks whether its token still lives."""
+LONGEST_INTERVAL_S = 86_400.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger()
@@ -272,9 +273,9 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     ) -> AsyncIterator[server_pb2.WatchStatusResponse]:
         """Give the state again and again."""
         token = caller_token()
-        interval_s = request.interval.ToTimedelta().total_seconds() or 1.0
-        if interval_s < 0.1:
-            raise InvalidArgument("the interval has at least 0.1 seconds")
+        interval_s = request.interval.ToMilliseconds() / 1000 or 1.0
+        if not 0.1 <= interval_s <= LONGEST_INTERVAL_S:
+            raise InvalidArgument("the interval is from 0.1 seconds to a day")
         while True:
             self._tokens.principal(token)
             status = status_message(await self._status.status())

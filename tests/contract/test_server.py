@@ -1,0 +1,221 @@
+"""State and settings over the contract."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from contract.service import Service, session
+from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.storage.store import FILE
+from pop3mgmt.client import Caller
+from pop3mgmt.errors import ManagementError, from_rpc_error
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1 import server_pb2
+from unit.pop3_service.clock import FakeClock
+
+
+async def refused(call: Awaitable[Any]) -> Reason:
+    with pytest.raises(ManagementError) as error:
+        await call
+    return error.value.reason
+
+
+async def change(caller: Caller, **values: Any) -> server_pb2.Settings:
+    return await caller.update_settings(server_pb2.Settings(**values), values)
+
+
+# --- settings ---
+
+
+async def test_settings_have_their_defaults_at_first(service: Service) -> None:
+    settings = await service.admin.get_settings()
+    assert (settings.max_accounts, settings.max_connections) == (10_000, 10_000)
+    assert settings.transform == ""
+    assert settings.idle_timeout.ToTimedelta() == timedelta(minutes=10)
+
+
+async def test_a_change_is_in_force_on_every_worker_when_it_is_answered(service: Service) -> None:
+    changed = await change(
+        service.admin, max_connections=7, idle_timeout=timedelta(seconds=1, milliseconds=500)
+    )
+    assert changed.max_connections == 7
+    assert changed.max_accounts == 10_000
+    assert await service.admin.get_settings() == changed
+    for worker in service.workers:
+        assert (worker.settings.max_connections, worker.settings.idle_timeout_s) == (7, 1.5)
+
+
+async def test_settings_are_there_after_a_restart(tmp_path: Path) -> None:
+    async with Service(tmp_path, FakeClock()).running() as first:
+        changed = await change(first.admin, max_accounts=5, transform="tr a-z A-Z")
+    async with Service(tmp_path, FakeClock()).running() as second:
+        assert await second.admin.get_settings() == changed
+
+
+@pytest.mark.parametrize("value", [0, -1, -(2**31), 2**31 - 1])
+async def test_a_maximum_of_accounts_out_of_range_is_refused(service: Service, value: int) -> None:
+    assert await refused(change(service.admin, max_accounts=value)) is Reason.INVALID_ARGUMENT
+    assert (await service.admin.get_settings()).max_accounts == 10_000
+
+
+def test_a_maximum_past_the_contracts_numbers_cannot_even_be_written() -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        server_pb2.Settings(max_accounts=2**31)
+
+
+async def test_a_maximum_below_the_accounts_there_are_is_refused(service: Service) -> None:
+    await service.admin.create_account("ana", "x")
+    assert await refused(change(service.admin, max_accounts=1)) is Reason.LIMIT_BELOW_CURRENT
+    assert (await change(service.admin, max_accounts=2)).max_accounts == 2
+
+
+@pytest.mark.parametrize(
+    "paths", [[], ["no_such"], ["idle_timeout_s"], ["max_accounts", ""], ["transform.x"]]
+)
+async def test_a_mask_that_names_no_setting_changes_none(
+    service: Service, paths: list[str]
+) -> None:
+    wanted = server_pb2.Settings(max_accounts=5)
+    assert await refused(service.admin.update_settings(wanted, paths)) is Reason.INVALID_ARGUMENT
+    assert (await service.admin.get_settings()).max_accounts == 10_000
+
+
+async def test_one_wrong_value_changes_no_other(service: Service) -> None:
+    call = change(service.admin, max_connections=5, max_accounts=0)
+    assert await refused(call) is Reason.INVALID_ARGUMENT
+    assert (await service.admin.get_settings()).max_connections == 10_000
+    assert service.workers[0].settings.max_connections == 10_000
+
+
+@pytest.mark.parametrize("seconds", [2**62, -(2**62), -1, 0])
+async def test_a_time_out_of_range_is_refused(service: Service, seconds: int) -> None:
+    wanted = server_pb2.Settings()
+    wanted.idle_timeout.seconds = seconds
+    call = service.admin.update_settings(wanted, ["idle_timeout"])
+    assert await refused(call) is Reason.INVALID_ARGUMENT
+
+
+async def test_a_transform_is_taken_and_removed(service: Service) -> None:
+    assert (await change(service.admin, transform="wc -l")).transform == "wc -l"
+    assert (await service.admin.get_status()).transform == "wc -l"
+    assert service.workers[1].settings.transform == "wc -l"
+    assert (await change(service.admin, transform="")).transform == ""
+
+
+@pytest.mark.parametrize(
+    "command_line", ["no-such-program", "/etc", "/etc/passwd", "false", "wc | cat", "wc 'x", "./wc"]
+)
+async def test_a_transform_that_does_not_work_leaves_the_old_one(
+    service: Service, command_line: str
+) -> None:
+    await change(service.admin, transform="wc")
+    call = change(service.admin, transform=command_line)
+    assert await refused(call) is Reason.TRANSFORM_INVALID
+    assert (await service.admin.get_settings()).transform == "wc"
+    assert service.workers[0].settings.transform == "wc"
+
+
+# --- state ---
+
+
+async def test_the_state_tells_what_there_is(service: Service, clock: FakeClock) -> None:
+    start = clock.now()
+    counters = service.board.slot(0)
+    for name, count in (("opened", 5), ("closed", 2), ("logins", 3), ("logouts", 1)):
+        counters.add(name, count)
+    for name in ("sent_bytes", "sent_messages", "deleted_messages", "refused_logins"):
+        counters.add(name, 7)
+    clock.move(60)
+    status = await service.admin.get_status()
+    assert status.version == "1.2.3"
+    assert status.start_time.ToDatetime(UTC) == start
+    assert status.status_time.ToDatetime(UTC) == clock.now()
+    assert (status.total_connection_count, status.current_connection_count) == (5, 3)
+    assert status.logged_in_session_count == 2
+    assert {
+        status.sent_bytes,
+        status.sent_message_count,
+        status.deleted_message_count,
+        status.refused_login_count,
+    } == {7}
+    assert (status.account_count, status.worker_count, status.worker_restart_count) == (1, 2, 1)
+
+
+async def test_the_state_comes_again_each_interval(service: Service, clock: FakeClock) -> None:
+    clock.waits = True
+    states = service.admin.watch_status(timedelta(seconds=2))
+    first = await anext(states)
+    for round_ in range(1, 4):
+        while len(clock.slept) < round_:
+            await service.admin.get_status()
+        clock.move(2)
+        state = await anext(states)
+        elapsed = state.status_time.ToDatetime(UTC) - first.status_time.ToDatetime(UTC)
+        assert elapsed == timedelta(seconds=2 * round_)
+    assert clock.slept == [2, 2, 2] or clock.slept == [2, 2, 2, 2]
+    await states.aclose()
+
+
+async def test_a_stream_of_states_ends_with_its_token(service: Service, clock: FakeClock) -> None:
+    clock.waits = True
+    states = service.admin.watch_status(timedelta(seconds=3600))
+    await anext(states)
+    while not clock.slept:
+        await service.admin.get_status()
+    clock.move(3600)
+    with pytest.raises(ManagementError) as error:
+        await anext(states)
+    assert error.value.reason is Reason.INVALID_CREDENTIALS
+
+
+@pytest.mark.parametrize("seconds", [0.05, -1.0])
+async def test_an_interval_that_is_too_short_is_refused(service: Service, seconds: float) -> None:
+    with pytest.raises(ManagementError) as error:
+        await anext(service.admin.watch_status(timedelta(seconds=seconds)))
+    assert error.value.reason is Reason.INVALID_ARGUMENT
+
+
+async def test_an_interval_that_is_no_time_is_refused(service: Service) -> None:
+    request = server_pb2.WatchStatusRequest()
+    request.interval.seconds = 2**62
+    call = service.admin._server.WatchStatus(request, metadata=service.admin._metadata)
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await anext(aiter(call))
+    assert from_rpc_error(error.value).reason is Reason.INVALID_ARGUMENT
+
+
+# --- failures within ---
+
+
+async def test_a_store_that_fails_is_told_as_unavailable(service: Service) -> None:
+
+    with sqlite3.connect(service.folder / "data" / FILE) as other:
+        other.execute("drop table accounts")
+    other.close()
+    assert await refused(service.admin.list_accounts()) is Reason.STORE_UNAVAILABLE
+    assert await refused(service.client.login("ana", "x")) is Reason.STORE_UNAVAILABLE
+
+
+async def test_a_failure_that_nobody_foresaw_tells_a_number_and_nothing_else(
+    service: Service,
+) -> None:
+    service.workers[0].failure = RuntimeError("secret of the house")
+    with pytest.raises(ManagementError) as error:
+        await service.admin.list_sessions()
+    assert error.value.reason is Reason.INTERNAL
+    assert "secret" not in error.value.text
+
+
+async def test_a_worker_that_is_gone_takes_nobody_elses_sessions_with_it(service: Service) -> None:
+    service.workers[0].failure = ServiceUnavailable("gone")
+    service.workers[1].sessions = [session(1)]
+    assert [it.id for it in await service.admin.list_sessions()] == ["1"]
+    call = service.admin.disconnect(session_id="1")
+    assert await refused(call) is Reason.SERVICE_UNAVAILABLE
