@@ -102,6 +102,11 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
+        self._acts: set[asyncio.Task[Any]] = set()
+
+    async def finish(self) -> None:
+        """Wait until every act that was begun is done."""
+        await asyncio.gather(*self._acts, return_exceptions=True)
 
     async def intercept_service(
         self,
@@ -120,7 +125,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             return _refusing(handler, error)
         if details.method.startswith("/grpc."):
             return handler
-        return _wrapped(handler, principal, token)
+        return _wrapped(handler, principal, token, self._acts)
 
     def _admit(self, details: grpc.HandlerCallDetails) -> tuple[Principal | None, str]:
         access = ACCESS.get(details.method)
@@ -177,7 +182,7 @@ def _refusing(handler: Any, error: ServiceError) -> grpc.RpcMethodHandler[Any, A
 
 
 def _wrapped(
-    handler: Any, principal: Principal | None, token: str
+    handler: Any, principal: Principal | None, token: str, acts: set[asyncio.Task[Any]]
 ) -> grpc.RpcMethodHandler[Any, Any]:
     behaviour = _inner(handler)
 
@@ -189,8 +194,14 @@ def _wrapped(
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         identify()
         try:
-            async with asyncio.timeout(None if handler.request_streaming else CALL_LIMIT_S):
+            if handler.request_streaming:
                 return await behaviour(request, context)
+            # An act that has begun goes to its end, even if its caller is gone meanwhile.
+            act = asyncio.ensure_future(behaviour(request, context))
+            acts.add(act)
+            act.add_done_callback(acts.discard)
+            async with asyncio.timeout(CALL_LIMIT_S):
+                return await asyncio.shield(act)
         except Exception as error:
             await _abort(context, error)
 

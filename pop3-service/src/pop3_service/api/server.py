@@ -59,8 +59,9 @@ class ManagementServer:
         with_reflection: bool,
     ) -> None:
         self._health = health.aio.HealthServicer()
+        self._access = AccessInterceptor(tokens)
         self._server = grpc.aio.server(
-            interceptors=[AccessInterceptor(tokens)],
+            interceptors=[self._access],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_concurrent_streams", MAX_STREAMS),
@@ -99,6 +100,7 @@ class ManagementServer:
     async def stop(self, grace_s: float) -> None:
         """End the calls, at the latest after so many seconds."""
         await self._server.stop(grace_s)
+        await self._access.finish()
 
 
 def is_healthy(address: str, timeout_s: float = 3.0) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from sqlalchemy import Row, Select, delete, event, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from pop3_service.domain.account import Account, AccountName, Role
@@ -34,6 +35,8 @@ from pop3_service.storage.migrate import ForeignDatabase, migrate
 
 FILE = "valija.db"
 LOCK = "valija.lock"
+POOL_TIMEOUT_S = 60
+"""Seconds that a transaction waits for its turn."""
 
 
 class Store:
@@ -54,7 +57,10 @@ class Store:
         """
         path = folder / FILE
         lock_fd = _lock(folder)
-        engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        # One connection: transactions wait for their turn here rather than for SQLite's lock.
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT_S
+        )
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
         try:
@@ -203,6 +209,8 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise
     except DBAPIError as error:
         raise StoreUnavailable(f"the account store failed: {error.orig}") from error
+    except PoolTimeout:
+        raise StoreUnavailable("the account store is too busy") from None
 
 
 async def _count(connection: AsyncConnection) -> int:

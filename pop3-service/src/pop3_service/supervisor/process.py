@@ -144,7 +144,7 @@ class Supervisor:
                 version=self._version,
                 pop3=self.ports.pop3,
                 pop3_ipv6=self.ports.pop3_ipv6,
-                grpc=config.grpc_listen,
+                grpc=self.ports.grpc,
                 workers=config.workers,
                 mail=str(self._paths.root),
                 transform=settings.current.transform or None,

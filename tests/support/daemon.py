@@ -1,0 +1,106 @@
+"""The real ``pop3d`` as a process of its own, on free ports."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Daemon:
+    """A running ``pop3d``."""
+
+    process: subprocess.Popen[str]
+    pop3: int
+    pop3_ipv6: int
+    grpc: int
+    mail: Path
+    log: list[str]
+
+    @property
+    def grpc_target(self) -> str:
+        return f"127.0.0.1:{self.grpc}"
+
+    def pids(self) -> dict[int, str]:
+        """The process and its children, with what they are."""
+        found = {self.process.pid: "supervisor"}
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found.update({int(pid): "worker" for pid in children.read_text().split()})
+        return found
+
+    def pss_kb(self) -> dict[int, int]:
+        """Proportional set size by process, in KiB."""
+        sizes = {}
+        for pid in self.pids():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    sizes[pid] = int(line.split()[1])
+        return sizes
+
+    def stop(self) -> int:
+        """End it in order; give its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise RuntimeError("pop3d did not stop:\n" + "".join(self.log[-50:])) from None
+
+
+@contextmanager
+def running(
+    folder: Path,
+    *arguments: str,
+    workers: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Daemon]:
+    """Run ``pop3d`` with its data in a folder until the end of the block."""
+    mail = folder / "mail"
+    mail.mkdir(exist_ok=True, parents=True)
+    own = {
+        "POP3_PORT": "0",
+        "POP3_PORT_IPV6": "0",
+        "POP3_BIND_IPV4": "127.0.0.1",
+        "POP3_BIND_IPV6": "::1",
+        "POP3_MAIL_DIR": str(mail),
+        "POP3_DATA_DIR": str(folder / "data"),
+        "POP3_GRPC_LISTEN": "127.0.0.1:0",
+        "POP3_HOST_NAME": "pop.test",
+        "POP3_WORKERS": str(workers),
+        "POP3_PASSWORD_MEMORY_KIB": "8",
+        "POP3_PASSWORD_PASSES": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pop3_service", *arguments],
+        env={**os.environ, **own, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    log: list[str] = []
+    for line in process.stdout:
+        log.append(line)
+        if 'event="service started"' in line:
+            break
+    else:
+        process.wait()
+        raise RuntimeError("pop3d did not start:\n" + "".join(log))
+    facts = dict(word.split("=", 1) for word in log[-1].split() if "=" in word)
+    daemon = Daemon(
+        process, int(facts["pop3"]), int(facts["pop3_ipv6"]), int(facts["grpc"]), mail, log
+    )
+    # Somebody must read the log, or the service would wait for its pipe.
+    reader = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)
+    reader.start()
+    try:
+        yield daemon
+    finally:
+        if process.poll() is None:
+            daemon.stop()
+        reader.join(5)
