@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self, TypedDict, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -198,8 +198,8 @@ class Caller:
     ) -> AsyncIterator[sessions_pb2.SessionEvent | None]:
         """Give each event as it happens; first None, once watching has begun."""
         request = sessions_pb2.WatchSessionsRequest(account_name=account_name)
-        with _translated():
-            async for response in self._sessions.WatchSessions(request, metadata=self._metadata):
+        with _streamed(self._sessions.WatchSessions(request, metadata=self._metadata)) as responses:
+            async for response in responses:
                 yield response.event if response.HasField("event") else None
 
     async def disconnect(self, *, session_id: str = "", account_name: str = "") -> int:
@@ -221,8 +221,8 @@ class Caller:
         """Give the state at once and then again each interval."""
         request = server_pb2.WatchStatusRequest()
         request.interval.FromTimedelta(interval)
-        with _translated():
-            async for response in self._server.WatchStatus(request, metadata=self._metadata):
+        with _streamed(self._server.WatchStatus(request, metadata=self._metadata)) as responses:
+            async for response in responses:
                 yield response.status
 
     async def get_settings(self) -> server_pb2.Settings:
@@ -267,8 +267,8 @@ class Caller:
     async def get_message(self, uidl: str, account_name: str = "") -> AsyncIterator[bytes]:
         """Give one message's stored octets, in pieces."""
         request = maildrop_pb2.GetMessageRequest(account_name=account_name, uidl=uidl)
-        with _translated():
-            async for response in self._maildrop.GetMessage(request, metadata=self._metadata):
+        with _streamed(self._maildrop.GetMessage(request, metadata=self._metadata)) as responses:
+            async for response in responses:
                 yield response.chunk
 
     def _options(self, at_least_s: float = 0.0) -> _Options:
@@ -294,6 +294,16 @@ async def _requests(
 async def _call(call: Awaitable[T]) -> T:
     with _translated():
         return await call
+
+
+@contextlib.contextmanager
+def _streamed(call: grpc.aio.UnaryStreamCall[Any, T]) -> Iterator[AsyncIterator[T]]:
+    """Give a call's responses; whoever stops reading them ends the call."""
+    try:
+        with _translated():
+            yield aiter(call)
+    finally:
+        call.cancel()
 
 
 @contextlib.contextmanager
