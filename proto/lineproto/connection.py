@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Protocol, cast
 
 from lineproto.clock import Clock
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_last_active",
         "_lines",
         "_listener",
+        "_lost",
         "_pumping",
         "_reading",
         "_reason",
@@ -97,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._stopping = False
         self._eof = False
+        self._lost = False
         self._pumping = False
         self._reason = ""
         self._last_active = self._clock.monotonic()
@@ -186,6 +189,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything; a commit in progress goes on by itself."""
         self._closing = True
+        self._lost = True
         reason = self._reason or ("connection reset" if exc else "connection closed by client")
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ConnectionResetError("connection lost"))
@@ -221,6 +225,7 @@ class Connection(asyncio.Protocol):
                 self.write(b"".join(replies))
                 replies.clear()
                 self._task = asyncio.get_running_loop().create_task(self._work(answer))
+                self._task.add_done_callback(partial(self._worked, answer=answer))
         if replies:
             self.write(b"".join(replies))
         self._settle()
@@ -251,18 +256,19 @@ class Connection(asyncio.Protocol):
             self.write(await answer)
         except ConnectionResetError:
             self._transport.abort()
-        except asyncio.CancelledError:
-            if not self._closing:
-                raise
         except Exception as error:  # the same funnel
             self._dialogue.finished = True
             self.write(self._dialogue.failed(error))
-        finally:
-            self._task = None
-            self._last_active = self._clock.monotonic()
-            if self._transport.is_closing() and self._closing:
-                self._forget()
-        self._pump()
+
+    def _worked(self, task: asyncio.Task[None], answer: Coroutine[Any, Any, bytes]) -> None:
+        """The command is done, or was cancelled, perhaps before it began."""
+        answer.close()
+        self._task = None
+        self._last_active = self._clock.monotonic()
+        if self._lost:
+            self._forget()
+        else:
+            self._pump()
 
     def _settle(self) -> None:
         """Close if it is time to, and read only while there is room for more."""
