@@ -41,7 +41,7 @@ async def test_sessions_by_the_thousand_cost_little_and_hinder_nobody(
         "POP3_MAX_ACCOUNTS": str(len(names) + 10),
         "POP3_MAX_CONNECTIONS": str(len(names) + 10),
     }
-    with daemon.running(tmp_path, workers=workers, environment=settings) as service:
+    with daemon.running(tmp_path, workers=workers, environment=settings, measured=True) as service:
         async with ManagementClient(service.grpc_target) as client:
             admin = await client.login("default", "default")
             await in_turns(lambda name: admin.create_account(name, "secret"), [*names, "late"])
