@@ -104,9 +104,14 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         self._tokens = tokens
         self._acts: set[asyncio.Task[Any]] = set()
 
-    async def finish(self) -> None:
-        """Wait until every act that was begun is done."""
-        await asyncio.gather(*self._acts, return_exceptions=True)
+    async def finish(self, grace_s: float) -> None:
+        """Wait until every act that was begun is done; cancel what takes longer."""
+        if not self._acts:
+            return
+        _, late = await asyncio.wait(self._acts, timeout=grace_s)
+        for act in late:  # the answer to a wrong login may wait for many seconds
+            act.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def intercept_service(
         self,

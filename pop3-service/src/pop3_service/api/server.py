@@ -100,7 +100,7 @@ class ManagementServer:
     async def stop(self, grace_s: float) -> None:
         """End the calls, at the latest after so many seconds."""
         await self._server.stop(grace_s)
-        await self._access.finish()
+        await self._access.finish(grace_s)
 
 
 def is_healthy(address: str, timeout_s: float = 3.0) -> bool:
