@@ -34,6 +34,7 @@ def configure(level: str, form: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _escaped,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -41,3 +42,13 @@ def configure(level: str, form: str) -> None:
         cache_logger_on_first_use=True,
     )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _escaped(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Write control characters as escapes: a terminal that shows the log must not obey them."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(
+                c if c.isprintable() else c.encode("unicode_escape").decode() for c in value
+            )
+    return event
