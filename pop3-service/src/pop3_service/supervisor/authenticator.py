@@ -56,9 +56,11 @@ class Authenticator:
         right = await self._matches(account, password)
         if not right or account is None:
             return None
-        if changes != self.changes:  # this account, perhaps: does the password still count?
+        while changes != self.changes:  # this account, perhaps: does the password still count?
+            changes = self.changes
             again = await self._accounts.get(account.name)
-            return again if again and again.password_hash == account.password_hash else None
+            if again is None or again.password_hash != account.password_hash:
+                return None
         return account
 
     async def matches(self, account: Account, password: bytes) -> bool:

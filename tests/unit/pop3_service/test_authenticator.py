@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.errors import LoginThrottled, StoreUnavailable
+from pop3_service.domain.passwords import MAX_OCTETS
+from pop3_service.supervisor import authenticator as module
+from pop3_service.supervisor.authenticator import Authenticator
+from unit.pop3_service.clock import FakeClock
+
+
+class FakeAccounts:
+    """Accounts by name; ``on_get`` happens after each look."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.on_get: Callable[[], None] = lambda: None
+        self.failure: Exception | None = None
+
+    async def get(self, name: str) -> Account | None:
+        if self.failure is not None:
+            raise self.failure
+        found = self.accounts.get(name)
+        self.on_get()
+        return found
+
+    def put(self, name: str, password_hash: str) -> None:
+        account = Account(AccountName(name), Role.USER, password_hash, FakeClock().now())
+        self.accounts[name] = account
+
+
+@pytest.fixture
+def accounts() -> FakeAccounts:
+    return FakeAccounts()
+
+
+@pytest.fixture
+def authenticator(accounts: FakeAccounts) -> Iterator[Authenticator]:
+    made = Authenticator(accounts, memory_kib=8, passes=1)  # type: ignore[arg-type]
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def ana(accounts: FakeAccounts, authenticator: Authenticator) -> str:
+    accounts.put("ana", await authenticator.hash(b"secret"))
+    return "ana"
+
+
+async def test_the_right_password_gives_the_account(
+    authenticator: Authenticator, accounts: FakeAccounts, ana: str
+) -> None:
+    assert await authenticator.verify(b"ana", b"secret") == accounts.accounts["ana"]
+    assert await authenticator.matches(accounts.accounts["ana"], b"secret")
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        (b"ana", b"wrong"),
+        (b"ana", b""),
+        (b"ana", b"secret "),
+        (b"ana", b"secret\0"),
+        (b"ana", b"x" * 2**20),
+        (b"Ana", b"secret"),
+        (b"nobody", b"secret"),
+        (b"nobody", b"no account has this"),
+        (b"", b""),
+        (b"\xff", b"secret"),
+        (b"../ana", b"secret"),
+        (b"x" * 2**20, b"secret"),
+    ],
+)
+async def test_anything_else_gives_nobody_after_one_hash(
+    authenticator: Authenticator,
+    ana: str,
+    monkeypatch: pytest.MonkeyPatch,
+    name: bytes,
+    password: bytes,
+) -> None:
+    hashed: list[str] = []
+    verify = authenticator._verify
+    monkeypatch.setattr(
+        authenticator, "_verify", lambda *given: (hashed.append(given[0]), verify(*given))[1]
+    )
+    assert await authenticator.verify(name, password) is None
+    assert len(hashed) == 1
+
+
+async def test_a_name_that_is_not_there_costs_the_same_hash(authenticator: Authenticator) -> None:
+    real = await authenticator.hash(b"x")
+    parameters = real.split("$")[1:4]
+    assert authenticator._dummy_hash.split("$")[1:4] == parameters
+
+
+async def test_spellings_of_a_name_and_a_password_are_one(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    name, password = "señor", "contraseña"
+    accounts.put(name, await authenticator.hash(password.encode()))
+    for form in ("NFC", "NFD", "NFKC"):
+        given = (unicodedata.normalize(form, text).encode() for text in (name, password))
+        assert await authenticator.verify(*given) is not None
+
+
+async def test_octets_that_are_no_text_can_be_a_password(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    accounts.put("ana", await authenticator.hash(b"\xff\xfe"))
+    assert await authenticator.verify(b"ana", b"\xff\xfe") is not None
+    assert await authenticator.verify(b"ana", b"\xff") is None
+
+
+async def test_the_longest_password_works(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    accounts.put("ana", await authenticator.hash(b"x" * MAX_OCTETS))
+    assert await authenticator.verify(b"ana", b"x" * MAX_OCTETS) is not None
+    assert await authenticator.verify(b"ana", b"x" * (MAX_OCTETS + 1)) is None
+
+
+async def test_a_stored_hash_that_is_damaged_lets_nobody_in(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    accounts.put("ana", "$argon2id$nonsense")
+    assert await authenticator.verify(b"ana", b"secret") is None
+
+
+async def test_a_hash_made_with_other_costs_still_counts(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    other = Authenticator(accounts, memory_kib=16, passes=2)  # type: ignore[arg-type]
+    accounts.put("ana", await other.hash(b"secret"))
+    other.close()
+    assert await authenticator.verify(b"ana", b"secret") is not None
+
+
+async def test_a_password_changed_during_the_check_does_not_count(
+    authenticator: Authenticator, accounts: FakeAccounts, ana: str
+) -> None:
+    def change() -> None:
+        accounts.on_get = lambda: None
+        accounts.put("ana", "another hash")
+        authenticator.account_changed()
+
+    accounts.on_get = change
+    assert await authenticator.verify(b"ana", b"secret") is None
+
+
+async def test_an_account_deleted_during_the_check_does_not_count(
+    authenticator: Authenticator, accounts: FakeAccounts, ana: str
+) -> None:
+    def delete() -> None:
+        accounts.accounts.clear()
+        authenticator.account_changed()
+
+    accounts.on_get = delete
+    assert await authenticator.verify(b"ana", b"secret") is None
+
+
+async def test_an_account_deleted_during_the_second_look_does_not_count(
+    authenticator: Authenticator, accounts: FakeAccounts, ana: str
+) -> None:
+    looks = iter(range(100))
+
+    def change() -> None:
+        look = next(looks)
+        if look == 1:
+            accounts.accounts.clear()
+        if look < 2:
+            authenticator.account_changed()
+
+    accounts.on_get = change
+    assert await authenticator.verify(b"ana", b"secret") is None
+
+
+async def test_a_change_of_somebody_else_disturbs_nobody(
+    authenticator: Authenticator, accounts: FakeAccounts, ana: str
+) -> None:
+    def change() -> None:
+        accounts.on_get = lambda: None
+        authenticator.account_changed()
+
+    accounts.on_get = change
+    assert await authenticator.verify(b"ana", b"secret") is not None
+
+
+async def test_too_many_checks_at_once_are_refused_and_the_others_go_on(
+    authenticator: Authenticator, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 5)
+    go = threading.Event()
+    verify = authenticator._verify
+    monkeypatch.setattr(authenticator, "_verify", lambda *given: go.wait(30) and verify(*given))
+    checks = [asyncio.create_task(authenticator.verify(b"ana", b"secret")) for _ in range(8)]
+    while sum(check.done() for check in checks) < 3:
+        await asyncio.sleep(0)
+    with pytest.raises(LoginThrottled):
+        await authenticator.hash(b"x")
+    go.set()
+    results = await asyncio.gather(*checks, return_exceptions=True)
+    assert sum(isinstance(result, Account) for result in results) == 5
+    assert sum(isinstance(result, LoginThrottled) for result in results) == 3
+    assert await authenticator.verify(b"ana", b"secret") is not None
+
+
+async def test_a_check_that_nobody_waits_for_any_more_frees_its_place(
+    authenticator: Authenticator, ana: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 1)
+    go = threading.Event()
+    verify = authenticator._verify
+    monkeypatch.setattr(authenticator, "_verify", lambda *given: go.wait(30) and verify(*given))
+    check = asyncio.create_task(authenticator.verify(b"ana", b"secret"))
+    while not authenticator._waiting:
+        await asyncio.sleep(0)
+    check.cancel()
+    await asyncio.gather(check, return_exceptions=True)
+    go.set()
+    assert await authenticator.verify(b"ana", b"secret") is not None
+
+
+async def test_a_store_that_fails_is_no_wrong_password(
+    authenticator: Authenticator, accounts: FakeAccounts
+) -> None:
+    accounts.failure = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        await authenticator.verify(b"ana", b"secret")
