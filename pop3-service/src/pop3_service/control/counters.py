@@ -69,7 +69,8 @@ class CounterBoard:
         """Connections now, over all slots."""
         values = self._values
         starts = range(0, self.slots * _SLOT_FIELDS, _SLOT_FIELDS)
-        return sum(values[at] - values[at + 1] for at in starts)
+        # A worker counts meanwhile; what it closes just now may be read before what it opened.
+        return max(sum(values[at] - values[at + 1] for at in starts), 0)
 
     def close(self) -> None:
         """Let go of the memory."""
