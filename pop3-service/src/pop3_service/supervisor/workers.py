@@ -7,11 +7,12 @@ listening queue is served by the successor, and no count is lost.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self
 
 import structlog
 
@@ -29,11 +30,12 @@ CONFIRM_S = 1.0
 """A worker that does not confirm a change in this time is killed, so that the change is a fact."""
 START_S = 30.0
 LISTING_S = 5.0
+LINGER_S = 5.0
+"""A worker ends when its channel does; one that takes longer is killed."""
 BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 """Wait before a restart, by the number of quick deaths in a row."""
 QUICK_DEATH_S = 10.0
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -46,7 +48,7 @@ class Slot:
 
 
 class RemoteWorker:
-    """A worker process, as a ``control.plane.Worker``."""
+    """A worker process, as a ``control.plane.Worker``; made by ``spawn``."""
 
     def __init__(self, slot: Slot, control: ControlPlane) -> None:
         self.slot = slot
@@ -55,32 +57,45 @@ class RemoteWorker:
         self._control = control
         self._process: asyncio.subprocess.Process
 
+    @classmethod
+    async def spawn(cls, slot: Slot, control: ControlPlane, config: WorkerConfig) -> Self:
+        """Make the process and its channel.
+
+        Raises:
+            OSError: the system has no room for one more process.
+        """
+        worker = cls(slot, control)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                worker._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "pop3_service.worker.process",
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), config.counters, *config.listeners),
+                )
+            await worker.channel.start(ours)
+        except BaseException:
+            ours.close()  # a process that was made nevertheless ends when it sees this
+            raise
+        return worker
+
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
 
-    async def start(self, config: WorkerConfig, settings: Settings, watch: bool) -> None:
-        """Start the process and wait until it serves.
+    async def set_up(self, config: WorkerConfig, settings: Settings, watch: bool) -> None:
+        """Tell it what it needs, and wait until it serves.
 
         Raises:
             ServiceUnavailable: it ended or did not answer.
         """
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "pop3_service.worker.process",
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), config.counters, *config.listeners),
-            )
-        await self.channel.start(ours)
         self.settings = settings
-        setup = messages.Setup(config, settings, watch)
-        await self._within(START_S, setup)
+        await self._within(START_S, messages.Setup(config, settings, watch))
 
     async def configure(self, settings: Settings) -> None:
         """Put settings in force; a worker that does not confirm is killed."""
@@ -112,8 +127,13 @@ class RemoteWorker:
         await self.ended()
 
     async def ended(self) -> int:
-        """Wait for the end of the process and give its status."""
-        status = await self._process.wait()
+        """Wait for the end of the process and give its status; one that lingers is killed."""
+        try:
+            async with asyncio.timeout(LINGER_S):
+                status = await self._process.wait()
+        except TimeoutError:
+            self.kill("its channel is closed, and it lives on")
+            status = await self._process.wait()
         await self.channel.close()
         return status
 
@@ -203,42 +223,50 @@ class WorkerPool:
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
     async def _keep(self, slot: Slot, first: asyncio.Future[None]) -> None:
-        """Keep a worker in a slot, over and over."""
-        life, quick_deaths = 0, 0
-        while not self._stopping:
-            life += 1
+        """Keep a worker in a slot, over and over; the first one must come up."""
+        quick_deaths = 0
+        for life in itertools.count(1):
             began_s = self._clock.monotonic()
-            worker = RemoteWorker(slot, self._control)
             try:
-                await self._start(worker, f"{slot.index}.{life}-")
-                if not first.done():
-                    first.set_result(None)
-                await worker.channel.closed.wait()
+                await self._live_once(slot, f"{slot.index}.{life}-", first)
             except (ServiceUnavailable, OSError) as error:
                 log.error("worker did not start", slot=slot.index, reason=str(error))
-                worker.kill("did not start")
                 if not first.done():
                     first.set_exception(ServiceUnavailable(str(error)))
                     return
-            status = await worker.ended()
-            self._live.pop(slot.index, None)
-            self._board.slot(slot.index)  # what it had open counts as closed
             if self._stopping:
                 return
             self.restarts += 1
             quick = self._clock.monotonic() - began_s < QUICK_DEATH_S
             quick_deaths = quick_deaths + 1 if quick else 0
-            log.error("worker died", slot=slot.index, pid=worker.pid, status=status)
             await self._clock.sleep(BACKOFF_S[min(quick_deaths, len(BACKOFF_S) - 1)])
 
-    async def _start(self, worker: RemoteWorker, tag: str) -> None:
-        # It is among the live ones before it serves, so that no change passes it by.
-        self._live[worker.slot.index] = worker
-        config = self._make_config(worker.slot, tag)
-        await worker.start(config, self._settings, self.watched)
-        log.info("worker started", slot=worker.slot.index, pid=worker.pid)
-        if worker.settings is not self._settings:
-            await worker.configure(self._settings)
+    async def _live_once(self, slot: Slot, tag: str, first: asyncio.Future[None]) -> None:
+        """One worker's whole life.
+
+        Raises:
+            OSError: it could not be made.
+            ServiceUnavailable: it did not come up.
+        """
+        config = self._make_config(slot, tag)
+        worker = await RemoteWorker.spawn(slot, self._control, config)
+        # Among the live ones before it is told the settings of this moment: no change passes it by.
+        self._live[slot.index] = worker
+        try:
+            await worker.set_up(config, self._settings, self.watched)
+            log.info("worker started", slot=slot.index, pid=worker.pid)
+            if not first.done():
+                first.set_result(None)
+            await worker.channel.closed.wait()
+        except ServiceUnavailable:
+            worker.kill("did not start")
+            raise
+        finally:
+            status = await worker.ended()
+            self._live.pop(slot.index, None)
+            self._board.slot(slot.index)  # what it had open counts as closed
+        if not self._stopping:
+            log.error("worker died", slot=slot.index, pid=worker.pid, status=status)
 
 
 class LocalPool:

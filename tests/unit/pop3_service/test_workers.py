@@ -1,0 +1,361 @@
+"""Worker processes: real ones, killed and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lineproto.clock import SystemClock
+from pop3_service.control.counters import CounterBoard
+from pop3_service.control.messages import WorkerConfig
+from pop3_service.control.plane import Admitted, Credentials, DisconnectOrder, LoginOutcome
+from pop3_service.domain.account import AccountName
+from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.session import SessionEvent, SessionEventKind
+from pop3_service.domain.settings import Settings
+from pop3_service.maildir.paths import make_folder
+from pop3_service.supervisor.workers import LocalPool, RemoteWorker, Slot, WorkerPool
+
+WAIT_S = 30
+
+
+class Control:
+    """Lets everybody in."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[SessionEvent] = asyncio.Queue()
+
+    async def login(self, credentials: Credentials) -> LoginOutcome:
+        return Admitted(credentials.name.decode())
+
+    def report(self, event: SessionEvent) -> None:
+        self.events.put_nowait(event)
+
+
+class Pool:
+    """A pool of real workers and what they share."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.root = folder / "mail"
+        self.root.mkdir()
+        self.folder = folder
+        self.control = Control()
+        self.board = CounterBoard.create(count)
+        self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+        slots = [Slot(index, (sock,)) for index, sock in enumerate(self.sockets)]
+        self.root_given = str(self.root)
+        self.pool = WorkerPool(slots, self.board, self.control, self._config, SystemClock())
+
+    def _config(self, slot: Slot, tag: str) -> WorkerConfig:
+        return WorkerConfig(
+            tag=tag,
+            slot=slot.index,
+            slots=self.board.slots,
+            counters=self.board.fd,
+            listeners=[sock.fileno() for sock in slot.sockets],
+            mail_root=self.root_given,
+            mail_path="{user}",
+            spool=str(self.folder / "spool"),
+            host_name="mail.example",
+            version="1.2.3",
+            log_level="error",
+            log_format="logfmt",
+        )
+
+    @property
+    def workers(self) -> list[RemoteWorker]:
+        """Those that live, by slot."""
+        live = [worker for worker in self.pool.workers() if isinstance(worker, RemoteWorker)]
+        return sorted(live, key=lambda worker: worker.slot.index)
+
+    async def client(self, slot: int = 0) -> Client:
+        reader, writer = await asyncio.open_connection(*self.sockets[slot].getsockname())
+        client = Client(reader, writer)
+        assert (await client.line()).startswith("+OK")
+        return client
+
+    async def restarted(self, count: int = 1) -> None:
+        """Wait until so many workers were replaced and all serve again."""
+        async with asyncio.timeout(WAIT_S):
+            while self.pool.restarts < count or len(self.workers) < len(self.sockets):
+                await asyncio.sleep(0)
+            for slot in range(len(self.sockets)):
+                await (await self.client(slot)).close()
+
+
+class Client:
+    """A POP3 client."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def line(self) -> str:
+        async with asyncio.timeout(WAIT_S):
+            return (await self.reader.readline()).decode()
+
+    async def ask(self, command: str) -> str:
+        self.writer.write(command.encode() + b"\r\n")
+        return await self.line()
+
+    async def login(self, name: str = "ana") -> None:
+        await self.ask(f"USER {name}")
+        assert (await self.ask("PASS x")).startswith("+OK")
+
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def started(folder: Path, count: int = 2) -> AsyncIterator[Pool]:
+    made = Pool(folder, count)
+    make_folder(made.root, (AccountName("ana"),))
+    await made.pool.start(Settings())
+    try:
+        yield made
+    finally:
+        await made.pool.stop(1.0)
+        for sock in made.sockets:
+            sock.close()
+        made.board.close()
+
+
+@pytest.fixture
+async def pool(tmp_path: Path) -> AsyncIterator[Pool]:
+    async with started(tmp_path) as made:
+        yield made
+
+
+async def test_workers_serve_what_comes_to_their_sockets(pool: Pool) -> None:
+    clients = [await pool.client(slot) for slot in (0, 1, 0)]
+    for client, name in zip(clients, ("ana", "eva", "zoe"), strict=True):
+        make_folder(pool.root, (AccountName(name),))
+        await client.login(name)
+    listed = [it for worker in pool.workers for it in await worker.list_sessions("")]
+    assert sorted(it.account for it in listed) == ["ana", "eva", "zoe"]
+    assert len({it.id for it in listed}) == 3
+    assert pool.board.totals().logged_in_sessions == 3
+    for client in clients:
+        assert (await client.ask("QUIT")).startswith("+OK")
+
+
+async def test_a_killed_worker_is_replaced_and_its_counts_are_kept(pool: Pool) -> None:
+    client = await pool.client(0)
+    await client.login()
+    before = pool.board.totals()
+    victim, other = pool.workers[0].pid, pool.workers[1].pid
+    os.kill(victim, signal.SIGKILL)
+    assert await client.line() == ""
+    await pool.restarted()
+    assert victim not in {worker.pid for worker in pool.workers}
+    assert other in {worker.pid for worker in pool.workers}
+    totals = pool.board.totals()
+    assert totals.opened_connections >= before.opened_connections
+    assert totals.sent_bytes >= before.sent_bytes
+    assert totals.logged_in_sessions == 0
+    again = await pool.client(0)
+    await again.login()
+    [session] = await pool.workers[0].list_sessions("ana")
+    assert session.id.startswith("0.2-")
+
+
+async def test_a_worker_that_does_not_confirm_is_killed_and_the_change_is_a_fact(
+    pool: Pool,
+) -> None:
+    client = await pool.client(0)
+    await client.login()
+    stopped = next(worker for worker in pool.workers if worker.slot.index == 0)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    changed = Settings().changed({"max_connections": 5})
+    began_s = asyncio.get_running_loop().time()
+    await pool.pool.apply(changed)
+    assert 0.9 < asyncio.get_running_loop().time() - began_s < 5
+    assert await client.line() == ""
+    await pool.restarted()
+    assert {worker.settings.max_connections for worker in pool.workers if worker.settings} == {5}
+
+
+async def test_sessions_of_a_worker_that_does_not_answer_end_with_it(pool: Pool) -> None:
+    client = await pool.client(0)
+    await client.login()
+    stopped = next(worker for worker in pool.workers if worker.slot.index == 0)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    order = DisconnectOrder(account="ana", forget=True)
+    await asyncio.gather(*(worker.disconnect(order) for worker in pool.workers))
+    assert await client.line() == ""
+    await pool.restarted()
+
+
+async def test_a_worker_that_is_replaced_goes_on_reporting(pool: Pool) -> None:
+    pool.pool.watched = True
+    for worker in pool.workers:
+        await worker.watch(True)
+    os.kill(pool.workers[0].pid, signal.SIGKILL)
+    await pool.restarted()
+    while not pool.control.events.empty():
+        pool.control.events.get_nowait()
+    client = await pool.client(0)
+    async with asyncio.timeout(WAIT_S):
+        kinds = [(await pool.control.events.get()).kind for _ in range(1)]
+        await client.login()
+        while kinds[-1] is not SessionEventKind.LOGGED_IN:
+            kinds.append((await pool.control.events.get()).kind)
+    assert SessionEventKind.CONNECTED in kinds
+
+
+async def test_stopping_ends_every_process(tmp_path: Path) -> None:
+    async with started(tmp_path) as pool:
+        client = await pool.client(1)
+        pids = [worker.pid for worker in pool.workers]
+    assert await client.line() == ""
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert pool.pool.restarts == 0
+
+
+async def test_a_worker_that_will_not_stop_is_killed(tmp_path: Path) -> None:
+    async with started(tmp_path, 1) as pool:
+        [worker] = pool.workers
+        os.kill(worker.pid, signal.SIGSTOP)
+        await worker.stop(0.0)
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker.pid, 0)
+
+
+async def test_signals_to_the_whole_group_do_not_end_a_worker(pool: Pool) -> None:
+    for worker in pool.workers:
+        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, signal.SIGTERM)
+    client = await pool.client(0)
+    assert (await client.ask("NOOP")).startswith("-ERR")
+    await client.login()
+    assert pool.pool.restarts == 0
+
+
+async def test_workers_end_when_the_supervisor_is_gone(pool: Pool) -> None:
+    fds = [os.pidfd_open(worker.pid) for worker in pool.workers]
+    for worker in pool.workers:
+        await worker.channel.close()
+    for fd in fds:
+        ended = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(fd, lambda it=ended: it.done() or it.set_result(None))
+        async with asyncio.timeout(WAIT_S):
+            await ended
+        asyncio.get_running_loop().remove_reader(fd)
+        os.close(fd)
+
+
+async def test_a_worker_that_outlives_its_channel_is_killed_and_replaced(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pop3_service.supervisor.workers.LINGER_S", 0.1)
+    stuck = pool.workers[0]
+    os.kill(stuck.pid, signal.SIGSTOP)
+    await stuck.channel.close()
+    await pool.restarted()
+    assert stuck.pid not in {worker.pid for worker in pool.workers}
+
+
+async def test_a_pool_whose_worker_cannot_serve_does_not_start(tmp_path: Path) -> None:
+    pool = Pool(tmp_path, 1)
+    pool.root_given = str(tmp_path / "nowhere")
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(ServiceUnavailable):
+            await pool.pool.start(Settings())
+        await pool.pool.stop(0.0)
+
+
+async def test_a_pool_whose_process_cannot_be_made_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", fail)
+    pool = Pool(tmp_path, 1)
+    before = len(os.listdir("/proc/self/fd"))
+    async with asyncio.timeout(WAIT_S):
+        with pytest.raises(ServiceUnavailable, match="Resource"):
+            await pool.pool.start(Settings())
+        await pool.pool.stop(0.0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_replacement_that_cannot_be_made_at_first_is_made_later(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = asyncio.create_subprocess_exec
+    failures = iter(range(2))
+
+    async def sometimes(*words: object, **options: object) -> object:
+        if next(failures, None) is not None:
+            raise OSError(11, "Resource temporarily unavailable")
+        return await create(*words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", sometimes)
+    os.kill(pool.workers[0].pid, signal.SIGKILL)
+    await pool.restarted()
+    client = await pool.client(0)
+    await client.login()
+
+
+async def test_a_change_while_a_process_is_made_is_in_force_when_it_serves(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = asyncio.create_subprocess_exec
+    making, go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(*words: object, **options: object) -> object:
+        making.set()
+        await go.wait()
+        return await create(*words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    client = await pool.client(0)
+    victim = next(worker for worker in pool.workers if worker.slot.index == 0)
+    os.kill(victim.pid, signal.SIGKILL)
+    async with asyncio.timeout(WAIT_S):
+        await making.wait()
+        await client.close()
+        changed = Settings().changed({"max_connections": 5})
+        await pool.pool.apply(changed)
+        pool.pool.watched = True
+        for worker in pool.workers:
+            await worker.watch(True)
+            assert await worker.disconnect(DisconnectOrder(account="ana")) == 0
+            assert await worker.list_sessions("") == []
+        go.set()
+        await pool.restarted()
+        assert pool.pool.restarts == 1
+        assert {worker.settings for worker in pool.workers} == {changed}
+        await pool.client(0)
+        event = await pool.control.events.get()
+    assert event.kind is SessionEventKind.CONNECTED
+
+
+async def test_one_process_is_a_pool_of_its_own() -> None:
+    calls: list[object] = []
+
+    class Worker:
+        async def configure(self, settings: Settings) -> None:
+            calls.append(settings)
+
+    async def stop(grace_s: float) -> None:
+        calls.append(grace_s)
+
+    worker = Worker()
+    pool = LocalPool(worker, stop)  # type: ignore[arg-type]
+    assert pool.workers() == [worker]
+    await pool.apply(Settings())
+    await pool.stop(2.0)
+    assert calls == [Settings(), 2.0]
+    assert pool.restarts == 0
