@@ -231,7 +231,13 @@ class Connection(asyncio.Protocol):
         self._settle()
 
     def _ready(self) -> bool:
-        return self._task is None and self._writable and not self._closing
+        # A dialogue that has finished answers nothing more, whatever was sent behind its end.
+        return (
+            self._task is None
+            and self._writable
+            and not self._closing
+            and not self._dialogue.finished
+        )
 
     def _next_answer(self) -> Answer | None:
         try:

@@ -1,7 +1,9 @@
 """The real service on loopback, as one process and with two workers."""
 
 import asyncio
+import contextlib
 import itertools
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from pop3mgmt.client import Caller, ManagementClient
+from pop3mgmt.v1 import server_pb2, sessions_pb2
 from support import daemon
 from support.pop3 import Pop3
 
@@ -34,6 +37,25 @@ class Service:
                 return await act(await client.login("default", "default"))
 
         return asyncio.run(run())
+
+    def memory_kb(self) -> int:
+        """Memory of all its processes together."""
+        return sum(self.daemon.pss_kb().values())
+
+    def in_thread(self, act: Callable[..., object], *arguments: object) -> threading.Thread:
+        """Do something beside the test."""
+        thread = threading.Thread(target=act, args=arguments, daemon=True)
+        thread.start()
+        return thread
+
+    def sessions(self, account: str = "") -> list[sessions_pb2.Session]:
+        """The sessions there are, all or an account's."""
+        return self.manage(lambda admin: admin.list_sessions(account))
+
+    def change(self, **values: object) -> None:
+        """Change settings while the service runs."""
+        wanted = server_pb2.Settings(**values)
+        self.manage(lambda admin: admin.update_settings(wanted, list(values)))
 
     def account(self, *messages: bytes) -> "Mailbox":
         """A new account with mail in ``new``, in order."""
@@ -73,3 +95,15 @@ def service(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Servic
     folder = tmp_path_factory.mktemp("service")
     with daemon.running(folder, workers=request.param, environment=settings) as running:
         yield Service(running)
+
+
+@pytest.fixture(params=[0, 2], ids=["workers=0", "workers=2"])
+def own_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts a service for one test alone; settings are given as for the environment."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**environment: str) -> Service:
+            running = daemon.running(tmp_path, workers=request.param, environment=environment)
+            return Service(stack.enter_context(running))
+
+        yield start
