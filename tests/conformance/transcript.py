@@ -1,0 +1,267 @@
+"""Transcripts: a dialogue as text, played to the real programs and compared line by line.
+
+A file holds comments (``#``), directives (``word: value``) and the dialogue::
+
+    account: ana secret         an account; ``admin`` may follow
+    mail: Subject: a\\n\\nb\\n      its next message (of the account named last)
+    setting: transform = wc     a setting of the service
+    pop3: first                 speak on this connection from here on; opened if it is not there
+    scmp: second                the same, to the gateway
+    login: ana secret           USER and PASS on the connection there is, or on a new one
+    C: DELE 1                   lines sent; those that follow each other go out as one segment
+    S: +OK *                    a line received: exact, but ``*`` is any text and ``{x}`` is any
+                                word, which later lines may use
+    closed                      the server has closed the connection
+    drop                        the client closes it, and the service has noticed
+    kept: 2 3                   the messages whose files are there, of the account named last
+    vanish: 1                   another program removes a message's file
+    compare: before + 5 = after words that were received as numbers, ``=`` or ``<``
+
+In mail, lines and passwords ``\\r \\n \\t \\\\ \\xff`` stand for octets. At the end each
+connection still open is closed by the client, and nothing more may have come.
+"""
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from component.conftest import Mailbox, Service
+from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, ROLE_USER
+from support.events import wait_for
+from support.gateway import Gateway
+from support.pop3 import Pop3
+
+PLAIN = {"n": b"\n", "r": b"\r", "t": b"\t", "\\": b"\\"}
+
+
+class Mismatch(AssertionError):
+    """The server said something else, or the transcript is not one."""
+
+
+@dataclass
+class Programs:
+    """What transcripts are played to."""
+
+    service: Service
+    gateway: Gateway
+
+    def as_new(self) -> None:
+        """Leave no session, account or setting behind."""
+        wait_for(lambda: not self.service.sessions())
+
+        async def clean(admin) -> None:
+            for account in await admin.list_accounts():
+                if account.name != "default":
+                    await admin.delete_account(account.name, delete_mail=True)
+
+        self.service.manage(clean)
+        self.service.change(max_accounts=1000, max_connections=1000, transform="")
+
+
+@dataclass
+class Line:
+    """One line of a transcript."""
+
+    number: int
+    word: str
+    value: str
+
+
+def read(text: str) -> list[Line]:
+    """Take a transcript apart."""
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            word, _, value = line.partition(":")
+            lines.append(Line(number, word.strip(), value.removeprefix(" ")))
+    return lines
+
+
+def octets(text: str) -> bytes:
+    """The octets that a text with escapes stands for."""
+    made, at = b"", 0
+    for found in re.finditer(r"\\(x[0-9a-f]{2}|.)", text):
+        made += text[at : found.start()].encode()
+        name = found[1]
+        made += bytes.fromhex(name[1:]) if len(name) == 3 else PLAIN[name]
+        at = found.end()
+    return made + text[at:].encode()
+
+
+@dataclass
+class Player:
+    """Plays one transcript."""
+
+    programs: Programs
+    name: str
+    timeout_s: float = 20
+    _connections: dict[str, Pop3] = field(default_factory=dict)
+    _current: str = ""
+    _greeted: set[str] = field(default_factory=set)
+    _unsent: bytes = b""
+    _mailboxes: dict[str, tuple[Mailbox, list[Path]]] = field(default_factory=dict)
+    _named: str = ""
+    _words: dict[str, bytes] = field(default_factory=dict)
+
+    def play(self, text: str) -> None:
+        """Play it all.
+
+        Raises:
+            Mismatch: with the line where it happened.
+        """
+        acts: dict[str, Callable[[str], None]] = {
+            "account": self._account,
+            "mail": self._mail,
+            "setting": self._setting,
+            "pop3": lambda label: self._connect("pop3", label),
+            "scmp": lambda label: self._connect("scmp", label),
+            "login": self._login,
+            "C": self._send,
+            "S": self._expect,
+            "closed": self._closed,
+            "drop": self._drop,
+            "kept": self._kept,
+            "vanish": self._vanish,
+            "compare": self._compare,
+        }
+        number = 0
+        try:
+            for line in read(text):
+                number = line.number
+                if line.word not in acts:
+                    raise Mismatch(f"there is no directive {line.word!r}")
+                if line.word != "C":
+                    self._flush()
+                acts[line.word](line.value)
+            self._finish()
+        except (Mismatch, TimeoutError, OSError) as error:
+            raise Mismatch(f"{self.name}, line {number}: {error or type(error)}") from error
+        finally:
+            for client in self._connections.values():
+                client.close()
+
+    # --- what is there --------------------
+
+    def _account(self, value: str) -> None:
+        self._named, password, *role = value.split()
+        kind = ROLE_ADMIN if role == ["admin"] else ROLE_USER
+        service = self.programs.service
+        service.manage(
+            lambda admin: admin.create_account(self._named, octets(password).decode(), kind)
+        )
+        self._mailboxes[self._named] = (
+            Mailbox(self._named, service.daemon.mail / self._named),
+            [],
+        )
+
+    def _mail(self, value: str) -> None:
+        mailbox, files = self._mailboxes[self._named]
+        number = len(files) + 1
+        files.append(mailbox.deliver(octets(value), f"{1000 + number}.M{number}P1.host"))
+
+    def _setting(self, value: str) -> None:
+        name, _, text = (part.strip() for part in value.partition("="))
+        self.programs.service.change(**{name: int(text) if text.isdigit() else text})
+
+    def _vanish(self, value: str) -> None:
+        self._mailboxes[self._named][1][int(value) - 1].unlink()
+
+    def _kept(self, value: str) -> None:
+        _, files = self._mailboxes[self._named]
+        kept = [number for number, path in enumerate(files, 1) if path.exists()]
+        if kept != [int(word) for word in value.split()]:
+            raise Mismatch(f"kept are {kept}")
+
+    def _compare(self, value: str) -> None:
+        found = re.fullmatch(r"(\w+)(?: \+ (\d+))? ([<=]) (\w+)", value)
+        if not found:
+            raise Mismatch(f"not a comparison: {value!r}")
+        left, right = int(self._words[found[1]]) + int(found[2] or 0), int(self._words[found[4]])
+        if not (left < right if found[3] == "<" else left == right):
+            raise Mismatch(f"{value}: {left} and {right}")
+
+    # --- connections --------------------
+
+    def _connect(self, protocol: str, label: str) -> None:
+        self._current = label
+        if label not in self._connections:
+            service, gateway = self.programs.service, self.programs.gateway
+            port = service.daemon.pop3 if protocol == "pop3" else gateway.port
+            self._connections[label] = Pop3(port, timeout=self.timeout_s)
+
+    def _client(self) -> Pop3:
+        if self._current not in self._connections:
+            raise Mismatch("there is no connection")
+        return self._connections[self._current]
+
+    def _login(self, value: str) -> None:
+        if not self._current:
+            self._connect("scmp" if self.name.startswith("scmp") else "pop3", "first")
+        self._greeted.add(self._current)
+        name, password = value.split()
+        reply = self._client().log_in(name, password)
+        if not reply.startswith("+OK"):
+            raise Mismatch(f"no login: {reply}")
+
+    def _send(self, value: str) -> None:
+        known = re.sub(r"\{(\w+)\}", lambda found: self._words[found[1]].decode(), value)
+        self._unsent += octets(known) + b"\r\n"
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            self._client().send(unsent)
+
+    def _expect(self, value: str) -> None:
+        client = self._client()
+        if self._current in self._greeted:
+            came = client.line()
+        else:
+            self._greeted.add(self._current)
+            came = client.greeting
+        if not came:
+            raise Mismatch(f"expected {value!r}, but the server has closed")
+        found = re.fullmatch(self._pattern(value), came, re.DOTALL)
+        if not found:
+            raise Mismatch(f"expected {value!r}, got {came!r}")
+        self._words.update(found.groupdict())
+
+    def _pattern(self, value: str) -> bytes:
+        made = b""
+        for part in re.split(r"(\*|\{\w+\})", value):
+            if part == "*":
+                made += b"[^\r\n]*"
+            elif not part.startswith("{"):
+                made += re.escape(octets(part))
+            elif part[1:-1] in self._words:
+                made += re.escape(self._words[part[1:-1]])
+            elif b"(?P<%s>" % part[1:-1].encode() in made:
+                made += b"(?P=%s)" % part[1:-1].encode()
+            else:
+                made += b"(?P<%s>[^ \r\n]+)" % part[1:-1].encode()
+        return made + b"\r\n"
+
+    def _closed(self, _: str) -> None:
+        if not self._client().at_end():
+            raise Mismatch("the server has not closed")
+        self._client().close()
+        del self._connections[self._current]
+
+    def _drop(self, _: str) -> None:
+        client = self._client()
+        host, port = client.socket.getsockname()
+        client.close()
+        del self._connections[self._current]
+        peers = self.programs.service.sessions
+        wait_for(lambda: f"{host}:{port}" not in [session.peer for session in peers()])
+
+    def _finish(self) -> None:
+        self._flush()
+        for label, client in self._connections.items():
+            if label not in self._greeted:
+                raise Mismatch("the greeting is not in the transcript")
+            client.socket.shutdown(socket.SHUT_WR)
+            if rest := client.file.read():
+                raise Mismatch(f"more came: {rest!r}")
