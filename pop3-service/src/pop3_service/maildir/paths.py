@@ -39,6 +39,10 @@ class MailPaths:
         self.template = template
         if template.startswith("/"):
             raise InvalidArgument(f"mail path {template!r} must be relative")
+        if not _safe(tuple(_FIELD.sub("x", template).split("/"))):
+            raise InvalidArgument(
+                f"mail path {template!r}: no part may be empty or begin with a dot"
+            )
 
     def parts(self, name: AccountName) -> tuple[str, ...]:
         """Give the folder's path beneath the root.
@@ -48,15 +52,23 @@ class MailPaths:
                 path has a component that is empty or begins with a dot.
         """
         local, at, domain = name.rpartition("@")
-        values = {"user": str(name), "local": local if at else str(name), "domain": domain}
+        if not at:
+            local, domain = str(name), ""
+        values = {"user": str(name), "local": local, "domain": domain}
         if "{domain}" in self.template and not domain:
             raise InvalidArgument(f"account name {str(name)!r} needs a domain, as in name@domain")
         expanded = _FIELD.sub(lambda match: values[match.group(1)], self.template)
         parts = tuple(expanded.split("/"))
-        for part in parts:
-            if not part or part.startswith(".") or "\0" in part or len(os.fsencode(part)) > 255:
-                raise InvalidArgument(f"account name {str(name)!r} gives no safe mail path")
+        if not _safe(parts):
+            raise InvalidArgument(f"account name {str(name)!r} gives no safe mail path")
         return parts
+
+
+def _safe(parts: tuple[str, ...]) -> bool:
+    return all(
+        part and not part.startswith(".") and "\0" not in part and len(os.fsencode(part)) <= 255
+        for part in parts
+    )
 
 
 def open_folder(root: Path, parts: tuple[str, ...]) -> int:

@@ -67,17 +67,24 @@ class AccountsDesk:
     async def create(
         self, name: str, password: bytes, role: Role, by: str, *, is_default: bool = False
     ) -> Account:
-        """Make an account and its Maildir.
+        """Make an account and its Maildir; an admin whose name gives no mail path has none.
 
         Raises:
             InvalidArgument, AccountExists, AccountLimit, MaildropUnavailable
         """
         checked = AccountName.parse(name)
-        self._maildrops.check_name(checked)
+        has_maildrop = True
+        try:
+            self._maildrops.check_name(checked)
+        except InvalidArgument:
+            if role is not Role.ADMIN:
+                raise
+            has_maildrop = False
         check_new_password(password)
         hashed = await self._authenticator.hash(password)
         account = Account(checked, role, hashed, self._clock.now(), is_default)
-        await self._maildrops.create(checked)
+        if has_maildrop:
+            await self._maildrops.create(checked)
         await self._accounts.insert(account, self._settings().max_accounts)
         log.info("account created", name=str(checked), role=role.value, by=by)
         return account
