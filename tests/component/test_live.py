@@ -1,0 +1,199 @@
+"""Changes while it runs: accounts, settings and transforms, in force on open sessions too."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from component.conftest import Service
+from pop3mgmt.client import ManagementClient
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+from support.events import wait_for
+
+MAIL = b"Subject: hello\n\none two\nthree\n"
+WC = b"      4       5      32\r\n"
+
+
+def test_an_account_can_log_in_as_soon_as_it_is_there(service: Service) -> None:
+    name = f"{service.account().name}.new@example.org"
+    with service.connect() as client:
+        assert client.log_in(name).startswith("-ERR [AUTH]")
+        service.manage(lambda admin: admin.create_account(name, "secret"))
+        assert client.log_in(name) == "+OK Logged in"
+        assert client.ask("STAT") == "+OK 0 0"
+    assert (service.daemon.mail / name / "new").is_dir()
+
+
+@pytest.mark.parametrize("act", ["delete", "reset", "disconnect"])
+def test_an_open_session_ends_with_its_account_and_deletes_nothing(
+    service: Service, act: str
+) -> None:
+    """Attack 25."""
+    box, other = service.account(MAIL), service.account(MAIL)
+    with service.connect() as client, service.connect() as bystander:
+        client.log_in(box.name)
+        bystander.log_in(other.name)
+        client.ask("DELE 1")
+        match act:
+            case "delete":
+                ended = service.manage(lambda admin: admin.delete_account(box.name))
+                assert ended == 1
+            case "reset":
+                service.manage(lambda admin: admin.reset_password(box.name))
+            case "disconnect":
+                ended = service.manage(lambda admin: admin.disconnect(account_name=box.name))
+                assert ended == 1
+        began_s = time.monotonic()
+        assert client.at_end()
+        assert time.monotonic() - began_s < 1
+        assert bystander.ask("STAT").startswith("+OK 1 ")
+    assert box.files() == {"1001.M1P1.host"}
+    if act != "disconnect":
+        with service.connect() as client:
+            assert client.log_in(box.name).startswith("-ERR [AUTH]")
+
+
+def test_a_changed_password_counts_at_once(service: Service) -> None:
+    box = service.account(MAIL)
+
+    async def change() -> None:
+        async with ManagementClient(service.daemon.grpc_target) as client:
+            caller = await client.login(box.name, "secret")
+            await caller.change_password("secret", "another")
+
+    asyncio.run(change())
+    with service.connect() as client:
+        assert client.log_in(box.name, "secret").startswith("-ERR [AUTH]")
+        assert client.log_in(box.name, "another") == "+OK Logged in"
+
+
+def test_connections_above_a_lowered_maximum_stay_and_new_ones_are_refused(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
+    box = service.account(MAIL)
+    clients = [service.connect() for _ in range(5)]
+    with pytest.raises(ManagementError) as refused:
+        service.change(max_connections=0)
+    assert refused.value.reason is Reason.INVALID_ARGUMENT
+    service.change(max_connections=3)
+    with service.connect() as client:
+        assert client.greeting.startswith(b"-ERR [SYS/TEMP]")
+    assert clients[4].log_in(box.name) == "+OK Logged in"
+    service.change(max_connections=100)
+    with service.connect() as client:
+        assert client.greeting.startswith(b"+OK")
+
+
+def test_the_counters_tell_what_happened(own_service: Callable[..., Service]) -> None:
+    service = own_service(POP3_MIN_LOGIN_DELAY="0", POP3_MAX_LOGIN_DELAY="0")
+    box = service.account(MAIL, MAIL)
+    wire = 0
+    with service.connect() as client:
+        wire += len(client.greeting)
+        client.log_in(box.name, "wrong")
+        client.log_in(box.name)
+        client.ask_many("RETR 1")
+        client.ask("DELE 2")
+        client.ask("QUIT")
+        assert client.at_end()
+    wait_for(lambda: not service.sessions())
+    status = service.manage(lambda admin: admin.get_status())
+    assert status.current_connection_count == 0
+    assert status.total_connection_count == 1
+    assert status.logged_in_session_count == 0
+    assert status.refused_login_count == 1
+    assert status.sent_message_count == 1
+    assert status.deleted_message_count == 1
+    assert status.sent_bytes > wire
+
+
+# --- transforms --------------------
+
+
+@pytest.fixture
+def transformed(own_service: Callable[..., Service]) -> Callable[[str], Service]:
+    """Starts a service whose transform may take a second."""
+
+    def start(command_line: str) -> Service:
+        service = own_service(POP3_TRANSFORM_TIMEOUT="1")
+        service.change(transform=command_line)
+        return service
+
+    return start
+
+
+def test_retr_gives_what_the_transform_gives_and_sizes_stay_the_stored_ones(
+    transformed: Callable[[str], Service],
+) -> None:
+    service = transformed("wc")
+    box = service.account(MAIL)
+    with service.connect() as client:
+        client.log_in(box.name)
+        first, body = client.ask_many("RETR 1")
+        assert first == "+OK message follows"
+        assert body.split() == b"4 5 30".split()
+        assert client.ask("LIST 1") == "+OK 1 34"
+        assert client.ask_many("TOP 1 9")[1] == MAIL.replace(b"\n", b"\r\n")
+        service.change(transform="tr a-z A-Z")
+        assert client.ask_many("RETR 1")[1] == MAIL.upper().replace(b"\n", b"\r\n")
+        service.change(transform="")
+        assert client.ask_many("RETR 1")[0] == "+OK 34 octets"
+
+
+def test_a_transform_that_is_not_there_is_refused_and_mail_still_reads(service: Service) -> None:
+    box = service.account(MAIL)
+    with service.connect() as client:
+        client.log_in(box.name)
+        for command_line in ("/no/such", "no-such-program", "false", "cat 'open"):
+            with pytest.raises(ManagementError):
+                service.change(transform=command_line)
+            assert client.ask_many("RETR 1")[1] == MAIL.replace(b"\n", b"\r\n")
+
+
+def test_framing_survives_whatever_a_transform_prints(
+    transformed: Callable[[str], Service],
+) -> None:
+    """Attack 42."""
+    service = transformed(r"printf 'a\r\n.\r\n+OK 1\r\n.b\rc\n\n.'")
+    box = service.account(MAIL)
+    with service.connect() as client:
+        client.log_in(box.name)
+        _, body = client.ask_many("RETR 1")
+        assert body == b"a\r\n..\r\n+OK 1\r\n..b\rc\r\n\r\n..\r\n"
+        assert client.ask("NOOP") == "+OK"
+
+
+SWITCH = "if grep -q good; then echo fine; else {}; fi"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["sleep 600", "exit 3", "kill -9 $$", "yes", "trap '' TERM; while :; do :; done"],
+    ids=["hangs", "fails", "crashes", "floods", "will not end"],
+)
+def test_a_transform_that_goes_wrong_leaves_every_other_session_untouched(
+    transformed: Callable[[str], Service], fault: str
+) -> None:
+    """Attacks 39 to 41. The check at setting sees the sample's subject and passes."""
+    script = "if grep -q poison; then " + fault + "; else echo fine; fi"
+    service = transformed(f'sh -c "{script}"'.replace("$$", "\\$\\$"))
+    bad, good = service.account(b"Subject: poison\n\n"), service.account(MAIL)
+    with service.connect(60) as victim, service.connect() as client:
+        victim.log_in(bad.name)
+        client.log_in(good.name)
+        victim.send(b"RETR 1\r\n")
+        longest_s = 0.0
+        for _ in range(20):
+            began_s = time.monotonic()
+            assert client.ask_many("RETR 1")[1] == b"fine\r\n"
+            assert client.ask("STAT").startswith("+OK 1 ")
+            longest_s = max(longest_s, time.monotonic() - began_s)
+        reply = victim.line()
+        assert reply.startswith(b"-ERR [SYS/TEMP] "), reply[:100]
+        assert victim.ask("NOOP") == "+OK"
+        assert longest_s < 1
+    spool = service.daemon.mail.parent / "data"
+    assert not list(spool.glob("**/*transform*"))

@@ -1,0 +1,171 @@
+"""Logging in: what is told, when, and that nobody else waits for it."""
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+
+from component.conftest import Service
+from support.events import wait_for
+from support.pop3 import Pop3
+
+WRONG = "-ERR [AUTH] "
+
+
+def test_the_greeting_and_the_replies_begin_as_the_report_shows(service: Service) -> None:
+    box = service.account()
+    with service.connect() as client:
+        assert re.fullmatch(
+            rb"\+OK POP3 pop\.test Valija v\d+\.\d+\.\d+ server ready\r\n", client.greeting
+        )
+        assert client.ask(f"USER {box.name}") == "+OK User name accepted, send PASS command"
+        assert client.ask("PASS secret") == "+OK Logged in"
+
+
+def test_capa_tells_what_is_there(service: Service) -> None:
+    with service.connect() as client:
+        lines = client.listing("CAPA")
+    assert lines[:-1] == [
+        "USER", "TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER",
+    ]  # fmt: skip
+    assert re.fullmatch(r"IMPLEMENTATION Valija-v\d+\.\d+\.\d+", lines[-1])
+
+
+def test_a_wrong_user_and_a_wrong_password_have_one_answer(service: Service) -> None:
+    """Attack 17."""
+    box = service.account()
+    with service.connect() as client:
+        replies = {
+            client.log_in(name, password)
+            for name in (box.name, "nobody", "..", box.name.upper())
+            for password in ("wrong", " secret", "secret ")
+        }
+        assert len(replies) == 1
+        assert replies.pop().startswith(WRONG)
+        assert client.log_in(box.name) == "+OK Logged in"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [" ", "two words", " a  b ", "pässwört", "x" * 200, "%s%n{0}${jndi:ldap://x}", "a\tb"],
+)
+def test_a_password_is_everything_after_the_first_blank(service: Service, password: str) -> None:
+    """Attacks 10 and 20."""
+    box = service.account()
+    name = f"{box.name}p"
+    service.manage(lambda admin: admin.create_account(name, password))
+    with service.connect() as client:
+        client.ask(f"USER {name}")
+        assert client.ask(f"PASS {password}x").startswith(WRONG)
+        client.ask(f"USER {name}")
+        assert client.ask(f"PASS {password}") == "+OK Logged in"
+
+
+@pytest.mark.parametrize("octets", [b"a\0b", b"\xff\xfe", b"%s%n", b"{0}", b"${jndi:x}", b"../x"])
+def test_a_strange_name_is_a_wrong_name(service: Service, octets: bytes) -> None:
+    """Attacks 10 and 28."""
+    with service.connect() as client:
+        client.send(b"USER " + octets + b"\r\nPASS " + octets + b"\r\n")
+        replies = [client.line(), client.line()]
+        assert all(reply.startswith((b"+OK User", b"-ERR")) for reply in replies)
+        assert client.ask("CAPA").startswith("+OK")
+
+
+def test_a_composed_and_a_decomposed_password_are_the_same(service: Service) -> None:
+    """Attack 20."""
+    name = f"{service.account().name}n"
+    service.manage(lambda admin: admin.create_account(name, "caf\u00e9"))
+    with service.connect() as client:
+        assert client.log_in(name, "cafe\u0301") == "+OK Logged in"
+
+
+def test_pass_needs_user_and_a_refused_login_begins_again(service: Service) -> None:
+    box = service.account()
+    with service.connect() as client:
+        assert client.ask("PASS secret").startswith("-ERR")
+        assert client.log_in(box.name, "wrong").startswith(WRONG)
+        assert client.ask("PASS secret").startswith("-ERR")
+        assert client.log_in(box.name) == "+OK Logged in"
+
+
+def test_both_addresses_serve_the_same_and_ipv4_comes_in_on_the_ipv6_port(
+    service: Service,
+) -> None:
+    box = service.account(b"one\n")
+    daemon = service.daemon
+    for host, port in (("127.0.0.1", daemon.pop3), ("::1", daemon.pop3_ipv6)):
+        with Pop3(port, host) as client:
+            assert client.log_in(box.name) == "+OK Logged in"
+            [session] = service.sessions(box.name)
+            assert session.peer.startswith(("127.0.0.1:", "[::1]:"))
+            assert client.ask_many("RETR 1")[1] == b"one\r\n"
+            assert client.ask("QUIT").startswith("+OK")
+
+
+def test_no_secret_is_in_the_log(service: Service) -> None:
+    box = service.account()
+    with service.connect() as client:
+        client.log_in(box.name, "oh-so-wrong")
+        client.send(b"PASS too-early\r\nPASSWORD half-secret\r\n")
+        assert [client.line()[:4] for _ in range(2)] == [b"-ERR", b"-ERR"]
+        client.log_in(box.name)
+    wait_for(lambda: any(f"account={box.name}" in line for line in service.daemon.log))
+    log = "".join(service.daemon.log)
+    assert not re.search(r"oh-so-wrong|too-early|half-secret|\bsecret\b", log)
+
+
+def test_wrong_logins_are_answered_later_and_later_and_nobody_else_waits(
+    own_service: Callable[..., Service],
+) -> None:
+    """Attack 19."""
+    service = own_service(POP3_MIN_LOGIN_DELAY="0.4", POP3_MAX_LOGIN_DELAY="1")
+    box = service.account(b"one\n")
+    delays = []
+    with service.connect() as guesser:
+        for _ in range(3):
+            guesser.ask(f"USER {box.name}")
+            began_s = time.monotonic()
+            guesser.send(b"PASS wrong\r\nNOOP\r\n")
+            with service.connect() as client:  # a right one from the same network
+                assert client.log_in(box.name) == "+OK Logged in"
+                assert client.ask("QUIT").startswith("+OK")
+            answered_others_s = time.monotonic() - began_s
+            assert guesser.line().startswith(WRONG.encode())
+            delays.append(time.monotonic() - began_s)
+            assert answered_others_s < delays[-1]
+            assert guesser.line().startswith(b"-ERR not allowed")
+    assert delays[0] >= 0.4
+    assert delays[1] >= 0.8
+    assert 1 <= delays[2] < 1.6  # the fourth would be as long: it grows to the setting and no more
+
+
+def test_a_client_that_goes_during_its_login_leaves_no_lock(service: Service) -> None:
+    box = service.account(b"one\n")
+    for _ in range(10):
+        client = service.connect()
+        client.send(f"USER {box.name}\r\nPASS secret\r\n".encode())
+        client.close()
+    wait_for(lambda: not service.sessions(box.name))
+    with service.connect() as client:
+        wait_for(lambda: client.log_in(box.name) == "+OK Logged in")
+
+
+def test_one_connection_more_than_the_maximum_is_told_and_closed(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service(POP3_MAX_CONNECTIONS="6")
+    box = service.account(b"one\n")
+    clients = [service.connect() for _ in range(6)]
+    assert all(client.greeting.startswith(b"+OK") for client in clients)
+    for _ in range(10):
+        with service.connect() as refused:
+            assert refused.greeting.startswith(b"-ERR [SYS/TEMP] too many connections")
+            assert refused.at_end()
+    assert clients[0].log_in(box.name) == "+OK Logged in"
+    clients.pop().close()
+    wait_for(lambda: len(service.sessions()) == 5)
+    with service.connect() as client:
+        assert client.greeting.startswith(b"+OK")
+    status = service.manage(lambda admin: admin.get_status())
+    assert status.current_connection_count >= 0
