@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -53,7 +54,8 @@ class Delivery:
     def __exit__(self, *_: object) -> None:
         self._file.close()
         if not self._done:
-            os.unlink(f"tmp/{self.name}", dir_fd=self._folder_fd)
+            with contextlib.suppress(OSError):  # whoever cleans tmp may have been here first
+                os.unlink(f"tmp/{self.name}", dir_fd=self._folder_fd)
         os.close(self._folder_fd)
 
     def write(self, chunk: bytes) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pop3_service.maildir.message import Identity, Message, base_name
 
 INDEX_FILE = ".valija-index"
+READ_SIZE = 1024 * 1024
 _HEADER = b"valija-index 1\n"
 
 Sizes = dict[tuple[int, int, int], int]
@@ -21,13 +22,11 @@ Sizes = dict[tuple[int, int, int], int]
 
 
 def load(folder_fd: int) -> Sizes:
-    """Read the index; nothing if it is missing or damaged."""
+    """Read the index; nothing if it is missing, damaged or cannot be read."""
     try:
-        fd = os.open(INDEX_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+        data = _read(folder_fd)
     except OSError:
         return {}
-    with open(fd, "rb") as file:
-        data = file.read()
     body, _, check = data.rstrip(b"\n").rpartition(b"\n")
     body += b"\n"
     if not body.startswith(_HEADER) or check != b"%08x" % zlib.crc32(body):
@@ -53,9 +52,25 @@ def save(folder_fd: int, messages: Iterable[Message]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.suppress(OSError):
         fd = os.open(temporary, flags, 0o600, dir_fd=folder_fd)
-        with open(fd, "wb") as file:
-            file.write(body + b"%08x\n" % zlib.crc32(body))
-        os.rename(temporary, INDEX_FILE, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+        try:
+            with open(fd, "wb") as file:
+                file.write(body + b"%08x\n" % zlib.crc32(body))
+            os.rename(temporary, INDEX_FILE, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+        except OSError:
+            os.unlink(temporary, dir_fd=folder_fd)
+
+
+def _read(folder_fd: int) -> bytes:
+    # What lies under this name may be anything; a FIFO, say, must not hold up the login.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(INDEX_FILE, flags, dir_fd=folder_fd)
+    try:
+        pieces = []
+        while piece := os.read(fd, READ_SIZE):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
 
 
 def known_octets(sizes: Sizes, identity: Identity) -> int | None:

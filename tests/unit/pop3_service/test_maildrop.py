@@ -1,0 +1,398 @@
+"""The maildrop on a real folder: what is mail, what a failing disk changes, what the lock holds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineproto.clock import SystemClock
+from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable, MessageNotFound
+from pop3_service.maildir import index, listing
+from pop3_service.maildir.delivery import Delivery, list_maildir, open_stored, remove_maildir
+from pop3_service.maildir.lock import LOCK_FILE, MaildropLock
+from pop3_service.maildir.maildrop import Maildrop
+from pop3_service.maildir.message import base_name, order, unique_id
+from pop3_service.maildir.paths import make_folder
+from support.mailbuilder import crlf_form, varied
+
+ANA = ("ana",)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_folder(tmp_path, ANA)
+    return tmp_path
+
+
+@pytest.fixture
+def lock(root: Path) -> Iterator[MaildropLock]:
+    lock = MaildropLock(root)
+    yield lock
+    lock.close()
+
+
+def deliver(root: Path, content: bytes, name: str, folder: str = "new") -> Path:
+    path = root / "ana" / folder / name
+    path.write_bytes(content)
+    return path
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, call: str, when: Callable[..., bool]) -> None:
+    """Let a system call fail with EIO when its arguments are so."""
+    real = getattr(os, call)
+
+    def act(*arguments: Any, **options: Any) -> Any:
+        if when(*arguments):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, call, act)
+
+
+# --- names --------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "uidl"),
+    [
+        ("1000.M1P1.host", "1000.M1P1.host"),
+        ("1000.M1P1.host:2,RS", "1000.M1P1.host"),
+        ("x" * 70, "x" * 70),
+        ("!~", "!~"),
+    ],
+)
+def test_a_base_name_that_is_a_unique_id_is_it(name: str, uidl: str) -> None:
+    assert unique_id(name) == uidl
+
+
+@pytest.mark.parametrize("name", ["x" * 71, "a b", "é", "a\n", "a\x7f", ":2,S"])
+def test_any_other_name_has_one_made_of_it(name: str) -> None:
+    made = unique_id(name)
+    assert len(made) == 43
+    assert made == unique_id(base_name(name) + ":2,FRS")
+    assert made != unique_id(name, 2)
+
+
+def test_the_order_is_of_delivery_and_names_without_time_go_by_their_mtime() -> None:
+    names = ["999.z", "1000.M2P1", "1000.M10P1", "1000.M10P2", "1001.M1", "10000.a"]
+    assert sorted(reversed(names), key=lambda name: order(name, 0)) == names
+    assert order("no-time", 5 * 10**9) == (5, 0, "no-time")
+    assert order("9" * 30, 7 * 10**9)[0] == 7
+
+
+# --- listing and the index --------------------
+
+
+def test_sizes_are_those_of_the_crlf_form_with_and_without_index(
+    root: Path, lock: MaildropLock
+) -> None:
+    messages = list(varied(100))
+    for number, message in enumerate(messages):
+        deliver(root, message, f"{1000 + number}.a")
+    wanted = [len(crlf_form(message)) for message in messages]
+    for _ in range(2):
+        drop = Maildrop.open(root, ANA, lock)
+        assert [it.octets for it in drop.messages] == wanted
+        drop.close()
+
+
+def test_a_warm_index_spares_reading(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        deliver(root, b"x\n", f"{number}.a")
+    Maildrop.open(root, ANA, lock).close()
+    deliver(root, b"y\n", "9.b")
+    read: list[str] = []
+    measure = listing._measure
+    monkeypatch.setattr(
+        listing, "_measure", lambda fd, entry: read.append(entry.name) or measure(fd, entry)
+    )
+    drop = Maildrop.open(root, ANA, lock)
+    assert len(drop.messages) == 6
+    assert read == ["9.b"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2],
+        lambda data: data.replace(b" 3 ", b" 4 "),
+        lambda data: b"valija-index 9\n" + data,
+        lambda data: os.urandom(1000),
+        lambda data: data + data,
+    ],
+)
+def test_a_damaged_index_is_made_anew(
+    root: Path, lock: MaildropLock, damage: Callable[[bytes], bytes]
+) -> None:
+    deliver(root, b"x\n", "1.a")
+    deliver(root, b"long\n", "2.a")
+    Maildrop.open(root, ANA, lock).close()
+    file = root / "ana" / index.INDEX_FILE
+    good = file.read_bytes()
+    file.write_bytes(damage(good))
+    drop = Maildrop.open(root, ANA, lock)
+    assert [it.octets for it in drop.messages] == [3, 6]
+    assert file.read_bytes() == good or damage(good) == good[:-1]
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "link"])
+def test_something_else_at_the_place_of_the_index_is_no_harm(
+    root: Path, lock: MaildropLock, kind: str
+) -> None:
+    deliver(root, b"x\n", "1.a")
+    place = root / "ana" / index.INDEX_FILE
+    match kind:
+        case "directory":
+            place.mkdir()
+        case "fifo":
+            os.mkfifo(place)
+        case "link":
+            place.symlink_to("/etc/passwd")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        drop = Maildrop.open(root, ANA, lock)
+        assert not list((root / "ana").glob(f"{index.INDEX_FILE}.*"))
+        assert [it.octets for it in drop.messages] == [3]
+        drop.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_two_files_of_one_base_name_have_two_unique_ids(root: Path, lock: MaildropLock) -> None:
+    deliver(root, b"new\n", "1.a")
+    deliver(root, b"cur\n", "1.a:2,S", "cur")
+    drop = Maildrop.open(root, ANA, lock)
+    first, second = drop.messages
+    assert first.uidl == "1.a"
+    assert second.uidl != first.uidl
+    for message in drop.messages:
+        with open(drop.open_message(message), "rb") as file:
+            assert file.read().strip() == message.folder.encode()
+
+
+def test_a_message_that_cannot_be_read_is_passed_over(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(root, b"x\n", "1.a")
+    deliver(root, b"y\n", "2.b")
+    failing(monkeypatch, "open", lambda path, *_: str(path).endswith("1.a"))
+    drop = Maildrop.open(root, ANA, lock)
+    assert [it.name for it in drop.messages] == ["2.b"]
+    assert drop.passed_over == 1
+
+
+@pytest.mark.parametrize("folder", ["new", "cur"])
+def test_a_folder_that_is_a_link_is_not_read(
+    root: Path, lock: MaildropLock, tmp_path: Path, folder: str
+) -> None:
+    (root / "ana" / folder).rmdir()
+    (root / "ana" / folder).symlink_to(tmp_path)
+    with pytest.raises(MaildropUnavailable):
+        Maildrop.open(root, ANA, lock)
+    Path(root / "ana" / folder).unlink()
+    Maildrop.open(root, ANA, lock).close()  # nothing is left locked, and the folder is made again
+
+
+# --- reading --------------------
+
+
+def test_a_failing_disk_is_an_error_for_the_message_alone(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack 34."""
+    deliver(root, b"x\n", "1.a")
+    deliver(root, b"y\n", "2.b")
+    drop = Maildrop.open(root, ANA, lock)
+    failing(monkeypatch, "open", lambda path, *_: str(path).endswith("1.a"))
+    with pytest.raises(MaildropUnavailable, match="Input/output"):
+        drop.open_message(drop.messages[0])
+    os.close(drop.open_message(drop.messages[1]))
+
+
+def test_a_vanished_folder_makes_messages_not_found_and_leaks_nothing(
+    root: Path, lock: MaildropLock
+) -> None:
+    deliver(root, b"x\n", "1.a")
+    drop = Maildrop.open(root, ANA, lock)
+    remove_maildir(root, ANA)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises((MaildropUnavailable, MessageNotFound)):
+        drop.open_message(drop.messages[0])
+    assert drop.delete(list(drop.messages)) in ((1, 0), (0, 1))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- deleting --------------------
+
+
+def test_a_sync_that_fails_claims_no_deletion_in_its_folder(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack 34."""
+    for number in range(3):
+        deliver(root, b"x\n", f"{number}.new")
+    deliver(root, b"x\n", "9.cur:2,S", "cur")
+    drop = Maildrop.open(root, ANA, lock)
+    failing(monkeypatch, "fsync", lambda fd: os.readlink(f"/proc/self/fd/{fd}").endswith("/new"))
+    assert drop.delete(list(drop.messages)) == (1, 3)
+
+
+def test_each_touched_folder_is_synced_once_and_after_its_removals(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        deliver(root, b"x\n", f"{number}.new")
+    drop = Maildrop.open(root, ANA, lock)
+    calls: list[str] = []
+    unlink, fsync = os.unlink, os.fsync
+    monkeypatch.setattr(os, "unlink", lambda *a, **k: calls.append("unlink") or unlink(*a, **k))
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append("fsync") or fsync(fd))
+    assert drop.delete(list(drop.messages[1:])) == (4, 0)
+    assert calls == ["unlink"] * 4 + ["fsync"]
+
+
+def test_a_removal_that_fails_is_counted_and_the_others_are_done(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack 34."""
+    for number in range(3):
+        deliver(root, b"x\n", f"{number}.a")
+    drop = Maildrop.open(root, ANA, lock)
+    failing(monkeypatch, "unlink", lambda path, *_: path.endswith("1.a"))
+    assert drop.delete(list(drop.messages)) == (2, 1)
+    assert [path.name for path in (root / "ana/new").iterdir()] == ["1.a"]
+
+
+def test_another_file_of_the_same_name_is_never_removed(root: Path, lock: MaildropLock) -> None:
+    path = deliver(root, b"x\n", "1.a")
+    drop = Maildrop.open(root, ANA, lock)
+    path.rename(root / "ana/tmp/kept")
+    deliver(root, b"x\n", "1.a")
+    assert drop.delete(list(drop.messages)) == (0, 1)
+    assert path.exists()
+
+
+# --- the lock --------------------
+
+
+def test_a_second_session_is_refused_in_and_across_processes(root: Path) -> None:
+    one, two = MaildropLock(root), MaildropLock(root)
+    key = one.acquire(ANA)
+    for other in (one, two):
+        with pytest.raises(MaildropInUse):
+            other.acquire(ANA)
+    other_key = two.acquire(("eva",))
+    one.release(key)
+    two.release(two.acquire(ANA))
+    two.release(other_key)
+    one.close()
+    two.close()
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(root: Path, lock: MaildropLock) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c",
+         "import sys; from pathlib import Path\n"
+         "from pop3_service.maildir.lock import MaildropLock\n"
+         "held = MaildropLock(Path(sys.argv[1])); held.acquire(('ana',))\n"
+         "print('held', flush=True); sys.stdin.read()", str(root)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(MaildropInUse):
+        lock.acquire(ANA)
+    holder.kill()
+    holder.communicate()
+    lock.release(lock.acquire(ANA))
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (root / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MaildropUnavailable, match="cannot lock"):
+        MaildropLock(root)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_maildrop_that_cannot_be_listed_is_not_left_locked(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        failing(patched, "scandir", lambda *_: True)
+        with pytest.raises(MaildropUnavailable, match="cannot read the maildrop"):
+            Maildrop.open(root, ANA, lock)
+    Maildrop.open(root, ANA, lock).close()
+
+
+# --- delivery --------------------
+
+
+def test_a_delivery_is_there_whole_or_not_at_all(root: Path) -> None:
+    new, tmp = root / "ana/new", root / "ana/tmp"
+    with Delivery(root, ANA, SystemClock()) as delivery:
+        delivery.write(b"half")
+        assert list(new.iterdir()) == []
+    assert list(tmp.iterdir()) == list(new.iterdir()) == []
+    with Delivery(root, ANA, SystemClock()) as delivery:
+        delivery.write(b"whole\n")
+        uidl, octets = delivery.commit()
+    assert octets == 7
+    [path] = new.iterdir()
+    assert path.name == uidl
+    with open_stored(root, ANA, uidl) as file:
+        assert file.read() == b"whole\n"
+    with pytest.raises(MessageNotFound):
+        open_stored(root, ANA, "another")
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename"])
+def test_a_delivery_that_cannot_be_made_durable_is_an_error(
+    root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    with monkeypatch.context() as patched, Delivery(root, ANA, SystemClock()) as delivery:
+        delivery.write(b"x")
+        failing(patched, call, lambda *_: True)
+        with pytest.raises(MaildropUnavailable, match="Input/output"):
+            delivery.commit()
+    assert list((root / "ana/tmp").iterdir()) == []
+
+
+def test_a_delivery_whose_file_was_cleaned_away_ends_quietly(root: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with Delivery(root, ANA, SystemClock()):
+        [path] = (root / "ana/tmp").iterdir()
+        path.unlink()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_many_deliveries_at_once_have_names_of_their_own(root: Path) -> None:
+    class OneMoment(SystemClock):
+        moment = SystemClock().now()
+
+        def now(self) -> Any:
+            return self.moment
+
+    names = set()
+    for _ in range(100):
+        with Delivery(root, ANA, OneMoment()) as delivery:
+            names.add(delivery.commit()[0])
+    assert len(names) == 100
+
+
+def test_a_maildir_is_removed_with_its_mail_and_again_without_harm(root: Path) -> None:
+    deliver(root, b"x\n", "1.a")
+    assert len(list_maildir(root, ANA).messages) == 1
+    remove_maildir(root, ANA)
+    remove_maildir(root, ANA)
+    assert list_maildir(root, ANA).messages == ()
+    assert not (root / "ana").exists()
