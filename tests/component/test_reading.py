@@ -8,13 +8,13 @@ import pytest
 import scale
 from component.conftest import Service
 from lineproto.stuffing import decode, encode
-from support.mailbuilder import crlf_form, varied
+from support.mailbuilder import collected, crlf_form, varied
 
 MAIL = b"Subject: one\n\nfirst\n"
 
 
 def test_varied_messages_come_back_byte_exact_and_sizes_agree(service: Service) -> None:
-    messages = list(varied(scale.VARIED_MESSAGES))
+    messages = [*varied(scale.VARIED_MESSAGES), *collected()]
     box = service.account(*messages)
     with service.connect() as client:
         assert client.log_in(box.name).startswith("+OK Logged in")

@@ -2,6 +2,9 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
+
+_CORPUS = Path(__file__).parents[3] / "shared/corpus"
 
 _ENDS = (b"\n", b"\r\n")
 _EDGES = (1024, 4096, 64 * 1024, 256 * 1024)
@@ -31,6 +34,13 @@ def varied(count: int, seed: int = 1939) -> Iterator[bytes]:
     random_ = random.Random(seed)
     for number in range(count):
         yield fixed[number] if number < len(fixed) else _message(random_, number)
+
+
+def collected() -> Iterator[bytes]:
+    """Mail that other projects collected, where this machine has it beside the project."""
+    for path in sorted(_CORPUS.rglob("*")):
+        if path.is_file():
+            yield path.read_bytes()
 
 
 def _message(random_: random.Random, number: int) -> bytes:
