@@ -1,5 +1,6 @@
 """Reading mail: order, ids, sizes, exact octets, whatever lies in the folder and happens to it."""
 
+import contextlib
 import os
 import socket
 
@@ -8,6 +9,7 @@ import pytest
 import scale
 from component.conftest import Service
 from lineproto.stuffing import decode, encode
+from support.events import wait_for
 from support.mailbuilder import collected, crlf_form, varied
 
 MAIL = b"Subject: one\n\nfirst\n"
@@ -136,6 +138,27 @@ def test_a_changed_message_is_an_error_for_it_alone(service: Service, change: st
         assert path.is_symlink() or path.exists()
     else:
         assert reply.startswith("+OK")
+
+
+def test_a_message_cut_short_under_way_has_no_end(service: Service) -> None:
+    """Attack 31: no client may believe half a message, or read our words as part of it."""
+    box = service.account(b"line\n" * 4_000_000)
+    with service.connect() as client:
+        client.log_in(box.name)
+        client.send(b"RETR 1\r\n")
+        assert client.line() == b"+OK 24000000 octets\r\n"
+        os.truncate(box.path / "new/1001.M1P1.host", 15_000_000)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := client.socket.recv(1 << 20):
+                received += piece
+    rest = received.replace(b"line\r\n", b"")
+    assert len(received) < 24_000_000
+    assert len(rest) < 6
+    assert b"." not in rest
+    wait_for(lambda: any("message broke off" in line for line in service.daemon.log))
+    with service.connect() as client:
+        assert client.log_in(box.name) == "+OK Logged in"
 
 
 def test_mail_delivered_meanwhile_shows_next_time_and_numbers_never_shift(

@@ -20,7 +20,7 @@ from pop3_service.pop3.command import BadCommand, parse
 from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import CODE, refusal
-from pop3_service.worker.sending import send_message
+from pop3_service.worker.sending import MessageBroken, send_message
 from pop3mgmt.reasons import Reason
 
 LONG_LISTING = 4096
@@ -234,6 +234,16 @@ class Pop3Dialogue:
             )
         except ServiceError as error:
             return refusal(error).encode()
+        except MessageBroken as error:
+            log.error(
+                "message broke off",
+                id=self.session_id,
+                account=self.account,
+                reason=str(error),
+                exc_info=None if isinstance(error.__cause__, ServiceError) else error.__cause__,
+            )
+            self._connection.abort("message broke off")
+            raise
         if lines is None:
             self.sent_messages += 1
             self._context.counters.add("sent_messages")

@@ -93,13 +93,21 @@ class _Sender:
             self._connection.write(head.encode() + body + END)
             return
         self._connection.write(head.encode() + body)
+        try:
+            await self._send_rest(cutter)
+            body = self._encoder.finish()
+            self._check(octets, MaildropUnavailable("the message changed under way"))
+        except ConnectionResetError:
+            raise
+        except Exception as error:  # whatever it is, no more text may follow in this body
+            raise MessageBroken(str(error)) from error
+        self._connection.write(body + END)
+
+    async def _send_rest(self, cutter: TopCutter | None) -> None:
         while self._more(cutter):
             await self._connection.drain()
-            piece = await self._read_under_way()
+            piece = await self._read()
             self._connection.write(self._encoder.feed(cutter.feed(piece) if cutter else piece))
-        body = self._encoder.finish()
-        self._check(octets, MessageBroken("the message changed under way"))
-        self._connection.write(body + END)
 
     def _more(self, cutter: TopCutter | None) -> bool:
         return self._left > 0 and not (cutter is not None and cutter.done)
@@ -120,9 +128,3 @@ class _Sender:
             raise MaildropUnavailable("the message was cut short by another program")
         self._left -= len(piece)
         return piece
-
-    async def _read_under_way(self) -> bytes:
-        try:
-            return await self._read()
-        except MaildropUnavailable as error:
-            raise MessageBroken(str(error)) from error
