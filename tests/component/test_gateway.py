@@ -1,0 +1,422 @@
+"""The real gateway before the real service: lines, logins, limits, and either one going away."""
+
+import contextlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scale
+from component.conftest import Service
+from lineproto.connection import MAX_DROPPED
+from scmp_gateway.command import LINE_LIMIT
+from scmp_gateway.verbs import VERBS
+from support import daemon
+from support import gateway as gateways
+from support.events import wait_for
+from support.gateway import Gateway
+from support.pop3 import Pop3
+
+
+@pytest.fixture(scope="module")
+def gateway(service: Service) -> Iterator[Gateway]:
+    with gateways.running(service.daemon.grpc_target) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def own_gateway(service: Service, *arguments: str) -> Iterator[Gateway]:
+    with gateways.running(service.daemon.grpc_target, *arguments) as running:
+        yield running
+
+
+def in_progress(client: Pop3, *commands: str) -> None:
+    """Send commands, and come back when the gateway is at the first that waits for the service."""
+    client.send("".join(f"{line}\r\n" for line in ("PASS x", *commands)).encode())
+    assert client.line() == b"-ERR already logged in as default\r\n"
+
+
+# --- verbs --------------------
+
+SAMPLES = {
+    "USER": "USER default", "PASS": "PASS default", "CAPA": "CAPA", "HELP": "HELP", "NOOP": "NOOP",
+    "ADD_USER": "ADD_USER sample secret", "USERS": "USERS",
+    "RESET_USER_PASSWORD": "RESET_USER_PASSWORD sample", "DELETE_USER": "DELETE_USER sample",
+    "MAX_USERS": "MAX_USERS 100000", "TRANSFORM": "TRANSFORM OFF", "STATUS": "STATUS",
+    "BYTES_TRANS": "BYTES_TRANS", "ALL_CONNEC": "ALL_CONNEC", "CURR_CONNEC": "CURR_CONNEC",
+    "CHANGE_PASSWORD": "CHANGE_PASSWORD wrong other", "QUIT": "QUIT",
+}  # fmt: skip
+LISTINGS = {"CAPA", "HELP", "USERS", "STATUS", "ALL_CONNEC", "CURR_CONNEC"}
+
+
+def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
+    assert SAMPLES.keys() == VERBS.keys()
+    with gateway.connect() as client:
+        for verb, command in SAMPLES.items():
+            reply = client.ask(command)
+            if verb == "CHANGE_PASSWORD":
+                assert reply == "-ERR [AUTH] the old password is wrong"
+                continue
+            assert reply.startswith("+OK"), (command, reply)
+            if verb in LISTINGS:
+                client.body()
+        assert client.at_end()
+
+
+def test_a_session_over_ipv6_is_listed_with_its_address(gateway: Gateway, service: Service) -> None:
+    box = service.account()
+    with Pop3(service.daemon.pop3_ipv6, "::1") as pop3, gateway.log_in(box.name, "secret") as scmp:
+        pop3.log_in(box.name)
+        [session] = scmp.listing("CURR_CONNEC")
+        port = pop3.socket.getsockname()[1]
+        assert session.split()[1:3] == [f"[::1]:{port}", box.name]
+
+
+# --- lines --------------------
+
+DIALOGUE = (
+    b"USER default\r\nPASS default\r\nCAPA\r\nMAX_USERS\r\nBAD\r\nUSERS 1\r\n"
+    b"CHANGE_PASSWORD wrong other\r\nTRANSFORM\r\nQUIT\r\n"
+)
+
+
+def test_a_dialogue_cut_into_single_octets_has_the_same_replies(gateway: Gateway) -> None:
+    seen = []
+    for cut in (len(DIALOGUE), 1, 7):
+        with gateway.connect() as client:
+            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for at in range(0, len(DIALOGUE), cut):
+                client.send(DIALOGUE[at : at + cut])
+            seen.append(client.file.read())
+    assert seen[0].endswith(b"+OK transform is off\r\n+OK bye\r\n")
+    assert seen[1:] == [seen[0], seen[0]]
+
+
+@pytest.mark.parametrize(
+    "negotiation",
+    [
+        b"\xff\xfd\x03\xff\xfb\x18\xff\xfb\x1f\xff\xfb\x20",  # DO and WILL, at the start
+        b"\xff\xf4\xff\xfd\x06",  # an interrupt key: IP, DO TIMING-MARK
+        b"\xff\xf1",  # NOP
+        b"\xff\xfe\x01\xff\xfc\x01",  # DONT and WONT ECHO
+    ],
+)
+def test_telnets_negotiation_is_dropped_and_does_no_harm(
+    gateway: Gateway, negotiation: bytes
+) -> None:
+    with gateway.connect() as client:
+        for octet in negotiation + b"USER def" + negotiation + b"ault\r\n":
+            client.send(bytes([octet]))
+        assert client.line() == b"+OK User name accepted, send PASS command\r\n"
+        client.send(b"PASS default" + negotiation + b"\r\n" + negotiation + b"USERS\r\n")
+        assert client.line().startswith(b"+OK logged in as default (admin)")
+        assert client.line().endswith(b" accounts\r\n")
+        client.body()
+
+
+def test_octets_that_are_no_text_are_an_error_and_nothing_more(gateway: Gateway) -> None:
+    with gateway.log_in() as client:
+        for line in (b"USERS \x80", b"\xc3", b"ADD_USER \xfe\xfe x", b"\xed\xa0\x80"):
+            client.send(line + b"\r\n")
+            assert client.line() == b"-ERR a command is UTF-8 text\r\n"
+        for line in (b"NOOP\0", b"\x1b[2J", b"NO\x07OP", b"NOOP\r\r", b"\x7f"):
+            client.send(line + b"\r\n")
+            assert client.line() == b"-ERR a command holds no control characters\r\n"
+            assert client.ask("NOOP") == "+OK"
+
+
+def test_pipelined_commands_are_all_answered_in_order(gateway: Gateway) -> None:
+    rounds = scale.PIPELINED // 10
+    commands = b"MAX_USERS x\r\nNOOP\r\nMAX_USERS\r\nUSER x\r\n" * rounds
+    with gateway.log_in() as client:
+        sender = threading.Thread(target=client.send, args=(commands,), daemon=True)
+        sender.start()
+        for _ in range(rounds):
+            assert client.line() == b"-ERR [INVALID] the maximum is a whole number\r\n"
+            assert client.line() == b"+OK\r\n"
+            assert client.line() == b"+OK 100000 accounts at most\r\n"
+            assert client.line() == b"-ERR already logged in as default\r\n"
+        sender.join()
+
+
+def test_a_line_of_the_longest_is_taken_and_one_octet_more_is_an_error(gateway: Gateway) -> None:
+    longest = b"USER " + b"x" * (LINE_LIMIT - 7) + b"\r\n"
+    with gateway.connect() as client:
+        client.send(longest)
+        assert client.line() == b"+OK User name accepted, send PASS command\r\n"
+        client.send(b"x" + longest)
+        assert client.line() == b"-ERR command line too long\r\n"
+        client.send(longest * 20 + b"NOOP " + b"x" * 500_000 + b"\r\nCAPA\r\n")
+        assert [client.line()[:3] for _ in range(20)] == [b"+OK"] * 20
+        assert client.line() == b"-ERR command line too long\r\n"
+        assert client.line() == b"+OK capabilities follow\r\n"
+
+
+def test_an_endless_line_is_cut_off(gateway: Gateway) -> None:
+    with gateway.connect() as client:
+        sent, began_s = 0, time.monotonic()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() - began_s < 30:
+                client.send(b"x" * 65536)
+                sent += 65536
+        assert sent > MAX_DROPPED
+        assert time.monotonic() - began_s < 30
+
+
+# --- logins --------------------
+
+
+@pytest.mark.parametrize("change", ["reset", "changed elsewhere", "deleted and made again"])
+def test_a_login_that_has_ended_is_told_and_the_next_one_works(
+    gateway: Gateway, service: Service, change: str
+) -> None:
+    name = service.account().name
+    with gateway.log_in(name, "secret") as client, gateway.log_in() as other:
+        assert client.listing("CURR_CONNEC") == []
+        password = "secret"
+        match change:
+            case "reset":
+                password = other.ask(f"RESET_USER_PASSWORD {name}").rpartition(" ")[2]
+            case "changed elsewhere":
+                with gateway.log_in(name, "secret") as own:
+                    assert own.ask("CHANGE_PASSWORD secret other").startswith("+OK")
+                password = "other"
+            case "deleted and made again":
+                assert other.ask(f"DELETE_USER {name}").startswith("+OK")
+                assert other.ask(f"ADD_USER {name} secret").startswith("+OK")
+        assert client.ask("CURR_CONNEC") == "-ERR [AUTH] session ended, log in again"
+        assert client.ask("CURR_CONNEC") == "-ERR [AUTH] log in first, with USER and PASS"
+        assert client.log_in(name, password) == f"+OK logged in as {name} (user)"
+        assert client.listing("CURR_CONNEC") == []
+
+
+def test_a_wrong_old_password_ends_no_login(gateway: Gateway, service: Service) -> None:
+    with gateway.log_in(service.account().name, "secret") as client:
+        for _ in range(3):
+            reply = client.ask("CHANGE_PASSWORD wrong other")
+            assert reply == "-ERR [AUTH] the old password is wrong"
+        assert client.listing("CURR_CONNEC") == []
+
+
+def test_a_wrong_logins_delay_holds_up_nobody_else(tmp_path: Path) -> None:
+    slow = {"POP3_MIN_LOGIN_DELAY": "3", "POP3_MAX_LOGIN_DELAY": "3"}
+    with (
+        daemon.running(tmp_path, environment=slow) as service,
+        gateways.running(service.grpc_target) as gateway,
+        gateway.connect() as wrong,
+    ):
+        wrong.send(b"USER default\r\nPASS wrong\r\n")
+        assert wrong.line().startswith(b"+OK")
+        with gateway.log_in() as client:
+            assert client.ask("NOOP") == "+OK"
+        assert select.select([wrong.socket], [], [], 0)[0] == []
+        assert wrong.line() == b"-ERR [AUTH] wrong name or password\r\n"
+
+
+def test_the_log_tells_every_session_and_never_a_password(service: Service) -> None:
+    name = service.account().name
+    with own_gateway(service) as gateway:
+        with gateway.connect() as client:
+            client.log_in(name, "hushA")
+            client.ask("PASS hushB")
+            client.ask("PASSWORD hushC")
+            client.ask("hushD")
+            client.ask("USER a hushE")
+            client.ask("PASS hushF" + "\x01")
+            client.ask("PASS hushG" + "x" * LINE_LIMIT)
+            client.log_in(name, "secret")
+            client.ask("CHANGE_PASSWORD hushH hushI")
+            client.ask("CHANGE_PASSWORD secret hushJ hushK")
+            assert client.ask("CHANGE_PASSWORD secret hushL").startswith("+OK")
+            host, port = client.socket.getsockname()
+        with gateway.log_in() as client:
+            client.ask(f"ADD_USER {name} hushM")
+            reply = client.ask(f"RESET_USER_PASSWORD {name}")
+            assert reply.startswith(f"+OK new password of {name}: ")
+            client.ask("QUIT")
+        assert gateway.stop() == 0
+        wait_for(lambda: 'event="gateway stopped"' in gateway.log[-1])
+        log = "".join(gateway.log)
+    assert "hush" not in log
+    assert reply.rpartition(" ")[2] not in log
+    ended = [line for line in gateway.log if 'event="session ended"' in line]
+    assert len(ended) == 2
+    assert f"peer={host}:{port} account={name} " in ended[0]
+
+
+# --- limits --------------------
+
+
+def test_many_connections_at_once_are_served_each_with_its_own_login(
+    gateway: Gateway, service: Service
+) -> None:
+    names = [service.account().name for _ in range(5)]
+    clients = [(names[number % 5], gateway.connect()) for number in range(300)]
+    for name, client in clients:
+        client.send(f"USER {name}\r\nPASS secret\r\n".encode())
+    for name, client in clients:
+        assert client.line().startswith(b"+OK User name accepted")
+        assert client.line() == f"+OK logged in as {name} (user)\r\n".encode()
+        client.send(b"CURR_CONNEC\r\nUSERS\r\nQUIT\r\n")
+    for name, client in clients:
+        assert client.line() == f"+OK 0 connections of {name} now\r\n".encode()
+        assert client.body() == b""
+        assert client.line() == b"-ERR [DENIED] your role does not allow this\r\n"
+        assert client.line() == b"+OK bye\r\n"
+        assert client.at_end()
+        client.close()
+
+
+def test_one_connection_too_many_is_told_so_until_another_leaves(service: Service) -> None:
+    with own_gateway(service, "--max-connections", "2") as gateway:
+        first, second = gateway.connect(), gateway.connect()
+        with gateway.connect() as third:
+            assert third.greeting == b"-ERR [LIMIT] too many connections, try again later\r\n"
+            assert third.at_end()
+        assert second.ask("QUIT") == "+OK bye"
+        assert second.at_end()
+        with gateway.connect() as third:
+            assert third.greeting == b"+OK SCMP scmp.test Valija v0.1.0 ready\r\n"
+            assert first.ask("NOOP") == third.ask("NOOP") == "+OK"
+        first.close()
+        second.close()
+
+
+def test_an_admin_that_does_not_read_stops_nobody(gateway: Gateway) -> None:
+    with gateway.log_in() as deaf, gateway.log_in() as client:
+        deaf.socket.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while True:  # until nobody takes it any more
+                deaf.send(b"STATUS\r\n" * 1000)
+        assert client.ask("BYTES_TRANS").startswith("+OK ")
+
+
+def test_a_silent_client_is_closed(service: Service) -> None:
+    with own_gateway(service, "--idle-timeout", "0.5") as gateway:
+        with gateway.connect() as silent, gateway.log_in() as admin:
+            silent.send(b"NOO")  # half a command is silence too
+            assert silent.at_end()
+            assert admin.at_end()
+        wait_for(lambda: sum(" reason=idle " in line for line in gateway.log) == 2)
+
+
+# --- either one going away --------------------
+
+
+def test_a_service_that_is_away_is_told_at_once_and_found_when_it_is_back(tmp_path: Path) -> None:
+    unavailable = "-ERR [UNAVAILABLE] the service cannot be reached"
+    with daemon.running(tmp_path) as service:
+        port = {"POP3_GRPC_LISTEN": service.grpc_target}
+
+    def login_works(client: Pop3) -> bool:
+        reply = client.log_in("default", "default")
+        assert reply == unavailable or reply.startswith("+OK logged in"), reply
+        return reply != unavailable
+
+    with gateways.running(service.grpc_target) as gateway, gateway.connect() as client:
+        # It was not there when the gateway began.
+        began_s = time.monotonic()
+        assert client.log_in("default", "default") == unavailable
+        assert client.ask("USERS") == "-ERR [AUTH] log in first, with USER and PASS"
+        assert time.monotonic() - began_s < 5
+        with daemon.running(tmp_path, environment=port):
+            wait_for(lambda: login_works(client))
+            assert client.listing("USERS") == ["default admin sessions=0"]
+        # It has gone while somebody is logged in.
+        began_s = time.monotonic()
+        for command in ("USERS", "STATUS", "ADD_USER a b", "CURR_CONNEC"):
+            assert client.ask(command) == unavailable
+        assert time.monotonic() - began_s < 5
+        assert client.ask("NOOP") == "+OK"
+        # It is back, and knows of no login from before.
+        with daemon.running(tmp_path, environment=port):
+            wait_for(lambda: client.ask("USERS") != unavailable)
+            assert client.ask("USERS") == "-ERR [AUTH] log in first, with USER and PASS"
+            assert login_works(client)
+            assert client.listing("USERS") == ["default admin sessions=0"]
+
+
+def test_a_service_that_does_not_answer_is_told_after_the_deadline(tmp_path: Path) -> None:
+    with (
+        daemon.running(tmp_path) as service,
+        gateways.running(service.grpc_target, "--deadline", "0.5") as gateway,
+        gateway.log_in() as client,
+        gateway.connect() as other,
+    ):
+        service.process.send_signal(signal.SIGSTOP)
+        try:
+            in_progress(client, "USERS")
+            assert other.ask("NOOP") == "+OK"
+            assert client.line().startswith(b"-ERR [UNAVAILABLE] ")
+        finally:
+            service.process.send_signal(signal.SIGCONT)
+        assert client.listing("USERS") == ["default admin sessions=0"]
+
+
+def test_sigterm_lets_the_command_in_progress_finish_and_exits_with_0(tmp_path: Path) -> None:
+    with (
+        daemon.running(tmp_path) as service,
+        gateways.running(service.grpc_target) as gateway,
+        gateway.log_in() as busy,
+        gateway.connect() as idle,
+    ):
+        service.process.send_signal(signal.SIGSTOP)
+        try:
+            in_progress(busy, "USERS", "ADD_USER ana secret")
+            gateway.terminate()
+            assert idle.at_end()
+            with pytest.raises(ConnectionRefusedError):
+                gateway.connect()
+            gateway.terminate()  # once more does no harm
+        finally:
+            service.process.send_signal(signal.SIGCONT)
+        assert busy.line() == b"+OK 1 accounts\r\n"
+        assert busy.body() == b"default admin sessions=0\r\n"
+        assert busy.line() == b"-ERR [UNAVAILABLE] gateway is stopping\r\n"
+        assert busy.at_end()
+        assert gateway.process.wait(20) == 0
+        wait_for(lambda: 'event="gateway stopped"' in gateway.log[-1])
+        assert "Traceback" not in "".join(gateway.log)
+
+
+# --- the command line --------------------
+
+
+def scmp_gateway(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("scmp-gateway")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=30)
+
+
+def test_check_tells_whether_a_gateway_is_there(service: Service) -> None:
+    with own_gateway(service) as gateway:
+        assert scmp_gateway("--check", "--port", str(gateway.port)).returncode == 0
+        assert gateway.stop() == 0
+        assert scmp_gateway("--check", "--port", str(gateway.port)).returncode == 1
+    # A POP3 server is no gateway.
+    assert scmp_gateway("--check", "--port", str(service.daemon.pop3)).returncode == 1
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(gateway: Gateway) -> None:
+    ended = scmp_gateway("--port", str(gateway.port))
+    assert ended.returncode == 1
+    assert ended.stderr == "scmp-gateway: cannot listen: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--port", "65536"), ("--port", "²"), ("--idle-timeout", "0"), ("--max-connections", "-1"),
+     ("--deadline", "nan"), ("--log-format", "xml"), ("--no-such",), ("argument",)],
+)  # fmt: skip
+def test_an_option_that_cannot_be_used_is_told(arguments: tuple[str, ...]) -> None:
+    ended = scmp_gateway(*arguments)
+    assert ended.returncode == 2
+    told = ended.stderr.splitlines()[-1]
+    assert told.startswith("scmp-gateway: error: ")
+    assert arguments[0].strip("-").replace("-", "_") in told.replace("-", "_")
