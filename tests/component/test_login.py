@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from component.conftest import Service
+from support.daemon import IPV6_HOST
 from support.events import wait_for
 from support.pop3 import Pop3
 
@@ -89,12 +90,12 @@ def test_pass_needs_user_and_a_refused_login_begins_again(service: Service) -> N
         assert client.log_in(box.name) == "+OK Logged in"
 
 
-def test_both_addresses_serve_the_same_and_ipv4_comes_in_on_the_ipv6_port(
+def test_both_addresses_serve_the_same(
     service: Service,
 ) -> None:
     box = service.account(b"one\n")
-    daemon = service.daemon
-    for host, port in (("127.0.0.1", daemon.pop3), ("::1", daemon.pop3_ipv6)):
+    running = service.daemon
+    for host, port in (("127.0.0.1", running.pop3), (IPV6_HOST, running.pop3_ipv6)):
         with Pop3(port, host) as client:
             assert client.log_in(box.name) == "+OK Logged in"
             [session] = service.sessions(box.name)

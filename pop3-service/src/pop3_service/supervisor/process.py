@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -193,7 +192,7 @@ class Supervisor:
             await listener.start(list(slots[0].sockets))
             pool = LocalPool(listener, listener.stop)
             self._sessions.pool = pool
-        return pool, ports[0], ports[-1]
+        return pool, ports[0], ports[1] if len(ports) > 1 else 0
 
     def _worker_config(self, board: CounterBoard) -> Callable[[Slot, str], WorkerConfig]:
         config = self._config
@@ -241,13 +240,21 @@ class Supervisor:
                     sock.listen(BACKLOG)
                     sockets.append(sock)
             except OSError as error:
-                if ":" in host and not os.path.exists("/proc/net/if_inet6"):
-                    log.warning("no IPv6 on this machine", port=wanted)
+                if ":" in host and not _has_ipv6():
+                    log.warning("no IPv6 on this machine", host=host, port=wanted)
                     continue
                 raise ServiceUnavailable(
                     f"cannot listen on {host} port {wanted}: {error.strerror}"
                 ) from error
         return [Slot(index, tuple(sockets)) for index, sockets in enumerate(slots)]
+
+
+def _has_ipv6() -> bool:
+    """Whether any interface has an IPv6 address; in a container the list is there, but empty."""
+    try:
+        return bool(Path("/proc/net/if_inet6").read_text())
+    except OSError:
+        return False
 
 
 async def serve(config: Config) -> None:
