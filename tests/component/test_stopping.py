@@ -101,7 +101,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
     """Start a service that is expected to end by itself."""
     own = {
         "POP3_PORT": "0", "POP3_PORT_IPV6": "0", "POP3_GRPC_LISTEN": "127.0.0.1:0",
-        "POP3_BIND_IPV4": "127.0.0.1", "POP3_BIND_IPV6": "::1",
+        "POP3_BIND_IPV4": "127.0.0.1", "POP3_BIND_IPV6": daemon.IPV6_BIND,
         "POP3_MAIL_DIR": str(folder), "POP3_DATA_DIR": str(folder / "data"),
     }  # fmt: skip
     return subprocess.run(

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-HAS_IPV6 = Path("/proc/net/if_inet6").exists() and Path("/proc/net/if_inet6").read_text() != ""
-IPV6_HOST = "::1" if HAS_IPV6 else "127.0.0.1"
-"""Where to reach the IPv6 port: where there is no IPv6 at all, dual-stack takes IPv4."""
+_ADDRESSES = Path("/proc/net/if_inet6")
+_HAS_IPV6 = _ADDRESSES.exists() and _ADDRESSES.read_text() != ""
+IPV6_BIND = "::1" if _HAS_IPV6 else "::"
+IPV6_HOST = "::1" if _HAS_IPV6 else "127.0.0.1"
+"""Where to reach the IPv6 port: where no interface has an address, dual-stack takes IPv4."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ def running(
         "POP3_PORT": "0",
         "POP3_PORT_IPV6": "0",
         "POP3_BIND_IPV4": "127.0.0.1",
-        "POP3_BIND_IPV6": "::1" if HAS_IPV6 else "::",
+        "POP3_BIND_IPV6": IPV6_BIND,
         "POP3_MAIL_DIR": str(mail),
         "POP3_DATA_DIR": str(folder / "data"),
         "POP3_GRPC_LISTEN": "127.0.0.1:0",
