@@ -7,7 +7,6 @@ import sys
 
 from pop3_service import config as options
 from pop3_service.domain.errors import ServiceError
-from pop3_service.observability import logs
 
 EX_USAGE = 2
 EX_UNAVAILABLE = 1
@@ -25,9 +24,10 @@ def main() -> None:
         from pop3_service.api.server import is_healthy
 
         sys.exit(0 if is_healthy(_reachable(config.grpc_listen)) else EX_UNAVAILABLE)
-    logs.configure(config.log_level, config.log_format)
+    from lineproto import logs
     from pop3_service.supervisor.process import serve
 
+    logs.configure(config.log_level, config.log_format)
     try:
         asyncio.run(serve(config))
     except ServiceError as error:

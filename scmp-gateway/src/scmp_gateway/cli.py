@@ -19,9 +19,10 @@ def main() -> None:
         parser.error(str(error))
     if given.check:
         sys.exit(0 if is_greeting(config.bind, config.port) else 1)
-    from scmp_gateway.process import configure_logs, serve
+    from lineproto import logs
+    from scmp_gateway.process import serve
 
-    configure_logs(config.log_format)
+    logs.configure("info", config.log_format)
     try:
         asyncio.run(serve(config))
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 
 import structlog
@@ -93,20 +92,3 @@ async def serve(config: Config) -> None:
     with stop_signals() as stop:
         async with running(config):
             await stop.wait()
-
-
-def configure_logs(form: str) -> None:
-    """Log events as lines on standard output."""
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if form == "logfmt":
-        renderer = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-    )
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -13,6 +13,7 @@ import socket
 import sys
 from pathlib import Path
 
+from lineproto import logs
 from lineproto.clock import SystemClock
 from pop3_service.control import messages
 from pop3_service.control.channel import Channel
@@ -22,7 +23,6 @@ from pop3_service.control.plane import Credentials, LoginOutcome, Refused
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
 from pop3_service.maildir.paths import MailPaths
-from pop3_service.observability import logs
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
 from pop3mgmt.reasons import Reason

@@ -1,10 +1,12 @@
 """Structured logs to standard output: one event a line, as logfmt or JSON.
 
-structlog, because it keeps events as facts until they are written, and escapes what a client sent.
+structlog, because it keeps events as facts until they are written. Only the services log, so it is
+a dependency of theirs and not of this distribution.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from enum import StrEnum
@@ -41,7 +43,8 @@ def configure(level: str, form: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def _escaped(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from pop3_service.observability import logs
+from lineproto import logs
 
 NASTY = "a\r\nlevel=error event=forged\x1b[31m\0\x07\x85\u2028\"'=\\ {0} %s ${jndi:x}"
 

@@ -1,1 +1,0 @@
-"""Logs; later metrics and tracing."""
