@@ -1,0 +1,214 @@
+"""A dialogue that tests steer, over real sockets, and a client that reads only when told to.
+
+Nothing here waits for time to pass: ``turns`` and ``until`` let the loop go round.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+
+from lineproto.connection import Connection, Listener
+from unit.pop3_service.clock import FakeClock
+
+BIG = b"x" * 9_998 + b"\r\n"
+IDLE_S = 600.0
+
+
+async def turns(count: int = 20) -> None:
+    """Let the loop go round, so that what is on its way arrives."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(fact: Callable[[], object]) -> None:
+    """Let the loop go round until the fact holds."""
+    async with asyncio.timeout(20):
+        while not fact():
+            await asyncio.sleep(0)
+
+
+class Talk:
+    """A dialogue: most lines come back as they are, the others are in the table of ``receive``."""
+
+    def __init__(self, connection: Connection, heard: list[tuple["Talk", bytes]]) -> None:
+        self.finished = False
+        self.interruptible = True
+        self.connection = connection
+        self.heard = heard
+        self.go = asyncio.Event()
+        self.outcomes: list[str] = []
+        self.faults: list[Exception] = []
+        self.lost_reasons: list[str] = []
+
+    @property
+    def lines(self) -> list[bytes]:
+        return [line for talk, line in self.heard if talk is self]
+
+    def greet(self) -> bytes:
+        return b"hello\r\n"
+
+    def receive(self, line: bytes):
+        self.heard.append((self, line))
+        match line:
+            case b"quit":
+                self.finished = True
+                return b"bye\r\n"
+            case b"big":
+                return BIG
+            case b"nothing":
+                return b""
+            case b"fault":
+                raise ValueError("at once")
+            case b"wait" | b"commit" | b"late fault" | b"break":
+                return self._wait(line)
+            case b"stream":
+                return self._stream()
+        return line + b"\r\n"
+
+    async def _wait(self, line: bytes) -> bytes:
+        self.interruptible = line != b"commit"
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.outcomes.append("cancelled")
+            raise
+        if line == b"late fault":
+            raise ValueError("later")
+        if line == b"break":
+            raise ConnectionResetError("the message broke")
+        self.outcomes.append("done")
+        return line + b" done\r\n"
+
+    async def _stream(self) -> bytes:
+        try:
+            for _ in range(100):
+                self.connection.write(BIG * 3)
+                await self.connection.drain()
+        except ConnectionResetError:
+            self.outcomes.append("reset")
+            raise
+        except asyncio.CancelledError:
+            self.outcomes.append("cancelled")
+            raise
+        return b"end\r\n"
+
+    def line_too_long(self) -> bytes:
+        return b"too long\r\n"
+
+    def refuse_stopping(self) -> bytes:
+        return b"stopping\r\n"
+
+    def failed(self, error: Exception) -> bytes:
+        self.faults.append(error)
+        return b"fault\r\n"
+
+    def idle_limit_s(self) -> float:
+        return IDLE_S
+
+    def lost(self, reason: str) -> None:
+        self.lost_reasons.append(reason)
+
+
+class Client:
+    """The other end: a plain socket that reads only when it is told to."""
+
+    def __init__(self, end: socket.socket, talk: Talk, transport: asyncio.Transport) -> None:
+        self.socket = end
+        self.talk = talk
+        self.transport = transport
+        self._unread = b""
+
+    async def send(self, octets: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.socket, octets)
+
+    async def line(self) -> bytes:
+        while b"\n" not in self._unread:
+            octets = await self._receive()
+            assert octets, "the server closed within a line"
+            self._unread += octets
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.removesuffix(b"\r")
+
+    async def ask(self, line: bytes) -> bytes:
+        await self.send(line + b"\r\n")
+        return await self.line()
+
+    async def fill(self, line: bytes) -> int:
+        """Send a line again and again until the server takes no more; give how often."""
+        octets = (line + b"\r\n") * 100
+        sent = quiet = 0
+        while quiet < 100:
+            try:
+                sent += self.socket.send(octets[sent % (len(line) + 2) :])
+                quiet = 0
+            except BlockingIOError:
+                quiet += 1
+            await asyncio.sleep(0)
+            assert sent < 1 << 24, "the server reads without end"
+        return sent // (len(line) + 2)
+
+    async def rest(self) -> bytes:
+        """All that comes until the server closes."""
+        while octets := await self._receive():
+            self._unread += octets
+        return self._unread
+
+    async def _receive(self) -> bytes:
+        async with asyncio.timeout(20):
+            return await asyncio.get_running_loop().sock_recv(self.socket, 1 << 20)
+
+    def half_close(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    @property
+    def ended(self) -> list[str]:
+        """Why the connection was lost: empty while it lives, and never more than one reason."""
+        return self.talk.lost_reasons
+
+
+class Talks(Listener):
+    """A listener whose connections talk; ``connect`` gives the other end of a new one."""
+
+    line_limit = 100
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.heard: list[tuple[Talk, bytes]] = []
+        self.talks: list[Talk] = []
+        self.sent_bytes = 0
+        self.refusing = False
+        self._ends: list[socket.socket] = []
+
+    def dialogue(self, connection: Connection) -> Talk:
+        talk = Talk(connection, self.heard)
+        talk.finished = self.refusing
+        self.talks.append(talk)
+        return talk
+
+    def count_sent(self, octets: int) -> None:
+        self.sent_bytes += octets
+
+    async def connect(self, *, greeted: bool = True) -> Client:
+        end, own = socket.socketpair()
+        self._ends.append(end)
+        end.setblocking(False)
+        for one in (end, own):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(lambda: Connection(self), own)
+        client = Client(end, self.talks[-1], transport)
+        if greeted:
+            assert await client.line() == b"hello"
+        return client
+
+    async def close(self) -> None:
+        for end in self._ends:
+            end.close()
+        for talk in self.talks:
+            talk.go.set()
+        await until(lambda: not self.connections)
