@@ -1,0 +1,153 @@
+"""A login in the dialogue: renewed by use, begun anew when it ends, faults under a number."""
+
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+import structlog
+
+from pop3mgmt.client import Caller, ManagementClient
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, Account
+from pop3mgmt.v1.server_pb2 import Status
+from scmp_gateway.dialogue import ScmpDialogue
+
+ENDED = ManagementError(Reason.INVALID_CREDENTIALS, "the login has ended; log in again")
+AWAY = ManagementError(Reason.SERVICE_UNAVAILABLE, "the service cannot be reached")
+
+
+class Login(Caller):
+    """A login whose calls are answered here; what is an exception is raised."""
+
+    def __init__(self, client: ManagementClient) -> None:
+        super().__init__(client, "token")
+        self.account = Account(name="default", role=ROLE_ADMIN)
+        self.renewed: list[Exception | None] = []
+        self.renewal: Exception | None = None
+        self.status: Exception | Status = Status(sent_bytes=7)
+        self.take_expiry(datetime.now(UTC) + timedelta(hours=1))
+
+    async def renew(self) -> datetime:
+        self.renewed.append(self.renewal)
+        if self.renewal:
+            raise self.renewal
+        self.take_expiry(datetime.now(UTC) + timedelta(hours=1))
+        return datetime.now(UTC)
+
+    async def get_status(self) -> Status:
+        if isinstance(self.status, Exception):
+            raise self.status
+        return self.status
+
+
+class Client(ManagementClient):
+    """A client whose login always succeeds."""
+
+    def __init__(self) -> None:
+        self.deadline_s = 1.0
+        self.channel = grpc.aio.insecure_channel("127.0.0.1:1")
+        self.made = Login(self)
+
+    async def login(self, name: str, password: str) -> Caller:
+        return self.made
+
+
+class Peer:
+    """What a dialogue asks of its connection when it ends."""
+
+    peer = "192.0.2.1:5"
+    sent_bytes = 3
+
+
+class Talk:
+    """A dialogue that is logged in."""
+
+    def __init__(self) -> None:
+        self.client = Client()
+        self.login = self.client.made
+        self.ended: list[Caller | None] = []
+        self.dialogue = ScmpDialogue(
+            self.client, Peer(), "ready", 600.0, full=False, on_end=self.ended.append
+        )
+
+    async def ask(self, line: bytes) -> str:
+        answer = self.dialogue.receive(line)
+        return (answer if isinstance(answer, bytes) else await answer).decode().rstrip("\r\n")
+
+
+@pytest.fixture
+async def talk():
+    made = Talk()
+    await made.ask(b"USER default")
+    assert await made.ask(b"PASS x") == "+OK logged in as default (admin)"
+    yield made
+    await made.client.close()
+
+
+@pytest.mark.parametrize("command", [b"NOOP", b"BYTES_TRANS"])
+async def test_a_login_is_renewed_by_use_once_half_of_its_life_is_over(
+    talk: Talk, command: bytes
+) -> None:
+    assert (await talk.ask(command)).startswith("+OK")
+    assert talk.login.renewed == []
+    talk.login.take_expiry(datetime.now(UTC))
+    assert (await talk.ask(command)).startswith("+OK")
+    assert talk.login.renewed == [None]
+    assert (await talk.ask(command)).startswith("+OK")
+    assert talk.login.renewed == [None]
+
+
+@pytest.mark.parametrize("command", [b"NOOP", b"BYTES_TRANS"])
+async def test_a_login_that_cannot_be_renewed_has_ended(talk: Talk, command: bytes) -> None:
+    talk.login.take_expiry(datetime.now(UTC))
+    talk.login.renewal = ENDED
+    assert await talk.ask(command) == "-ERR [AUTH] session ended, log in again"
+    assert (await talk.ask(b"BYTES_TRANS")).startswith("-ERR [AUTH] log in first")
+    await talk.ask(b"USER default")
+    assert (await talk.ask(b"PASS x")).startswith("+OK logged in")
+
+
+@pytest.mark.parametrize("command", [b"NOOP", b"BYTES_TRANS"])
+async def test_a_login_lives_on_while_the_service_is_away(talk: Talk, command: bytes) -> None:
+    talk.login.take_expiry(datetime.now(UTC))
+    talk.login.renewal = AWAY
+    assert await talk.ask(command) == "-ERR [UNAVAILABLE] the service cannot be reached"
+    talk.login.renewal = None
+    assert (await talk.ask(command)).startswith("+OK")
+
+
+async def test_nobody_is_logged_out_because_the_service_went_away_meanwhile(talk: Talk) -> None:
+    talk.login.status, talk.login.renewal = ENDED, AWAY
+    assert await talk.ask(b"BYTES_TRANS") == "-ERR [AUTH] the login has ended; log in again"
+    talk.login.status, talk.login.renewal = Status(sent_bytes=7), None
+    assert await talk.ask(b"BYTES_TRANS") == "+OK 7 octets transmitted since start"
+
+
+async def test_a_fault_is_logged_under_the_number_that_the_client_is_told(talk: Talk) -> None:
+    talk.login.status = ZeroDivisionError("of ours")
+    with pytest.raises(ZeroDivisionError) as raised:
+        await talk.ask(b"BYTES_TRANS")
+    with structlog.testing.capture_logs() as logs:
+        reply = talk.dialogue.failed(raised.value).decode()
+    assert reply.startswith("-ERR [INTERNAL] internal error ")
+    [event] = logs
+    assert event["number"] == reply.split()[-1]
+    assert event["exc_info"] is raised.value
+
+
+async def test_when_the_connection_is_lost_its_login_is_to_end(talk: Talk) -> None:
+    with structlog.testing.capture_logs() as logs:
+        talk.dialogue.lost("idle")
+    assert talk.ended == [talk.login]
+    assert logs == [
+        {"event": "session ended", "log_level": "info", "peer": "192.0.2.1:5",
+         "account": "default", "reason": "idle", "commands": 2, "sent_bytes": 3}
+    ]  # fmt: skip
+
+
+async def test_a_login_that_has_ended_is_ended_no_more(talk: Talk) -> None:
+    talk.login.status = talk.login.renewal = ENDED
+    await talk.ask(b"STATUS")
+    talk.dialogue.lost("idle")
+    assert talk.ended == [None]
