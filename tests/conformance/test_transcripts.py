@@ -77,5 +77,12 @@ def test_a_greeting_that_is_not_in_the_transcript_is_a_fault(programs: Programs)
         Player(programs, "wrong").play("pop3: first")
 
 
+@pytest.mark.parametrize("wrong", ["count + 1 = count", "count < 1", "2 = count"])
+def test_a_comparison_that_does_not_hold_is_a_fault(programs: Programs, wrong: str) -> None:
+    right = RIGHT + "compare: count + 1 = 2\ncompare: count < 2\n"
+    with pytest.raises(Mismatch, match="line 19: "):
+        Player(programs, "wrong").play(right + f"compare: {wrong}\n")
+
+
 def test_escapes_stand_for_octets() -> None:
     assert octets(r"a\r\n\t\\n\xff\x0aé") == b"a\r\n\t\\n\xff\n\xc3\xa9"

@@ -15,7 +15,7 @@ A file holds comments (``#``), directives (``word: value``) and the dialogue::
     drop                        the client closes it, and the service has noticed
     kept: 2 3                   the messages whose files are there, of the account named last
     vanish: 1                   another program removes a message's file
-    compare: before + 5 = after words that were received as numbers, ``=`` or ``<``
+    compare: before + 5 = after sums of words that were received as numbers, ``=`` or ``<``
 
 In mail, lines and passwords ``\\r \\n \\t \\\\ \\xff`` stand for octets. At the end each
 connection still open is closed by the client, and nothing more may have come.
@@ -175,12 +175,13 @@ class Player:
             raise Mismatch(f"kept are {kept}")
 
     def _compare(self, value: str) -> None:
-        found = re.fullmatch(r"(\w+)(?: \+ (\d+))? ([<=]) (\w+)", value)
-        if not found:
-            raise Mismatch(f"not a comparison: {value!r}")
-        left, right = int(self._words[found[1]]) + int(found[2] or 0), int(self._words[found[4]])
-        if not (left < right if found[3] == "<" else left == right):
-            raise Mismatch(f"{value}: {left} and {right}")
+        left, sign, right = re.split(r" ([<=]) ", value)
+        sums = [
+            sum(int(self._words.get(word, word)) for word in side.split(" + "))
+            for side in (left, right)
+        ]
+        if not (sums[0] < sums[1] if sign == "<" else sums[0] == sums[1]):
+            raise Mismatch(f"{value}: {sums[0]} and {sums[1]}")
 
     # --- connections --------------------
 
