@@ -112,9 +112,10 @@ class Connection(asyncio.Protocol):
     def write(self, octets: bytes) -> None:
         """Send octets; a connection that is gone takes them silently."""
         if octets and not self._transport.is_closing():
-            self._transport.write(octets)
+            # Counted first: whoever has read a reply finds it in the count.
             self.sent_bytes += len(octets)
             self._listener.count_sent(len(octets))
+            self._transport.write(octets)
 
     async def drain(self) -> None:
         """Wait until more may be written.
@@ -273,6 +274,8 @@ class Connection(asyncio.Protocol):
         self._last_active = self._clock.monotonic()
         if self._lost:
             self._forget()
+        elif self._closing:
+            self._end()
         else:
             self._pump()
 
@@ -290,7 +293,7 @@ class Connection(asyncio.Protocol):
             self._close("line too long")
         if self._closing:
             return
-        wanted = len(self._lines) < READ_HIGH or self._ready()
+        wanted = len(self._lines) < READ_HIGH
         if wanted is not self._reading and not self._eof:
             self._reading = wanted
             if wanted:
@@ -299,16 +302,22 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def _close(self, reason: str) -> None:
-        """Close in order: what is written goes out first.
+        """Close in order: what is written goes out first."""
+        self._closing = True
+        self._reason = self._reason or reason
+        self._last_active = self._clock.monotonic()
+        if self._task is None:
+            self._end()
+        elif self._dialogue.interruptible:
+            self._task.cancel()
+        # What must not be interrupted ends first, and its reply goes out.
+
+    def _end(self) -> None:
+        """Close the transport once nothing is left to say.
 
         A socket closed with octets unread answers with a reset, which can destroy the last
         reply on its way; so input that still waits is taken in and dropped for a moment.
         """
-        self._closing = True
-        self._reason = self._reason or reason
-        self._last_active = self._clock.monotonic()
-        if self._task is not None and self._dialogue.interruptible:
-            self._task.cancel()
         pending = len(self._lines) > 0 or self._lines.dropped > 0 or not self._reading
         self._lines.clear()
         if pending and not self._eof and self._transport.can_write_eof():

@@ -45,6 +45,24 @@ async def test_a_finished_dialogue_closes_after_its_last_reply(talks: Talks) -> 
     assert not talks.connections
 
 
+async def test_what_must_end_is_answered_though_the_connection_is_told_to_close(
+    talks: Talks,
+) -> None:
+    client = await talks.connect()
+    await client.send(b"commit\r\nmore\r\n")
+    await until(lambda: not client.talk.interruptible)
+    client.talk.connection.close("ordered")
+    await turns()
+    assert not client.ended
+    client.talk.go.set()
+    assert await client.rest() == b"commit done\r\n"
+    client.half_close()
+    await until(lambda: client.ended)
+    assert client.ended == ["ordered"]
+    assert client.talk.faults == []
+    assert client.talk.lines == [b"commit"]
+
+
 async def test_what_comes_behind_the_end_is_neither_answered_nor_in_the_replys_way(
     talks: Talks, clock: FakeClock
 ) -> None:
@@ -205,19 +223,6 @@ async def test_a_command_that_must_end_does_so_though_the_client_is_gone(talks: 
     assert client.talk.outcomes == ["done"]
     assert client.talk.faults == []
     assert not talks.connections
-
-
-async def test_an_order_to_close_waits_for_a_command_that_must_end(talks: Talks) -> None:
-    client = await talks.connect()
-    await client.send(b"commit\r\n")
-    await until(lambda: not client.talk.interruptible)
-    client.talk.connection.close("ordered")
-    assert await client.rest() == b""
-    assert not client.ended
-    client.talk.go.set()
-    await until(lambda: client.ended)
-    assert client.talk.outcomes == ["done"]
-    assert client.talk.faults == []
 
 
 async def test_writing_to_a_connection_that_is_gone_is_silent_and_draining_is_not(
