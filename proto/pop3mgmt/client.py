@@ -31,6 +31,7 @@ from pop3mgmt.v1 import (
 
 DEADLINE_S = 10.0
 LOGIN_DEADLINE_S = 30.0
+TRIAL_S = 60.0
 """A wrong login is answered with growing delay, so this is longer than that."""
 CHUNK = 256 * 1024
 """Octets of a message sent at a time."""
@@ -234,11 +235,10 @@ class Caller:
         self, settings: server_pb2.Settings, paths: Iterable[str]
     ) -> server_pb2.Settings:
         """Change the settings named by ``paths``; give all as they are now."""
-        request = server_pb2.UpdateSettingsRequest(
-            settings=settings, update_mask=FieldMask(paths=list(paths))
-        )
+        mask = FieldMask(paths=list(paths))
+        request = server_pb2.UpdateSettingsRequest(settings=settings, update_mask=mask)
         # A transform is tried on a sample message before it takes effect.
-        options = self._options(at_least_s=60.0)
+        options = self._options(at_least_s=TRIAL_S if "transform" in mask.paths else 0.0)
         return (await _call(self._server.UpdateSettings(request, **options))).settings
 
     # --- maildrop ---

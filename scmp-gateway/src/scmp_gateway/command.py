@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from unicodedata import category
 
 LINE_LIMIT = 4096
 """Octets of a command line with CRLF."""
 
-# Telnet commands (RFC 854): IAC and one octet, or IAC WILL|WONT|DO|DONT and an option. A client
-# sends them when a person presses an interrupt key; they are no part of SCMP.
-_TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|[^\xfb-\xfe])", re.DOTALL)
+# Telnet commands (RFC 854): IAC and one octet, IAC WILL|WONT|DO|DONT and an option, or an option's
+# value between IAC SB and IAC SE. A client sends them when a person presses an interrupt key, say;
+# they are no part of SCMP.
+_TELNET = re.compile(rb"\xff(?:\xfa.*?\xff\xf0|[\xfb-\xfe].|[^\xfa-\xfe])", re.DOTALL)
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode categories of control characters, C1 and the line separators among them."""
 
 
 class BadLine(Exception):
@@ -36,12 +40,12 @@ def parse(octets: bytes) -> Line:
         text = _TELNET.sub(b"", octets).decode()
     except UnicodeDecodeError:
         raise BadLine("a command is UTF-8 text") from None
-    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
+    if not text.isprintable() and any(category(c) in _CONTROLS for c in text):
         raise BadLine("a command holds no control characters")
     keyword, _, rest = text.strip(" ").partition(" ")
     if not keyword:
         raise BadLine("empty line; send HELP")
-    return Line(keyword.upper(), tuple(rest.split()), rest.strip(" "))
+    return Line(keyword.upper(), tuple(word for word in rest.split(" ") if word), rest.strip(" "))
 
 
 def number(word: str) -> int | None:

@@ -31,6 +31,8 @@ def test_any_octets_parse_or_are_refused(octets: bytes) -> None:
         ),
         (b"\xff\xf4\xff\xfd\x06NOOP", Line("NOOP", (), "")),
         (b"NO\xff\xf1OP", Line("NOOP", (), "")),
+        (b"\xff\xfa\x18\0xterm\xff\xf0NOOP", Line("NOOP", (), "")),
+        ("ADD_USER x\u2003y z".encode(), Line("ADD_USER", ("x\u2003y", "z"), "x\u2003y z")),
         ("ADD_USER añil x".encode(), Line("ADD_USER", ("añil", "x"), "añil x")),
     ],
 )
@@ -38,7 +40,21 @@ def test_a_line_becomes_verb_and_words(octets: bytes, line: Line) -> None:
     assert parse(octets) == line
 
 
-@pytest.mark.parametrize("octets", [b"", b"   ", b"A\0B", b"A\tB", b"\x1b[2J", b"\x80", b"A\x7f"])
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"   ",
+        b"A\0B",
+        "A \x85".encode(),
+        "A b\u2028".encode(),
+        b"\xff\xfa\x18A",
+        b"A\tB",
+        b"\x1b[2J",
+        b"\x80",
+        b"A\x7f",
+    ],
+)
 def test_lines_that_are_no_commands_are_refused(octets: bytes) -> None:
     with pytest.raises(BadLine):
         parse(octets)
