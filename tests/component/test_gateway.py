@@ -72,11 +72,13 @@ def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
 
 def test_a_session_over_ipv6_is_listed_with_its_address(gateway: Gateway, service: Service) -> None:
     box = service.account()
-    with Pop3(service.daemon.pop3_ipv6, "::1") as pop3, gateway.log_in(box.name, "secret") as scmp:
+    host = daemon.IPV6_HOST
+    with Pop3(service.daemon.pop3_ipv6, host) as pop3, gateway.log_in(box.name, "secret") as scmp:
         pop3.log_in(box.name)
         [session] = scmp.listing("CURR_CONNEC")
         port = pop3.socket.getsockname()[1]
-        assert session.split()[1:3] == [f"[::1]:{port}", box.name]
+        shown = f"[{host}]" if ":" in host else host
+        assert session.split()[1:3] == [f"{shown}:{port}", box.name]
 
 
 # --- lines --------------------
@@ -157,6 +159,20 @@ def test_a_line_of_the_longest_is_taken_and_one_octet_more_is_an_error(gateway: 
         assert [client.line()[:3] for _ in range(20)] == [b"+OK"] * 20
         assert client.line() == b"-ERR command line too long\r\n"
         assert client.line() == b"+OK capabilities follow\r\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [("DELETE_USER " + "é" * 2000, "-ERR ["), ("TRANSFORM /" + "é" * 2000, "-ERR [")],
+)
+def test_what_a_long_argument_is_refused_for_is_told_in_short(
+    gateway: Gateway, command: str, reply: str
+) -> None:
+    with gateway.log_in() as client:
+        told = client.ask(command)
+        assert told.startswith(reply)
+        assert len(told) < 400
+        assert "metadata" not in told
 
 
 def test_an_endless_line_is_cut_off(gateway: Gateway) -> None:

@@ -27,6 +27,8 @@ from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.errors import STATUS, to_status
 from pop3mgmt.reasons import Reason
 
+MAX_TEXT = 300
+"""Characters of an error's text: it travels twice, in headers that gRPC keeps small."""
 CALL_LIMIT_S = 120.0
 """The longest a call that is no stream may take, whatever its deadline."""
 
@@ -239,6 +241,8 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) 
         number = uuid.uuid4().hex[:8]
         log.error("management call failed", number=number, exc_info=error)
         reason, text = Reason.INTERNAL, f"internal error {number}"
+    if len(text) > MAX_TEXT:  # it may quote what the caller sent
+        text = f"{text[:MAX_TEXT]}…"
     status = to_status(reason, text)
     metadata = tuple(status.trailing_metadata or ())
     await context.abort(STATUS[reason], text, metadata)
