@@ -14,4 +14,3 @@ def wait_for(fact: Callable[[], object], within_s: float = 20) -> None:
     while not fact():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)
-
