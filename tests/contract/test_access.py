@@ -13,7 +13,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from contract.service import Service
 from pop3_service.api.access import ACCESS, Access
-from pop3_service.api.server import SERVICES, is_healthy
+from pop3_service.api.health import is_healthy
+from pop3_service.api.server import SERVICES
 from pop3mgmt.errors import from_rpc_error
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import accounts_pb2, auth_pb2, maildrop_pb2, server_pb2, sessions_pb2

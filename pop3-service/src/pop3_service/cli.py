@@ -21,7 +21,7 @@ def main() -> None:
     except options.BadOption as error:
         parser.error(str(error))
     if given.health:
-        from pop3_service.api.server import is_healthy
+        from pop3_service.api.health import is_healthy
 
         sys.exit(0 if is_healthy(_reachable(config.grpc_listen)) else EX_UNAVAILABLE)
     from lineproto import logs

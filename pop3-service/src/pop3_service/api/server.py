@@ -101,14 +101,3 @@ class ManagementServer:
         """End the calls, at the latest after so many seconds."""
         await self._server.stop(grace_s)
         await self._access.finish(grace_s)
-
-
-def is_healthy(address: str, timeout_s: float = 3.0) -> bool:
-    """Ask a running service for its health."""
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        try:
-            response = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
-        except grpc.RpcError:
-            return False
-        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
