@@ -1,0 +1,135 @@
+"""The compose project, with names, ports, mail and accounts of its own."""
+
+import os
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+from docker.models.containers import Container
+
+from support.pop3 import Pop3
+
+ROOT = Path(__file__).parents[2]
+UP_S = 600
+
+
+def free_port() -> int:
+    """A port that nobody has at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@dataclass
+class Project:
+    """One running instance of ``docker-compose.yml``."""
+
+    mail: Path
+    client: docker.DockerClient
+    name: str = field(default_factory=lambda: f"valija-test-{uuid.uuid4().hex[:8]}")
+    pop3: int = field(default_factory=free_port)
+    pop3_ipv6: int = field(default_factory=free_port)
+    scmp: int = field(default_factory=free_port)
+    files: tuple[Path, ...] = (ROOT / "docker-compose.yml",)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def compose(
+        self, *arguments: str, check: bool = True, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``docker compose`` on this project."""
+        own = {
+            "VALIJA_MAIL_VOLUME": str(self.mail),
+            "POP3_PORT": str(self.pop3),
+            "POP3_PORT_IPV6": str(self.pop3_ipv6),
+            "SCMP_PORT": str(self.scmp),
+            "POP3_PASSWORD_MEMORY_KIB": "8",
+            "POP3_PASSWORD_PASSES": "1",
+        }
+        files = [word for file in self.files for word in ("-f", str(file))]
+        told = subprocess.run(
+            ["docker", "compose", "-p", self.name, *files, *arguments],
+            env={**os.environ, **own, **self.settings, **variables},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=UP_S,
+            check=False,
+        )
+        if check and told.returncode:
+            logs = "" if arguments[0] == "logs" else self.logs()
+            raise AssertionError(f"{told.args}\n{told.stdout}\n{told.stderr}\n{logs}")
+        return told
+
+    def up(self, *arguments: str) -> None:
+        """Start it and wait until all is healthy."""
+        self.compose("up", "--wait", *arguments)
+
+    def logs(self, *services: str) -> str:
+        """What the containers have written."""
+        return self.compose("logs", "--no-color", "--no-log-prefix", *services).stdout
+
+    def containers(self) -> dict[str, Container]:
+        """The containers there are, by service."""
+        label = f"com.docker.compose.project={self.name}"
+        found = self.client.containers.list(all=True, filters={"label": label})
+        return {it.labels["com.docker.compose.service"]: it for it in found}
+
+    def service(self) -> Container:
+        """The container of the POP3 service."""
+        return self.containers()["pop3-service"]
+
+    def address(self) -> str:
+        """The POP3 service's own address on the bridge."""
+        networks = self.service().attrs["NetworkSettings"]["Networks"]
+        return str(networks[f"{self.name}_default"]["IPAddress"])
+
+    def processes(self) -> dict[int, str]:
+        """Processes of the POP3 service by their ids on this machine, with what they are."""
+        found = {}
+        for *_, pid, command in self.service().top(ps_args="-eo pid,args")["Processes"]:
+            if "pop3_service.worker" in command:
+                found[int(pid)] = "worker"
+            elif "pop3d" in command and "init" not in command and "--health" not in command:
+                found[int(pid)] = "supervisor"
+        return found
+
+    def pss_kb(self) -> dict[int, int]:
+        """Proportional set size by process, in KiB."""
+        sizes = {}
+        for pid in self.processes():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    sizes[pid] = int(line.split()[1])
+        return sizes
+
+    def connect(self, timeout: float = 30) -> Pop3:
+        """POP3 through the published port."""
+        return Pop3(self.pop3, timeout=timeout)
+
+    def admin(self, name: str = "default", password: str = "default") -> Pop3:
+        """SCMP through the published port, logged in. It is framed like POP3."""
+        client = Pop3(self.scmp)
+        reply = client.log_in(name, password)
+        assert reply.startswith(f"+OK logged in as {name}"), reply
+        return client
+
+    def deliver(self, account: str, messages: list[bytes]) -> None:
+        """Put mail into a Maildir of the mounted folder, as a delivery agent would."""
+        for number, message in enumerate(messages, 1):
+            path = self.mail / account / f"new/{1000 + number}.M{number}P1.host"
+            path.write_bytes(message)
+            path.chmod(0o644)
+
+
+@contextmanager
+def project(mail: Path, client: docker.DockerClient, **settings: str) -> Iterator[Project]:
+    """A project that is gone at the end, with its accounts."""
+    made = Project(mail, client, settings=settings)
+    try:
+        yield made
+    finally:
+        made.compose("down", "--volumes", "--timeout", "5", check=False)

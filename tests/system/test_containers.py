@@ -1,0 +1,120 @@
+"""What the containers are allowed, what they show, and what lies in the images."""
+
+import json
+import re
+import subprocess
+
+import docker
+import pytest
+
+from support.compose import ROOT, Project, project
+
+LONG_RUNNING = {"pop3-service", "scmp-gateway"}
+SECRETS = re.compile(
+    r"pass[123]\b|index-url|_PASSWORD=[^,\"\s]|BEGIN [A-Z ]*PRIVATE KEY|//[^/\s]*:[^/\s]*@"
+)
+
+
+def test_everything_is_healthy_from_nothing(running: Project) -> None:
+    found = running.containers()
+    assert found.keys() == {*LONG_RUNNING, "maildir-init"}
+    for name in LONG_RUNNING:
+        assert found[name].attrs["State"]["Health"]["Status"] == "healthy"
+    assert found["maildir-init"].attrs["State"]["ExitCode"] == 0
+
+
+@pytest.mark.parametrize("service", sorted(LONG_RUNNING))
+def test_a_container_may_do_nothing_that_it_need_not(running: Project, service: str) -> None:
+    container = running.containers()[service]
+    host, config = container.attrs["HostConfig"], container.attrs["Config"]
+    assert config["User"] not in ("", "0", "root")
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["Init"] is True
+    assert host["Privileged"] is False
+    assert host["PidsLimit"] == 512
+    assert all("docker.sock" not in mount["Source"] for mount in container.attrs["Mounts"])
+    status = container.exec_run(["cat", "/proc/self/status"]).output.decode()
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert set(facts["Uid"].split()) == {"10001"}
+    assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0
+    assert facts["NoNewPrivs"] == "1"
+    assert container.exec_run(["touch", "/etc/x"]).exit_code != 0
+
+
+def test_only_loopback_is_published_and_grpc_not_at_all(running: Project) -> None:
+    published = {
+        (name, inside, binding["HostIp"])
+        for name, container in running.containers().items()
+        for inside, bindings in (container.attrs["NetworkSettings"]["Ports"] or {}).items()
+        for binding in bindings or []
+    }
+    assert published == {
+        ("pop3-service", "1110/tcp", "127.0.0.1"),
+        ("pop3-service", "9090/tcp", "::1"),
+        ("scmp-gateway", "1111/tcp", "127.0.0.1"),
+    }
+
+
+def test_the_seeds_programs_are_in_the_image(running: Project) -> None:
+    for program in ("wc", "cat", "sed", "tr"):
+        found = running.service().exec_run(["sh", "-c", f"command -v {program}"])
+        assert found.exit_code == 0, program
+
+
+@pytest.mark.parametrize(
+    "image", ["valija-pop3-service", "valija-scmp-gateway", "valija-admin-cli"]
+)
+def test_no_secret_is_in_an_image(
+    running: Project, engine: docker.DockerClient, image: str
+) -> None:
+    running.compose("build", "admin-cli")
+    told = engine.images.get(image)
+    assert not SECRETS.search(json.dumps(told.history()))
+    assert not SECRETS.search(json.dumps(told.attrs["Config"]))
+    assert told.attrs["Config"]["User"] not in ("", "0", "root")
+
+
+def test_no_secret_is_in_an_argument(running: Project) -> None:
+    for container in running.containers().values():
+        arguments = [container.attrs["Path"], *container.attrs["Args"]]
+        assert not SECRETS.search(" ".join(arguments))
+
+
+def test_a_folder_of_another_owner_is_told_with_the_exact_mend(
+    engine: docker.DockerClient, tmp_path, running: Project
+) -> None:
+    """Whoever removes maildir-init gets the fix printed."""
+    tmp_path.chmod(0o755)
+    with project(tmp_path, engine) as other:
+        told = other.compose("up", "--no-deps", "--wait", "pop3-service", check=False)
+        assert told.returncode != 0
+        logs = other.logs("pop3-service")
+        assert "sudo chown -R 10001:10001 maildir-volume" in logs
+        assert "Traceback" not in logs
+
+
+def test_the_admin_tool_works_as_a_container(running: Project) -> None:
+    login = {"POP3CTL_USER": "default", "POP3CTL_PASSWORD": "default"}
+    told = running.compose("run", "--rm", "-T", "admin-cli", "status", "--json", **login)
+    assert json.loads(told.stdout)["current_connection_count"] >= 0
+    wrong = {**login, "POP3CTL_PASSWORD": "wrong"}
+    told = running.compose(
+        "run", "--rm", "-T", "admin-cli", "accounts", "list", check=False, **wrong
+    )
+    assert told.returncode == 4
+    assert "wrong" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_run_changes_no_tracked_file(running: Project) -> None:
+    def changes() -> str:
+        told = subprocess.run(
+            ["git", "status", "--porcelain", "maildir-volume", "docker-compose.yml"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return told.stdout
+
+    assert changes() == ""
