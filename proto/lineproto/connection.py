@@ -9,6 +9,7 @@ than the write buffer.
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Coroutine
 from functools import partial
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_eof",
         "_last_active",
         "_lines",
+        "_linger_s",
         "_listener",
         "_lost",
         "_pumping",
@@ -98,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._closing = False
         self._stopping = False
+        self._linger_s = 0.0
         self._eof = False
         self._lost = False
         self._pumping = False
@@ -316,11 +319,13 @@ class Connection(asyncio.Protocol):
         """Close the transport once nothing is left to say.
 
         A socket closed with octets unread answers with a reset, which can destroy the last
-        reply on its way; so input that still waits is taken in and dropped for a moment.
+        reply on its way; so input that still waits is taken in and dropped for a moment. And
+        while the server stops, the client closes first: what it has not taken from the network
+        yet could go with the server's container.
         """
         pending = len(self._lines) > 0 or self._lines.dropped > 0 or not self._reading
         self._lines.clear()
-        if pending and not self._eof and self._transport.can_write_eof():
+        if (pending or self._linger_s) and not self._eof and self._transport.can_write_eof():
             if not self._reading:
                 self._transport.resume_reading()
             self._transport.write_eof()
@@ -337,13 +342,17 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Finish the command in progress, then close."""
         self._stopping = True
+        if self._task is not None or self._transport.get_write_buffer_size() > 0:
+            self._linger_s = math.inf  # the listener's grace ends it
+        elif self.idle_s() < LINGER_S:
+            self._linger_s = LINGER_S
         self._pump()
 
     def sweep(self) -> None:
         """Close the connection if its client has been silent for too long."""
         idle = self.idle_s()
         if self._closing:
-            if idle > LINGER_S and self._task is None:
+            if idle > max(LINGER_S, self._linger_s) and self._task is None:
                 unsent = self._transport.get_write_buffer_size() > 0
                 if not unsent or idle > self._dialogue.idle_limit_s():
                     self._transport.abort()

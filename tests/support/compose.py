@@ -89,8 +89,12 @@ class Project:
 
     def processes(self) -> dict[int, str]:
         """Processes of the POP3 service by their ids on this machine, with what they are."""
+        try:
+            listed = self.service().top(ps_args="-eo pid,args")["Processes"]
+        except docker.errors.APIError:  # between two lives there is none
+            return {}
         found = {}
-        for *_, pid, command in self.service().top(ps_args="-eo pid,args")["Processes"]:
+        for *_, pid, command in listed:
             if "pop3_service.worker" in command:
                 found[int(pid)] = "worker"
             elif "pop3d" in command and "init" not in command and "--health" not in command:

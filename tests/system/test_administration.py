@@ -75,7 +75,8 @@ def test_a_stop_lets_the_command_in_progress_finish(running: Project) -> None:
         assert client.line() == b"-ERR [SYS/TEMP] server is stopping\r\n"
         assert client.at_end()
     assert (running.mail / "slow/new/1001.M1P1.host").exists()
-    wait_for(lambda: "service stopped" in running.logs("pop3-service"), 40)
+    wait_for(lambda: running.service().status == "exited", 40)
+    assert running.service().attrs["State"]["ExitCode"] == 0
     running.up()
 
 

@@ -332,11 +332,51 @@ async def stopping(talks: Talks, grace_s: float) -> asyncio.Task[int]:
     return task
 
 
-async def test_at_the_stop_idle_connections_close_at_once(talks: Talks) -> None:
+async def test_at_the_stop_idle_connections_close_at_once(talks: Talks, clock: FakeClock) -> None:
     idle = await talks.connect()
+    clock.move(LINGER_S)
     assert await talks.stop(10) == 0
     assert await idle.rest() == b""
     assert idle.ended == ["server is stopping"]
+
+
+async def test_at_the_stop_a_client_that_was_just_answered_closes_first(
+    talks: Talks, clock: FakeClock
+) -> None:
+    quick, silent = await talks.connect(), await talks.connect()
+    await quick.send(b"a\r\n")
+    assert await quick.line() == b"a"
+    stop = await stopping(talks, 10)
+    assert await quick.rest() == b""
+    assert not quick.ended
+    quick.half_close()
+    await until(lambda: quick.ended)
+    assert not silent.ended
+    clock.move(LINGER_S + 0.1)
+    silent.talk.connection.sweep()
+    await until(lambda: silent.ended)
+    clock.move(0.02)
+    assert await stop == 0
+
+
+async def test_at_the_stop_a_client_that_takes_its_time_for_a_reply_has_the_grace(
+    talks: Talks, clock: FakeClock
+) -> None:
+    client = await talks.connect()
+    await client.send(b"wait\r\n")
+    await until(lambda: client.talk.lines)
+    stop = await stopping(talks, 10)
+    client.talk.go.set()
+    await turns()
+    clock.move(9.9)
+    client.talk.connection.sweep()
+    await turns()
+    assert not client.ended
+    assert await client.rest() == b"wait done\r\n"
+    client.half_close()
+    await until(lambda: client.ended)
+    clock.move(0.02)
+    assert await stop == 0
 
 
 async def test_at_the_stop_a_command_is_finished_and_the_next_is_refused(
