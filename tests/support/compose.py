@@ -90,7 +90,7 @@ class Project:
     def processes(self) -> dict[int, str]:
         """Processes of the POP3 service by their ids on this machine, with what they are."""
         try:
-            listed = self.service().top(ps_args="-eo pid,args")["Processes"]
+            listed = self.service().top(ps_args="-eo pid,args")["Processes"] or []
         except docker.errors.APIError:  # between two lives there is none
             return {}
         found = {}
