@@ -11,6 +11,7 @@ from lineproto.connection import (
     address_text,
     bind,
 )
+from support.daemon import IPV6_BIND, IPV6_HOST
 from unit.lineproto.talks import IDLE_S, Talks
 from unit.pop3_service.clock import FakeClock
 
@@ -21,16 +22,17 @@ async def test_a_listener_serves_its_sockets_and_sweeps_them(
     talks: Talks, clock: FakeClock
 ) -> None:
     clock.waits = True
-    first, second = bind("127.0.0.1", 0), bind("::1", 0)
+    first, second = bind("127.0.0.1", 0), bind(IPV6_BIND, 0)
     ports = [sock.getsockname()[1] for sock in (first, second)]
     await talks.start([first, second])
     reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
-    reader6, writer6 = await asyncio.open_connection("::1", ports[1])
+    reader6, writer6 = await asyncio.open_connection(IPV6_HOST, ports[1])
     assert await reader.readline() == await reader6.readline() == b"hello\r\n"
     port = writer.get_extra_info("sockname")[1]
     assert talks.talks[0].connection.peer == f"127.0.0.1:{port}"
     assert talks.talks[0].connection.local == f"127.0.0.1:{ports[0]}"
-    assert talks.talks[1].connection.local == f"[::1]:{ports[1]}"
+    shown = f"[{IPV6_HOST}]" if ":" in IPV6_HOST else IPV6_HOST
+    assert talks.talks[1].connection.local == f"{shown}:{ports[1]}"
     clock.move(IDLE_S + 1)  # the sweeper wakes up
     assert await reader.read() == await reader6.read() == b""
     assert await talks.stop(0) == 0
