@@ -80,3 +80,27 @@ def test_less_than_the_level_is_not_written() -> None:
     structlog.get_logger().warning("shown")
     assert "hidden" not in text(stream)
     assert "shown" in text(stream)
+
+
+def test_a_line_is_one_write_so_that_those_of_two_processes_do_not_mix() -> None:
+    class Output(io.RawIOBase):
+        def __init__(self) -> None:
+            self.writes: list[bytes] = []
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, octets: object) -> int:
+            self.writes.append(bytes(octets))  # type: ignore[arg-type]
+            return len(self.writes[-1])
+
+    output = Output()
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(output), "utf-8")
+    try:
+        logs.configure("info", "logfmt")
+    finally:
+        sys.stdout = sys.__stdout__
+    structlog.get_logger().info("one", fact=1)
+    structlog.get_logger().info("two")
+    assert [line.count(b"\n") for line in output.writes] == [1, 1]
+    assert all(line.endswith(b"\n") for line in output.writes)
