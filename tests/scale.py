@@ -21,5 +21,6 @@ LARGE_MAILDROP = _pick(5_000, 100_000)  # messages of a large maildrop
 PIPELINED = _pick(10_000, 100_000)  # commands sent at once
 IDLE_SESSIONS = _pick(1_000, 10_000)  # logged-in sessions to the service itself
 PUBLISHED_SESSIONS = _pick(500, 5_000)  # the same through the published port
+PROXIED_SESSIONS = _pick(250, 3_000)  # and through Docker's proxy for loopback
 KILLS = _pick(10, 100)  # workers killed in the middle of something
 WATCHERS = _pick(20, 200)  # streams of one event source

@@ -87,6 +87,11 @@ class Project:
         networks = self.service().attrs["NetworkSettings"]["Networks"]
         return str(networks[f"{self.name}_default"]["IPAddress"])
 
+    def gateway(self) -> str:
+        """This machine's own address on Docker's bridge."""
+        bridge = self.client.networks.get("bridge")
+        return str(bridge.attrs["IPAM"]["Config"][0]["Gateway"])
+
     def processes(self) -> dict[int, str]:
         """Processes of the POP3 service by their ids on this machine, with what they are."""
         try:
