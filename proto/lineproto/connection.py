@@ -11,12 +11,16 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import ssl
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from lineproto.clock import Clock
 from lineproto.framing import LineBuffer, LineTooLong
+from lineproto.stream import Stream
+
+if TYPE_CHECKING:
+    from lineproto.listener import Listener
 
 READ_HIGH = 64 * 1024
 """Octets waiting unread in a connection at which it stops reading."""
@@ -28,6 +32,8 @@ MAX_DROPPED = 1024 * 1024
 """Octets of overlong lines after which a connection is closed."""
 LINGER_S = 2.0
 """How long a closed connection still takes in what the client had already sent."""
+HANDSHAKE_S = 30.0
+"""How long a TLS handshake may take."""
 
 Answer = bytes | Coroutine[Any, Any, bytes]
 
@@ -62,7 +68,7 @@ class Dialogue(Protocol):
         """The connection is gone; let go of everything."""
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One connection. A dialogue writes through it and waits in ``drain``."""
 
     __slots__ = (
@@ -70,6 +76,7 @@ class Connection(asyncio.Protocol):
         "_closing",
         "_dialogue",
         "_eof",
+        "_greeted",
         "_last_active",
         "_lines",
         "_linger_s",
@@ -78,22 +85,28 @@ class Connection(asyncio.Protocol):
         "_pumping",
         "_reading",
         "_reason",
+        "_securing",
         "_stopping",
+        "_stream",
         "_task",
-        "_transport",
         "_waiter",
         "_writable",
-        "local",
+        "begins_in_tls",
         "peer",
         "sent_bytes",
     )
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        sock: socket.socket,
+        address: object,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Take an accepted socket in and greet, after a TLS handshake if there is a context."""
         self._listener = listener
         self._clock = listener.clock
         self._lines = LineBuffer(listener.line_limit)
-        self._transport: asyncio.Transport
-        self._dialogue: Dialogue
         self._task: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._writable = True
@@ -104,21 +117,29 @@ class Connection(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._pumping = False
+        self._greeted = False
+        self._securing: ssl.SSLContext | None = None
         self._reason = ""
         self._last_active = self._clock.monotonic()
-        self.peer = ""
-        self.local = ""
+        self.peer = address_text(address)
         self.sent_bytes = 0
+        self.begins_in_tls = context is not None
+        self._stream = Stream(sock, listener.poller, self, write_high=WRITE_HIGH)
+        self._dialogue = listener.admit(self)
+        if context is None:
+            self._greet()
+        else:
+            self._stream.start_tls(context)
 
     # --- what a dialogue uses --------------------
 
     def write(self, octets: bytes) -> None:
         """Send octets; a connection that is gone takes them silently."""
-        if octets and not self._transport.is_closing():
+        if octets and not self._stream.is_closing():
             # Counted first: whoever has read a reply finds it in the count.
             self.sent_bytes += len(octets)
             self._listener.count_sent(len(octets))
-            self._transport.write(octets)
+            self._stream.write(octets)
 
     async def drain(self) -> None:
         """Wait until more may be written.
@@ -126,7 +147,7 @@ class Connection(asyncio.Protocol):
         Raises:
             ConnectionResetError: the connection is gone.
         """
-        if self._transport.is_closing():
+        if self._stream.is_closing():
             raise ConnectionResetError("connection lost")
         if self._writable:
             return
@@ -144,24 +165,36 @@ class Connection(asyncio.Protocol):
     def abort(self, reason: str) -> None:
         """Close at once; what waits unsent is dropped."""
         self._reason = self._reason or reason
-        self._transport.abort()
+        self._stream.abort()
 
     def idle_s(self) -> float:
         """Seconds since the last complete command, or the last progress in sending."""
         return self._clock.monotonic() - self._last_active
 
-    # --- what asyncio calls --------------------
+    @property
+    def local(self) -> str:
+        """The address of this end."""
+        return address_text(self._stream.local_address())
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=WRITE_HIGH)
-        self.peer = address_text(transport.get_extra_info("peername"))
-        self.local = address_text(transport.get_extra_info("sockname"))
-        self._dialogue = self._listener.admit(self)
-        self.write(self._dialogue.greet())
-        if self._dialogue.finished:
-            self._close("refused")
+    @property
+    def is_tls(self) -> bool:
+        """Whether what is said now is said in TLS."""
+        return self._stream.is_tls
+
+    @property
+    def tls_version(self) -> str:
+        """The TLS version and cipher; empty in clear text."""
+        return self._stream.tls_version
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Begin a TLS handshake right after the reply to the present line.
+
+        Whatever was received with that line or comes before the handshake is thrown away, a
+        partial line too (RFC 2595 section 4).
+        """
+        self._securing = context
+
+    # --- what the stream calls --------------------
 
     def data_received(self, data: bytes) -> None:
         """Take octets and answer what is complete."""
@@ -182,6 +215,12 @@ class Connection(asyncio.Protocol):
         """The client does not read fast enough."""
         self._writable = False
 
+    def tls_established(self) -> None:
+        """What is said from now on is in TLS."""
+        self._last_active = self._clock.monotonic()
+        if not self._greeted:
+            self._greet()
+
     def resume_writing(self) -> None:
         """There is room again."""
         self._writable = True
@@ -190,20 +229,27 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
         self._pump()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         """Let go of everything; a commit in progress goes on by itself."""
         self._closing = True
         self._lost = True
-        reason = self._reason or ("connection reset" if exc else "connection closed by client")
+        self._reason = self._reason or _why_lost(error)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(ConnectionResetError("connection lost"))
-        self._reason = reason
         if self._task is None:
             self._forget()
         elif self._dialogue.interruptible:
             self._task.cancel()
 
     # --- the loop --------------------
+
+    def _greet(self) -> None:
+        self._greeted = True
+        self.write(self._dialogue.greet())
+        if self._dialogue.finished:
+            self._close("refused")
+        elif self._stopping:
+            self._close("server is stopping")
 
     def _pump(self, scheduled: bool = False) -> None:
         """Answer complete lines until one takes time, the client stops reading, or no more."""
@@ -215,7 +261,7 @@ class Connection(asyncio.Protocol):
         while self._ready() and (answer := self._next_answer()) is not None:
             if isinstance(answer, bytes):
                 replies.append(answer)
-                if self._dialogue.finished:
+                if self._dialogue.finished or self._securing is not None:
                     break
                 budget -= 1
                 if not budget:
@@ -231,7 +277,9 @@ class Connection(asyncio.Protocol):
                 self._task = asyncio.get_running_loop().create_task(self._work(answer))
                 self._task.add_done_callback(partial(self._worked, answer=answer))
         if replies:
-            self.write(b"".join(replies))
+            self.write(b"".join(replies) if len(replies) > 1 else replies[0])
+        if self._securing is not None:
+            self._secure(self._securing)
         self._settle()
 
     def _ready(self) -> bool:
@@ -242,6 +290,20 @@ class Connection(asyncio.Protocol):
             and not self._closing
             and not self._dialogue.finished
         )
+
+    def _secure(self, context: ssl.SSLContext) -> None:
+        """Forget what was sent in clear text, and begin the handshake once the reply is out."""
+        self._securing = None
+        self._lines.clear()
+        if self._dialogue.finished or self._closing:
+            return
+        if self._eof:
+            self._close("connection closed by client")
+            return
+        if not self._reading:
+            self._reading = True
+            self._stream.resume_reading()
+        self._stream.start_tls(context)
 
     def _next_answer(self) -> Answer | None:
         try:
@@ -265,7 +327,7 @@ class Connection(asyncio.Protocol):
         try:
             self.write(await answer)
         except ConnectionResetError:
-            self._transport.abort()
+            self._stream.abort()
         except Exception as error:  # the same funnel
             self._dialogue.finished = True
             self.write(self._dialogue.failed(error))
@@ -300,9 +362,9 @@ class Connection(asyncio.Protocol):
         if wanted is not self._reading and not self._eof:
             self._reading = wanted
             if wanted:
-                self._transport.resume_reading()
+                self._stream.resume_reading()
             else:
-                self._transport.pause_reading()
+                self._stream.pause_reading()
 
     def _close(self, reason: str) -> None:
         """Close in order: what is written goes out first."""
@@ -325,16 +387,16 @@ class Connection(asyncio.Protocol):
         """
         pending = len(self._lines) > 0 or self._lines.dropped > 0 or not self._reading
         self._lines.clear()
-        if (pending or self._linger_s) and not self._eof and self._transport.can_write_eof():
+        if (pending or self._linger_s) and not self._eof and not self._stream.is_handshaking:
             if not self._reading:
-                self._transport.resume_reading()
-            self._transport.write_eof()
+                self._stream.resume_reading()
+            self._stream.write_eof()
         else:
-            self._transport.close()
+            self._stream.close()
 
     def _forget(self) -> None:
         dialogue = self._dialogue
-        self._listener.connections.discard(self)
+        self._listener.release(self)
         dialogue.lost(self._reason)
 
     # --- what the listener calls --------------------
@@ -342,7 +404,9 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Finish the command in progress, then close."""
         self._stopping = True
-        if self._task is not None or self._transport.get_write_buffer_size() > 0:
+        if self._stream.is_handshaking:
+            self._close("server is stopping")
+        elif self._task is not None or self._stream.get_write_buffer_size() > 0:
             self._linger_s = math.inf  # the listener's grace ends it
         elif self.idle_s() < LINGER_S:
             self._linger_s = LINGER_S
@@ -351,11 +415,14 @@ class Connection(asyncio.Protocol):
     def sweep(self) -> None:
         """Close the connection if its client has been silent for too long."""
         idle = self.idle_s()
-        if self._closing:
+        if self._stream.is_handshaking and not self._closing:
+            if idle > HANDSHAKE_S:
+                self.abort("TLS handshake took too long")
+        elif self._closing:
             if idle > max(LINGER_S, self._linger_s) and self._task is None:
-                unsent = self._transport.get_write_buffer_size() > 0
+                unsent = self._stream.get_write_buffer_size() > 0
                 if not unsent or idle > self._dialogue.idle_limit_s():
-                    self._transport.abort()
+                    self._stream.abort()
         elif (self._task is None or not self._writable) and idle > self._dialogue.idle_limit_s():
             self._reason = "idle"
             if self._writable:
@@ -364,64 +431,12 @@ class Connection(asyncio.Protocol):
                 self.abort("idle")
 
 
-class Listener:
-    """Listening sockets and the connections that came in through them.
-
-    A subclass gives each connection its dialogue. ``sweep_s`` is how often silent clients are
-    looked for, in seconds: one coarse sweep rather than a timer a command.
-    """
-
-    line_limit = 1024
-    sweep_s = 1.0
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.connections: set[Connection] = set()
-        self._servers: list[asyncio.Server] = []
-        self._sweeper: asyncio.Task[None] | None = None
-
-    def dialogue(self, connection: Connection) -> Dialogue:
-        """Make the dialogue of a new connection."""
-        raise NotImplementedError
-
-    def admit(self, connection: Connection) -> Dialogue:
-        """Take a new connection in."""
-        self.connections.add(connection)
-        return self.dialogue(connection)
-
-    def count_sent(self, octets: int) -> None:
-        """Count octets handed to the network."""
-
-    async def start(self, sockets: list[socket.socket]) -> None:
-        """Serve the sockets, which are bound already."""
-        loop = asyncio.get_running_loop()
-        for sock in sockets:
-            server = await loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
-            self._servers.append(server)
-        self._sweeper = loop.create_task(self._sweep())
-
-    async def stop(self, grace_s: float) -> int:
-        """Take no more connections and end those there are; give how many had to be cut."""
-        for server in self._servers:
-            server.close()
-        for connection in list(self.connections):
-            connection.stop()
-        deadline = self.clock.monotonic() + grace_s
-        while self.connections and self.clock.monotonic() < deadline:
-            await self.clock.sleep(0.02)
-        cut = list(self.connections)
-        for connection in cut:
-            connection.abort("server is stopping")
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-        return len(cut)
-
-    async def _sweep(self) -> None:
-        while True:
-            await self.clock.sleep(self.sweep_s)
-            for connection in list(self.connections):
-                connection.sweep()
+def _why_lost(error: Exception | None) -> str:
+    if error is None:
+        return "connection closed by client"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error.strerror or 'unknown'}"
+    return "connection reset"
 
 
 def address_text(address: object) -> str:
@@ -431,27 +446,3 @@ def address_text(address: object) -> str:
     host, port = str(address[0]), address[1]
     host = host.removeprefix("::ffff:") if "." in host else host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def bind(
-    host: str, port: int, *, reuse_port: bool = False, dual_stack: bool = True
-) -> socket.socket:
-    """Bind a TCP socket; an IPv6 one takes IPv4 too if ``dual_stack``. It does not listen yet.
-
-    Raises:
-        OSError: the address is taken or not there.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family is socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dual_stack))
-        sock.bind((host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock

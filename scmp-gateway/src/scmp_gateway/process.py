@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import structlog
 
 from lineproto.clock import Clock, SystemClock
-from lineproto.connection import Connection, Listener, bind
+from lineproto.connection import Connection
+from lineproto.listener import Listener, bind
 from lineproto.stopping import stop_signals
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError

@@ -8,7 +8,9 @@ import socket
 import struct
 from collections.abc import Callable
 
-from lineproto.connection import Connection, Listener
+from lineproto.connection import Connection
+from lineproto.listener import Listener
+from lineproto.stream import Stream
 from unit.pop3_service.clock import FakeClock
 
 BIG = b"x" * 9_998 + b"\r\n"
@@ -113,7 +115,7 @@ class Talk:
 class Client:
     """The other end: a plain socket that reads only when it is told to."""
 
-    def __init__(self, end: socket.socket, talk: Talk, transport: asyncio.Transport) -> None:
+    def __init__(self, end: socket.socket, talk: Talk, transport: Stream) -> None:
         self.socket = end
         self.talk = talk
         self.transport = transport
@@ -199,9 +201,8 @@ class Talks(Listener):
         end.setblocking(False)
         for one in (end, own):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_accepted_socket(lambda: Connection(self), own)
-        client = Client(end, self.talks[-1], transport)
+        connection = Connection(self, own, "")
+        client = Client(end, self.talks[-1], connection._stream)
         if greeted:
             assert await client.line() == b"hello"
         return client
@@ -212,3 +213,4 @@ class Talks(Listener):
         for talk in self.talks:
             talk.go.set()
         await until(lambda: not self.connections)
+        self.poller.close()

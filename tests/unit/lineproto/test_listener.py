@@ -6,11 +6,8 @@ import socket
 
 import pytest
 
-from lineproto.connection import (
-    Listener,
-    address_text,
-    bind,
-)
+from lineproto.connection import address_text
+from lineproto.listener import Listener, bind
 from support.daemon import IPV6_BIND, IPV6_HOST
 from unit.lineproto.talks import IDLE_S, Talks
 from unit.pop3_service.clock import FakeClock

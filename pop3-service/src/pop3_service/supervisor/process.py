@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from lineproto.clock import Clock, SystemClock
-from lineproto.connection import bind
+from lineproto.listener import bind
 from lineproto.stopping import stop_signals
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers import (

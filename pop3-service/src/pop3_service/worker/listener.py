@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from lineproto.connection import Connection, Listener
+from lineproto.connection import Connection
+from lineproto.listener import Listener
 from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.session import SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
