@@ -57,7 +57,18 @@ class Listing:
         yield b"".join(piece)
 
 
-Reply = Ok | Err | Listing
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A positive reply made earlier: its wire form, the final dot too."""
+
+    octets: bytes
+
+    def encode(self) -> bytes:
+        """Give the wire form."""
+        return self.octets
+
+
+Reply = Ok | Err | Listing | Ready
 
 
 def printable(text: str) -> str:

@@ -10,16 +10,26 @@ from __future__ import annotations
 
 END = b".\r\n"
 
+# What is known of a message's octets, to be added up: each spares the encoder a look.
+LF_ONLY = 1
+"""No CR anywhere: every line ends with a bare LF."""
+CRLF_ONLY = 2
+"""Every LF has its CR."""
+DOTLESS = 4
+"""No line begins with a dot."""
+
 
 class WireEncoder:
     """Turn a message's stored octets into its wire form, a chunk at a time.
 
-    ``octets`` counts the CRLF form without stuffing: what STAT and LIST tell.
+    ``octets`` counts the CRLF form without stuffing: what STAT and LIST tell. ``form`` is what an
+    ``OctetCounter`` found out of the same octets; nothing by default.
     """
 
-    __slots__ = ("_at_line_start", "_held_cr", "_stuffed", "_written")
+    __slots__ = ("_at_line_start", "_form", "_held_cr", "_stuffed", "_written")
 
-    def __init__(self) -> None:
+    def __init__(self, form: int = 0) -> None:
+        self._form = form
         self._at_line_start = True
         self._held_cr = False
         self._written = 0
@@ -39,21 +49,28 @@ class WireEncoder:
         self._held_cr = chunk.endswith(b"\r")
         if self._held_cr:
             chunk = chunk[:-1]
-        return self._encode(chunk) if chunk else b""
+        return self._encode(chunk, self._form) if chunk else b""
 
     def finish(self) -> bytes:
         """Give what is still owed: a held CR and the final line end. Without the final dot."""
         tail = b"\r" if self._held_cr else b""
         self._held_cr = False
         if tail or not self._at_line_start or not self._written:
-            return self._encode(tail + b"\r\n")
+            return self._encode(tail + b"\r\n", 0)
         return b""
 
-    def _encode(self, chunk: bytes) -> bytes:
-        lines = to_crlf(chunk)
-        wire = lines.replace(b"\n.", b"\n..")
-        if self._at_line_start and lines.startswith(b"."):
-            wire = b"." + wire
+    def _encode(self, chunk: bytes, form: int) -> bytes:
+        if form & LF_ONLY:
+            lines = chunk.replace(b"\n", b"\r\n")
+        elif form & CRLF_ONLY:
+            lines = chunk
+        else:
+            lines = to_crlf(chunk)
+        wire = lines
+        if not form & DOTLESS:
+            wire = lines.replace(b"\n.", b"\n..")
+            if self._at_line_start and lines.startswith(b"."):
+                wire = b"." + wire
         self._at_line_start = lines.endswith(b"\n")
         self._written += len(wire)
         self._stuffed += len(wire) - len(lines)
@@ -61,25 +78,50 @@ class WireEncoder:
 
 
 class OctetCounter:
-    """Count a message's octets in CRLF form without making that form; as ``WireEncoder.octets``."""
+    """Count a message's octets in CRLF form without making that form; as ``WireEncoder.octets``.
 
-    __slots__ = ("_last", "_octets")
+    ``form`` says what else was seen: LF_ONLY, CRLF_ONLY and DOTLESS, added up.
+    """
+
+    __slots__ = ("_dotless", "_last", "_lines", "_octets", "_pairs", "_returns")
 
     def __init__(self) -> None:
         self._octets = 0
+        self._lines = 0
+        self._pairs = 0
+        self._returns = False
+        self._dotless = True
         self._last = b""
+
+    @property
+    def form(self) -> int:
+        """What is known of the octets so far."""
+        form = DOTLESS if self._dotless else 0
+        if not self._returns:
+            return form | LF_ONLY
+        return form | CRLF_ONLY if self._pairs == self._lines else form
 
     def feed(self, chunk: bytes) -> None:
         """Count the next chunk."""
         if not chunk:
             return
-        pairs = chunk.count(b"\r\n") + (self._last == b"\r" and chunk.startswith(b"\n"))
-        self._octets += len(chunk) + chunk.count(b"\n") - pairs
+        last = self._last
+        if self._dotless:
+            at_line_start = last in (b"", b"\n")
+            self._dotless = b"\n." not in chunk and not (at_line_start and chunk.startswith(b"."))
+        if b"\r" in chunk:
+            self._returns = True
+            self._pairs += chunk.count(b"\r\n")
+        if last == b"\r" and chunk.startswith(b"\n"):
+            self._pairs += 1
+        self._octets += len(chunk)
+        self._lines += chunk.count(b"\n")
         self._last = chunk[-1:]
 
     def finish(self) -> int:
         """Give the count, the missing final line end of a message included."""
-        return self._octets if self._last == b"\n" else self._octets + 2
+        octets = self._octets + self._lines - self._pairs
+        return octets if self._last == b"\n" else octets + 2
 
 
 class TopCutter:

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scale
-from lineproto.stuffing import OctetCounter, TopCutter, WireEncoder, decode, encode
+from lineproto.stuffing import (
+    CRLF_ONLY,
+    DOTLESS,
+    LF_ONLY,
+    OctetCounter,
+    TopCutter,
+    WireEncoder,
+    decode,
+    encode,
+)
 
 MESSAGES = st.lists(
     st.sampled_from([b".", b"\r", b"\n", b"\r\n", b"a", b"..", b"\0", b"\xff", b"Subject: x"])
@@ -24,6 +33,14 @@ def lines_of(message: bytes) -> list[bytes]:
 
 def wire_of(lines: list[bytes]) -> bytes:
     return b"".join((b"." if line[:1] == b"." else b"") + line + b"\r\n" for line in lines)
+
+
+def form_of(message: bytes) -> int:
+    """What a look at all octets says of them."""
+    form = 0 if any(line.startswith(b".") for line in message.split(b"\n")) else DOTLESS
+    if b"\r" not in message:
+        return form | LF_ONLY
+    return form | CRLF_ONLY if message.count(b"\r\n") == message.count(b"\n") else form
 
 
 def in_pieces(message: bytes, cuts: list[int]) -> list[bytes]:
@@ -46,6 +63,12 @@ def test_every_placement_of_dots_cr_and_lf_in_every_cut(length: int) -> None:
             counter.feed(message[:cut])
             counter.feed(message[cut:])
             assert counter.finish() == encoder.octets == len(decode(expected))
+            assert counter.form == form_of(message)
+            known = WireEncoder(counter.form)
+            assert (
+                known.feed(message[:cut]) + known.feed(message[cut:]) + known.finish() == expected
+            )
+            assert known.octets == encoder.octets
 
 
 @settings(max_examples=scale.EXAMPLES)
@@ -55,6 +78,23 @@ def test_stuffing_is_the_same_however_the_message_is_cut(message: bytes, cuts: l
     wire = b"".join(map(encoder.feed, in_pieces(message, cuts))) + encoder.finish()
     assert wire == encode(message) == wire_of(lines_of(message))
     assert decode(wire) == b"".join(line + b"\r\n" for line in lines_of(message))
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(MESSAGES, st.lists(st.integers(0, 1000)), st.lists(st.integers(0, 1000)), st.integers(0, 7))
+def test_what_is_known_of_a_message_spares_work_and_changes_nothing(
+    message: bytes, cuts: list[int], other_cuts: list[int], wanted: int
+) -> None:
+    counter = OctetCounter()
+    for piece in in_pieces(message, cuts):
+        counter.feed(piece)
+    assert counter.finish() == len(decode(encode(message)))
+    assert counter.form == form_of(message)
+    for form in (counter.form, counter.form & wanted):  # all that is known, or a part of it
+        encoder = WireEncoder(form)
+        wire = b"".join(map(encoder.feed, in_pieces(message, other_cuts))) + encoder.finish()
+        assert wire == encode(message)
+        assert encoder.octets == counter.finish()
 
 
 @settings(max_examples=scale.EXAMPLES)

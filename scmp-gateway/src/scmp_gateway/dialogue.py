@@ -74,7 +74,7 @@ class ScmpDialogue:
         if verb.handler is not None:
             return self._call(verb, parsed)
         answer = self._answer(parsed)
-        return answer.encode() if isinstance(answer, Ok | Err | Listing) else answer
+        return answer.encode() if isinstance(answer, Reply) else answer
 
     def line_too_long(self) -> bytes:
         """Answer a line that passed the limit."""

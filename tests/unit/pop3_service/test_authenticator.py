@@ -42,7 +42,7 @@ def accounts() -> FakeAccounts:
 
 @pytest.fixture
 def authenticator(accounts: FakeAccounts) -> Iterator[Authenticator]:
-    made = Authenticator(accounts, memory_kib=8, passes=1)  # type: ignore[arg-type]
+    made = Authenticator(accounts, FakeClock(), memory_kib=8, passes=1)  # type: ignore[arg-type]
     yield made
     made.close()
 
@@ -135,7 +135,7 @@ async def test_a_stored_hash_that_is_damaged_lets_nobody_in(
 async def test_a_hash_made_with_other_costs_still_counts(
     accounts: FakeAccounts, authenticator: Authenticator
 ) -> None:
-    other = Authenticator(accounts, memory_kib=16, passes=2)  # type: ignore[arg-type]
+    other = Authenticator(accounts, FakeClock(), memory_kib=16, passes=2)  # type: ignore[arg-type]
     accounts.put("ana", await other.hash(b"secret"))
     other.close()
     assert await authenticator.verify(b"ana", b"secret") is not None
@@ -147,7 +147,7 @@ async def test_a_password_changed_during_the_check_does_not_count(
     def change() -> None:
         accounts.on_get = lambda: None
         accounts.put("ana", "another hash")
-        authenticator.account_changed()
+        authenticator.account_changed(AccountName("ana"))
 
     accounts.on_get = change
     assert await authenticator.verify(b"ana", b"secret") is None
@@ -158,7 +158,7 @@ async def test_an_account_deleted_during_the_check_does_not_count(
 ) -> None:
     def delete() -> None:
         accounts.accounts.clear()
-        authenticator.account_changed()
+        authenticator.account_changed(AccountName("ana"))
 
     accounts.on_get = delete
     assert await authenticator.verify(b"ana", b"secret") is None
@@ -174,7 +174,7 @@ async def test_an_account_deleted_during_the_second_look_does_not_count(
         if look == 1:
             accounts.accounts.clear()
         if look < 2:
-            authenticator.account_changed()
+            authenticator.account_changed(AccountName("ana"))
 
     accounts.on_get = change
     assert await authenticator.verify(b"ana", b"secret") is None
@@ -185,7 +185,7 @@ async def test_a_change_of_somebody_else_disturbs_nobody(
 ) -> None:
     def change() -> None:
         accounts.on_get = lambda: None
-        authenticator.account_changed()
+        authenticator.account_changed(AccountName("ana"))
 
     accounts.on_get = change
     assert await authenticator.verify(b"ana", b"secret") is not None

@@ -16,13 +16,14 @@ from lineproto.clock import SystemClock
 from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable, MessageNotFound
 from pop3_service.maildir import index, listing
 from pop3_service.maildir.delivery import Delivery, list_maildir, open_stored, remove_maildir
-from pop3_service.maildir.lock import LOCK_FILE, MaildropLock
+from pop3_service.maildir.lock import LOCK_FILE, MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.message import base_name, order, unique_id
 from pop3_service.maildir.paths import make_folder
 from support.mailbuilder import crlf_form, varied
 
 ANA = ("ana",)
+ANA_KEY = lock_key(ANA)
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_a_warm_index_spares_reading(
         lambda data: b"",
         lambda data: data[:-1],
         lambda data: data[: len(data) // 2],
-        lambda data: data.replace(b" 3 ", b" 4 "),
+        lambda data: data.replace(b"1.a", b"1.b"),
         lambda data: b"valija-index 9\n" + data,
         lambda data: os.urandom(1000),
         lambda data: data + data,
@@ -143,7 +144,7 @@ def test_a_damaged_index_is_made_anew(
     file.write_bytes(damage(good))
     drop = Maildrop.open(root, ANA, lock)
     assert [it.octets for it in drop.messages] == [3, 6]
-    assert file.read_bytes() == good or damage(good) == good[:-1]
+    assert file.read_bytes() == good
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "link"])
@@ -188,7 +189,7 @@ def test_a_message_that_cannot_be_read_is_passed_over(
     failing(monkeypatch, "open", lambda path, *_: str(path).endswith("1.a"))
     drop = Maildrop.open(root, ANA, lock)
     assert [it.name for it in drop.messages] == ["2.b"]
-    assert drop.passed_over == 1
+    assert drop.snapshot.passed_over == 1
 
 
 @pytest.mark.parametrize("folder", ["new", "cur"])
@@ -287,14 +288,16 @@ def test_another_file_of_the_same_name_is_never_removed(root: Path, lock: Maildr
 
 def test_a_second_session_is_refused_in_and_across_processes(root: Path) -> None:
     one, two = MaildropLock(root), MaildropLock(root)
-    key = one.acquire(ANA)
+    one.acquire(ANA_KEY)
     for other in (one, two):
         with pytest.raises(MaildropInUse):
-            other.acquire(ANA)
-    other_key = two.acquire(("eva",))
-    one.release(key)
-    two.release(two.acquire(ANA))
-    two.release(other_key)
+            other.acquire(ANA_KEY)
+    eva_key = lock_key(("eva",))
+    two.acquire(eva_key)
+    one.release(ANA_KEY)
+    two.acquire(ANA_KEY)
+    two.release(ANA_KEY)
+    two.release(eva_key)
     one.close()
     two.close()
 
@@ -304,17 +307,17 @@ def test_the_lock_of_a_killed_process_is_free_at_once(root: Path, lock: Maildrop
         [sys.executable, "-c",
          "import sys; from pathlib import Path\n"
          "from pop3_service.maildir.lock import MaildropLock\n"
-         "held = MaildropLock(Path(sys.argv[1])); held.acquire(('ana',))\n"
-         "print('held', flush=True); sys.stdin.read()", str(root)],
+         "held = MaildropLock(Path(sys.argv[1])); held.acquire(int(sys.argv[2]))\n"
+         "print('held', flush=True); sys.stdin.read()", str(root), str(ANA_KEY)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(MaildropInUse):
-        lock.acquire(ANA)
+        lock.acquire(ANA_KEY)
     holder.kill()
     holder.communicate()
-    lock.release(lock.acquire(ANA))
+    lock.acquire(ANA_KEY)
 
 
 def test_a_lock_file_that_is_a_link_is_not_followed(root: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from lineproto.clock import Clock
 from lineproto.stuffing import OctetCounter
 from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
-from pop3_service.maildir.listing import READ_FLAGS, Listing, list_messages
+from pop3_service.maildir.listing import READ_FLAGS, Snapshot, list_messages
 from pop3_service.maildir.message import unique_id
 from pop3_service.maildir.paths import make_folder, open_folder
 
@@ -90,7 +90,7 @@ class Delivery:
         return unique_id(self.name), self._counter.finish()
 
 
-def list_maildir(root: Path, parts: tuple[str, ...]) -> Listing:
+def list_maildir(root: Path, parts: tuple[str, ...]) -> Snapshot:
     """List a Maildir without its lock, as a session opened now would.
 
     Raises:
@@ -103,7 +103,7 @@ def list_maildir(root: Path, parts: tuple[str, ...]) -> Listing:
         finally:
             os.close(folder_fd)
     except FileNotFoundError:
-        return Listing((), 0)
+        return Snapshot((), 0)
     except OSError as error:
         raise MaildropUnavailable(f"cannot read the maildrop: {error.strerror}") from error
 

@@ -1,63 +1,83 @@
-"""The index: one file a maildrop that remembers sizes. A cache; it may be deleted at any time.
+"""The index: one file a maildrop that remembers what was listed. A cache; it may be deleted.
 
-A line is ``inode size mtime_ns octets base-name``; the last line is the CRC-32 of all before it.
-An entry counts only while the file's identity is the same, and what a read finds out decides.
+After a line that names the format and one with the CRC-32 of the rest comes MessagePack: the state
+of the folders at a listing that still holds, or nothing, and the messages. An entry counts only
+while the file's identity is the same, and what a read finds out decides.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from pop3_service.maildir.message import Identity, Message, base_name
+import msgspec
+
+from pop3_service.maildir.message import Message
 
 INDEX_FILE = ".valija-index"
 READ_SIZE = 1024 * 1024
-_HEADER = b"valija-index 1\n"
+_HEADER = b"valija-index 2\n"
+_counter = itertools.count(1)
 
-Sizes = dict[tuple[int, int, int], int]
-"""Octets in CRLF form by inode, size and mtime (ns)."""
+FolderState = tuple[int, int, int, int, int, int]
+"""Device, inode and mtime (ns) of ``new`` and of ``cur``."""
 
 
-def load(folder_fd: int) -> Sizes:
-    """Read the index; nothing if it is missing, damaged or cannot be read."""
+class Index(msgspec.Struct, frozen=True, array_like=True):
+    """What an index file holds. With a ``state``, all messages there were in that state."""
+
+    state: FolderState | None = None
+    messages: tuple[Message, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Index)
+
+
+def load(folder_fd: int) -> Index:
+    """Read the index; an empty one if it is missing, damaged or cannot be read."""
     try:
         data = _read(folder_fd)
     except OSError:
-        return {}
-    body, _, check = data.rstrip(b"\n").rpartition(b"\n")
-    body += b"\n"
-    if not body.startswith(_HEADER) or check != b"%08x" % zlib.crc32(body):
-        return {}
-    sizes: Sizes = {}
-    for line in body.splitlines()[1:]:
-        inode, size, mtime_ns, octets = map(int, line.split(b" ", 4)[:4])
-        sizes[inode, size, mtime_ns] = octets
-    return sizes
+        return Index()
+    start = len(_HEADER) + 9
+    body = data[start:]
+    if data[:start] != _HEADER + b"%08x\n" % zlib.crc32(body):
+        return Index()
+    try:
+        return _decoder.decode(body)
+    except msgspec.DecodeError:
+        return Index()
 
 
-def save(folder_fd: int, messages: Iterable[Message]) -> None:
-    """Write the index anew, in one step; a failure is no harm. The caller holds the lock."""
-    lines = [_HEADER]
-    for message in messages:
-        base = os.fsencode(base_name(message.name))
-        if b"\n" in base or b"\r" in base:
-            continue
-        _, inode, size, mtime_ns = message.identity
-        lines.append(b"%d %d %d %d %s\n" % (inode, size, mtime_ns, message.octets, base))
-    body = b"".join(lines)
-    temporary = f"{INDEX_FILE}.{os.getpid()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+def save(folder_fd: int, messages: Sequence[Message], state: FolderState | None) -> None:
+    """Write the index anew, in one step; a failure is no harm."""
+    try:
+        body = _encoder.encode(Index(state, tuple(messages)))
+    except UnicodeEncodeError:  # names that are no UTF-8: these are measured each time
+        body = _encoder.encode(Index(None, tuple(filter(_has_plain_name, messages))))
+    temporary = f"{INDEX_FILE}.{os.getpid()}.{next(_counter)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with contextlib.suppress(OSError):
         fd = os.open(temporary, flags, 0o600, dir_fd=folder_fd)
         try:
             with open(fd, "wb") as file:
-                file.write(body + b"%08x\n" % zlib.crc32(body))
+                file.write(_HEADER + b"%08x\n" % zlib.crc32(body))
+                file.write(body)
             os.rename(temporary, INDEX_FILE, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
         except OSError:
             os.unlink(temporary, dir_fd=folder_fd)
+
+
+def _has_plain_name(message: Message) -> bool:
+    try:
+        message.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(folder_fd: int) -> bytes:
@@ -71,8 +91,3 @@ def _read(folder_fd: int) -> bytes:
         return b"".join(pieces)
     finally:
         os.close(fd)
-
-
-def known_octets(sizes: Sizes, identity: Identity) -> int | None:
-    """Give the octets of a file that is still the one that was measured."""
-    return sizes.get((identity.inode, identity.size, identity.mtime_ns))

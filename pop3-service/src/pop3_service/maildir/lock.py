@@ -10,11 +10,18 @@ import fcntl
 import hashlib
 import os
 import struct
+import threading
 from pathlib import Path
 
 from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable
 
 LOCK_FILE = ".valija.lock"
+
+
+def lock_key(parts: tuple[str, ...]) -> int:
+    """Give the place of a maildrop's byte in the lock file, by its path beneath the root."""
+    digest = hashlib.sha256(os.fsencode("/".join(parts))).digest()
+    return int.from_bytes(digest[:8], "big") >> 2
 
 
 class MaildropLock:
@@ -32,37 +39,37 @@ class MaildropLock:
             MaildropUnavailable: it cannot be made or opened.
         """
         self._held: set[int] = set()
+        self._guard = threading.Lock()  # sessions lock in the loop and in threads
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(root / LOCK_FILE, flags, 0o600)
         except OSError as error:
             raise MaildropUnavailable(f"cannot lock maildrops: {error.strerror}") from error
 
-    def acquire(self, parts: tuple[str, ...]) -> int:
-        """Lock a maildrop by its path; give the key to ``release`` it by.
+    def acquire(self, key: int) -> None:
+        """Lock a maildrop by its ``lock_key``.
 
         Raises:
             MaildropInUse: another session holds it.
             MaildropUnavailable: the file system refused to lock.
         """
-        digest = hashlib.sha256(os.fsencode("/".join(parts))).digest()
-        key = int.from_bytes(digest[:8], "big") >> 2
-        if key in self._held:
-            raise MaildropInUse
-        try:
-            self._set(fcntl.F_WRLCK, key)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise MaildropInUse from None
-            raise MaildropUnavailable(f"cannot lock the maildrop: {error.strerror}") from error
-        self._held.add(key)
-        return key
+        with self._guard:
+            if key in self._held:
+                raise MaildropInUse
+            try:
+                self._set(fcntl.F_WRLCK, key)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise MaildropInUse from None
+                raise MaildropUnavailable(f"cannot lock the maildrop: {error.strerror}") from error
+            self._held.add(key)
 
     def release(self, key: int) -> None:
         """Unlock."""
-        if key in self._held:
-            self._set(fcntl.F_UNLCK, key)
-            self._held.discard(key)
+        with self._guard:
+            if key in self._held:
+                self._set(fcntl.F_UNLCK, key)
+                self._held.discard(key)
 
     def close(self) -> None:
         """Let go of all locks."""

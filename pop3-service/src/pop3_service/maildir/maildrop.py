@@ -14,42 +14,62 @@ from pop3_service.maildir.listing import (
     FOLDER_FLAGS,
     FOLDERS,
     READ_FLAGS,
-    is_mail,
+    Snapshot,
     list_messages,
 )
-from pop3_service.maildir.lock import MaildropLock
-from pop3_service.maildir.message import Identity, Message, base_name
+from pop3_service.maildir.lock import MaildropLock, lock_key
+from pop3_service.maildir.message import Message, base_name
 from pop3_service.maildir.paths import make_folder, open_folder
 
 
 class Maildrop:
-    """A locked Maildir. ``messages`` is the snapshot; ``passed_over`` entries were no mail."""
+    """A locked Maildir. ``snapshot`` is what there was at login."""
 
-    __slots__ = ("_key", "_lock", "_parts", "_root", "messages", "passed_over")
+    __slots__ = ("_key", "_lock", "_parts", "_root", "snapshot")
 
-    def __init__(self, root: Path, parts: tuple[str, ...], lock: MaildropLock, key: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        parts: tuple[str, ...],
+        lock: MaildropLock,
+        key: int,
+        snapshot: Snapshot,
+    ) -> None:
+        """Take over a lock that is held."""
         self._root = root
         self._parts = parts
         self._lock = lock
         self._key = key
-        self.messages: tuple[Message, ...] = ()
-        self.passed_over = 0
+        self.snapshot = snapshot
 
     @classmethod
-    def open(cls, root: Path, parts: tuple[str, ...], lock: MaildropLock) -> Self:
+    def open(
+        cls,
+        root: Path,
+        parts: tuple[str, ...],
+        lock: MaildropLock,
+        known: Snapshot | None = None,
+    ) -> Self:
         """Lock a maildrop and list its messages; a missing Maildir is made.
+
+        ``known`` is an earlier snapshot of it: what did not change since is not read again.
 
         Raises:
             MaildropInUse: another session holds it.
             MaildropUnavailable: it cannot be read.
         """
-        drop = cls(root, parts, lock, lock.acquire(parts))
+        key = lock_key(parts)
+        lock.acquire(key)
         try:
-            drop._list()
+            return cls(root, parts, lock, key, _listed(root, parts, known))
         except BaseException:
-            drop.close()
+            lock.release(key)
             raise
-        return drop
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages there were at login."""
+        return self.snapshot.messages
 
     def open_message(self, message: Message) -> int:
         """Open a message for reading; give a descriptor that the caller closes.
@@ -98,26 +118,6 @@ class Maildrop:
         """Unlock."""
         self._lock.release(self._key)
 
-    def _list(self) -> None:
-        try:
-            try:
-                folder_fd = open_folder(self._root, self._parts)
-            except FileNotFoundError:
-                make_folder(self._root, self._parts)
-                folder_fd = open_folder(self._root, self._parts)
-            try:
-                try:
-                    listing = list_messages(folder_fd, update_index=True)
-                except FileNotFoundError:
-                    make_folder(self._root, self._parts)
-                    listing = list_messages(folder_fd, update_index=True)
-            finally:
-                os.close(folder_fd)
-        except OSError as error:
-            raise MaildropUnavailable(f"cannot read the maildrop: {error.strerror}") from error
-        self.messages = listing.messages
-        self.passed_over = listing.passed_over
-
     def _open_message(self, folder_fd: int, message: Message) -> int:
         try:
             fd = os.open(f"{message.folder}/{message.name}", READ_FLAGS, dir_fd=folder_fd)
@@ -125,7 +125,7 @@ class Maildrop:
             folder, name = _find(folder_fd, message)
             fd = os.open(f"{folder}/{name}", READ_FLAGS, dir_fd=folder_fd)
         status = os.fstat(fd)
-        if not is_mail(status) or Identity.of(status) != message.identity:
+        if not message.is_in(status):
             os.close(fd)
             raise MessageNotFound("the message was changed by another program")
         return fd
@@ -140,7 +140,7 @@ class Maildrop:
         for _ in range(3):  # another program may rename it each time
             try:
                 status = os.stat(f"{folder}/{name}", dir_fd=folder_fd, follow_symlinks=False)
-                if not _same_file(status, message):
+                if status.st_ino != message.inode:
                     raise PermissionError("the file is another than at login")
                 os.unlink(f"{folder}/{name}", dir_fd=folder_fd)
                 return folder
@@ -152,9 +152,23 @@ class Maildrop:
         raise FileNotFoundError(name)
 
 
-def _same_file(status: os.stat_result, message: Message) -> bool:
-    identity = message.identity
-    return (status.st_dev, status.st_ino) == (identity.device, identity.inode)
+def _listed(root: Path, parts: tuple[str, ...], known: Snapshot | None) -> Snapshot:
+    try:
+        try:
+            folder_fd = open_folder(root, parts)
+        except FileNotFoundError:
+            make_folder(root, parts)
+            folder_fd = open_folder(root, parts)
+        try:
+            try:
+                return list_messages(folder_fd, known=known)
+            except FileNotFoundError:
+                make_folder(root, parts)
+                return list_messages(folder_fd)
+        finally:
+            os.close(folder_fd)
+    except OSError as error:
+        raise MaildropUnavailable(f"cannot read the maildrop: {error.strerror}") from error
 
 
 def _find(folder_fd: int, message: Message) -> tuple[str, str]:
@@ -169,7 +183,7 @@ def _find(folder_fd: int, message: Message) -> tuple[str, str]:
         try:
             with os.scandir(fd) as entries:
                 for entry in entries:
-                    if base_name(entry.name) == base and entry.inode() == message.identity.inode:
+                    if base_name(entry.name) == base and entry.inode() == message.inode:
                         return folder, entry.name
         finally:
             os.close(fd)

@@ -94,7 +94,12 @@ class Quit:
     """End the session (RFC 1939 sections 4 and 6)."""
 
 
-Command = User | Pass | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Capa | Quit
+@dataclass(frozen=True, slots=True)
+class Stls:
+    """Begin TLS (RFC 2595 section 4)."""
+
+
+Command = User | Pass | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Capa | Stls | Quit
 
 
 def parse(line: bytes) -> Command:
@@ -190,5 +195,6 @@ MAKERS: dict[bytes, Callable[[bytes], Command]] = {
     b"NOOP": _bare(Noop()),
     b"RSET": _bare(Rset()),
     b"CAPA": _bare(Capa()),
+    b"STLS": _bare(Stls()),
     b"QUIT": _bare(Quit()),
 }

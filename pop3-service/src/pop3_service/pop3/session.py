@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from lineproto.reply import Err, Listing, Ok, Reply
 from pop3_service.pop3.command import (
@@ -24,10 +23,12 @@ from pop3_service.pop3.command import (
     Retr,
     Rset,
     Stat,
+    Stls,
     Top,
     Uidl,
     User,
 )
+from pop3_service.pop3.contents import NOTHING, UNIQUE_ID_HEAD, Contents, MessageFacts, scan_head
 
 MAX_BAD_COMMANDS = 10
 """Consecutive unknown or unparsable commands that end the connection."""
@@ -42,22 +43,10 @@ class State(StrEnum):
 
 
 ALLOWED: dict[State, frozenset[type[Command]]] = {
-    State.AUTHORIZATION: frozenset({User, Pass, Capa, Quit}),
+    State.AUTHORIZATION: frozenset({User, Pass, Stls, Capa, Quit}),
     State.TRANSACTION: frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit}),
     State.UPDATE: frozenset(),
 }
-
-
-class MessageFacts(Protocol):
-    """What the machine knows of a message."""
-
-    @property
-    def octets(self) -> int:
-        """Its size in CRLF form."""
-
-    @property
-    def uidl(self) -> str:
-        """Its unique id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +72,12 @@ class Commit:
     indexes: tuple[int, ...]
 
 
-Action = Login | SendMessage | Commit
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Answer, then begin a TLS handshake; whatever was sent before it is thrown away."""
+
+
+Action = Login | SendMessage | Commit | StartTls
 
 
 class Session:
@@ -92,20 +86,22 @@ class Session:
     __slots__ = (
         "_bad_commands",
         "_capabilities",
+        "_contents",
         "_deleted",
-        "_messages",
         "_name",
         "finished",
+        "may_start_tls",
         "state",
     )
 
-    def __init__(self, capabilities: Sequence[str]) -> None:
+    def __init__(self, capabilities: Sequence[str], *, may_start_tls: bool = False) -> None:
         self.state = State.AUTHORIZATION
+        self.may_start_tls = may_start_tls
         self.finished = False
         self._capabilities = capabilities
         self._name: bytes | None = None
-        self._messages: Sequence[MessageFacts] = ()
-        self._deleted: set[int] = set()
+        self._contents = NOTHING
+        self._deleted: set[int] | frozenset[int] = frozenset()  # a set once one is marked
         self._bad_commands = 0
 
     # --- commands --------------------
@@ -139,10 +135,12 @@ class Session:
             case Noop():
                 return Ok()
             case Rset():
-                self._deleted.clear()
-                return Ok(f"maildrop has {len(self._messages)} messages")
+                self._deleted = frozenset()
+                return Ok(f"maildrop has {len(self._contents.messages)} messages")
             case Capa():
-                return Listing("Capability list follows", self._capabilities)
+                return Listing("Capability list follows", self._capability_lines())
+            case Stls():
+                return self._stls()
             case Quit():
                 return self._quit()
 
@@ -156,10 +154,10 @@ class Session:
 
     # --- outcomes of actions --------------------
 
-    def admitted(self, messages: Sequence[MessageFacts]) -> Reply:
-        """The login succeeded and the maildrop is locked: these are its messages."""
+    def admitted(self, contents: Contents) -> Reply:
+        """The login succeeded and the maildrop is locked: this is what it holds."""
         self.state = State.TRANSACTION
-        self._messages = messages
+        self._contents = contents
         return Ok("Logged in")
 
     def refused(self, reply: Err) -> Reply:
@@ -182,6 +180,20 @@ class Session:
         name, self._name = self._name, None
         return Login(name, password)
 
+    def _stls(self) -> Reply | Action:
+        if not self.may_start_tls:
+            return Err("TLS is active already, or not offered here")
+        # What the client said in clear text is forgotten, its name too (RFC 2595 section 4).
+        self.may_start_tls = False
+        self._name = None
+        return StartTls()
+
+    def _capability_lines(self) -> Sequence[str]:
+        """STLS is a capability only where it may be given (RFC 2595 section 4)."""
+        if self.may_start_tls and self.state is State.AUTHORIZATION:
+            return [*self._capabilities, "STLS"]
+        return self._capabilities
+
     def _quit(self) -> Reply | Action:
         if self.state is State.AUTHORIZATION:
             self.finished = True
@@ -193,39 +205,47 @@ class Session:
         index = self._find(number)
         if isinstance(index, Err):
             return index
+        if isinstance(self._deleted, frozenset):
+            self._deleted = set()
         self._deleted.add(index)
         return Ok(f"message {number} deleted")
 
     def _list(self, number: int | None) -> Reply:
         if number is None:
-            count, octets = self._kept_totals()
+            if not self._deleted:
+                return self._contents.scan_listing()
             lines = (f"{index + 1} {message.octets}" for index, message in self._kept())
-            return Listing(f"{count} messages ({octets} octets)", lines)
+            return Listing(scan_head(*self._kept_totals()), lines)
         index = self._find(number)
         if isinstance(index, Err):
             return index
-        return Ok(f"{number} {self._messages[index].octets}")
+        return Ok(f"{number} {self._contents.messages[index].octets}")
 
     def _uidl(self, number: int | None) -> Reply:
         if number is None:
+            if not self._deleted:
+                return self._contents.unique_id_listing()
             lines = (f"{index + 1} {message.uidl}" for index, message in self._kept())
-            return Listing("unique-id listing follows", lines)
+            return Listing(UNIQUE_ID_HEAD, lines)
         index = self._find(number)
         if isinstance(index, Err):
             return index
-        return Ok(f"{number} {self._messages[index].uidl}")
+        return Ok(f"{number} {self._contents.messages[index].uidl}")
 
     def _find(self, number: int) -> int | Err:
         """Give the index of a message that is there and not marked as deleted."""
-        if not 1 <= number <= len(self._messages):
-            return Err(f"no such message, there are {len(self._messages)}")
+        count = len(self._contents.messages)
+        if not 1 <= number <= count:
+            return Err(f"no such message, there are {count}")
         if number - 1 in self._deleted:
             return Err(f"message {number} is deleted")
         return number - 1
 
     def _kept(self) -> Iterator[tuple[int, MessageFacts]]:
-        return (pair for pair in enumerate(self._messages) if pair[0] not in self._deleted)
+        messages = self._contents.messages
+        return (pair for pair in enumerate(messages) if pair[0] not in self._deleted)
 
     def _kept_totals(self) -> tuple[int, int]:
-        kept = [message.octets for _, message in self._kept()]
-        return len(kept), sum(kept)
+        messages = self._contents.messages
+        gone = sum(messages[index].octets for index in self._deleted)
+        return len(messages) - len(self._deleted), self._contents.octets - gone

@@ -162,6 +162,6 @@ class AccountsDesk:
 
     async def _end(self, name: AccountName, keep: str = "") -> int:
         """End what was opened with the password that counts no more."""
-        self._authenticator.account_changed()
+        self._authenticator.account_changed(name)
         self._tokens.end_account(name, keep=keep)
         return await self._sessions.disconnect(DisconnectOrder(account=name, forget=True))

@@ -14,6 +14,8 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from lineproto.clock import Clock
+from pop3_service.control.remembered import RememberedLogins
 from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument, LoginThrottled
 from pop3_service.domain.passwords import MAX_OCTETS, prepare_password
@@ -28,21 +30,39 @@ MAX_WAITING = 10_000
 class Authenticator:
     """Checks names and passwords. It takes the same time whether the account is there or not."""
 
-    def __init__(self, accounts: AccountStore, *, memory_kib: int = 19456, passes: int = 2) -> None:
+    def __init__(
+        self, accounts: AccountStore, clock: Clock, *, memory_kib: int = 19456, passes: int = 2
+    ) -> None:
         self.changes = 0
+        self._remembered = RememberedLogins(clock)
         self._accounts = accounts
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
         self._dummy_hash = self._hasher.hash(b"no account has this")
         self._waiting = 0
 
-    def account_changed(self) -> None:
+    def account_changed(self, name: AccountName) -> None:
         """Note that an account was changed or deleted: checks under way look again."""
         self.changes += 1
+        self._remembered.forget(name)
 
     async def hash(self, password: bytes) -> str:
         """Hash a new password."""
         return await self._in_thread(self._hasher.hash, prepare_password(password))
+
+    async def login(self, name: bytes, password: bytes) -> AccountName | None:
+        """Give the name of the account whose name and password these are, or None.
+
+        As ``verify``, but what was verified a moment ago is not hashed again.
+        """
+        known = self._remembered.find(name, password)
+        if known is not None:
+            return AccountName(known)
+        account = await self.verify(name, password)
+        if account is None:
+            return None
+        self._remembered.remember(name, password, account.name)
+        return account.name
 
     async def verify(self, name: bytes, password: bytes) -> Account | None:
         """Give the account whose name and password these are, or None.

@@ -31,11 +31,11 @@ class LoginDesk:
     async def login(self, credentials: Credentials) -> LoginOutcome:
         """Check a password. A wrong name and a wrong password have one answer."""
         try:
-            account = await self._authenticator.verify(credentials.name, credentials.password)
+            account = await self._authenticator.login(credentials.name, credentials.password)
         except ServiceError as error:
             return Refused(error.reason, str(error))
         if account is not None:
-            return Admitted(account.name)
+            return Admitted(account)
         wrong = InvalidCredentials()
         delay_s = self._throttle.failed(credentials.peer)
         log.info(

@@ -50,7 +50,7 @@ class MaildirStore:
                 number,
                 message.uidl,
                 message.octets,
-                float(order(message.name, message.identity.mtime_ns)[0]),
+                float(order(message.name, message.mtime_ns)[0]),
             )
             for number, message in enumerate(listing.messages, 1)
         ]

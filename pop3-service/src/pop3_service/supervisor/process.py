@@ -90,6 +90,7 @@ class Supervisor:
             stack.push_async_callback(store.close)
             authenticator = Authenticator(
                 store.accounts,
+                clock,
                 memory_kib=config.password_memory_kib,
                 passes=config.password_passes,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from lineproto.clock import Clock
+from lineproto.reply import Ok
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import ControlPlane
+from pop3_service.control.remembered import RememberedLogins
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
-from pop3_service.maildir.lock import MaildropLock
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.pop3.capability import capabilities
 from pop3_service.transform.runner import Runner
+from pop3_service.worker.maildrops import Maildrops
 
 PRODUCT = "Valija"
 CROWDED = 0.8
@@ -60,7 +63,7 @@ class WorkerContext:
         spool: Path,
         clock: Clock,
     ) -> None:
-        """Open the lock file.
+        """Open the mail root.
 
         Raises:
             MaildropUnavailable: the mail root cannot be written to.
@@ -68,9 +71,11 @@ class WorkerContext:
         self.control = control
         self.paths = paths
         self.settings = settings
-        self.greeting = greeting.text
+        self.greeting = Ok(greeting.text).encode()
         self.capabilities = capabilities(greeting.implementation)
-        self.lock = MaildropLock(paths.root)
+        self.maildrops = Maildrops(paths)
+        self.logins = RememberedLogins(clock)
+        self.tls: ssl.SSLContext | None = None
         self.runner = Runner(spool, clock)
         self.counters = board.slot(slot)
         self.clock = clock
@@ -97,4 +102,4 @@ class WorkerContext:
     def close(self) -> None:
         """Wait for the disk, and let go of every lock."""
         self._disk.shutdown(wait=True)
-        self.lock.close()
+        self.maildrops.close()

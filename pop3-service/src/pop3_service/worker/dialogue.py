@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable
 from functools import partial
 
 import structlog
 
-from lineproto.connection import Answer, Connection
-from lineproto.reply import Err, Listing, Ok
+from lineproto.connection import WRITE_HIGH, Answer, Connection
+from lineproto.reply import Err, Listing, Ok, Ready
 from pop3_service.control.plane import Admitted, Credentials, Refused
-from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidCredentials, ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
-from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.pop3.command import BadCommand, parse
-from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session
+from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session, StartTls
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import CODE, refusal
-from pop3_service.worker.sending import MessageBroken, send_message
+from pop3_service.worker.maildrops import OpenMaildrop
+from pop3_service.worker.sending import MessageBroken, send_message, small_message
 from pop3mgmt.reasons import Reason
 
 LONG_LISTING = 4096
@@ -56,6 +54,7 @@ class Pop3Dialogue:
         session_id: str,
         *,
         full: bool,
+        in_tls: bool,
         on_end: Callable[[Pop3Dialogue], None],
     ) -> None:
         self.session_id = session_id
@@ -66,8 +65,10 @@ class Pop3Dialogue:
         self._context = context
         self._connection = connection
         self._on_end = on_end
-        self._session = Session(context.capabilities)
-        self._drop: Maildrop | None = None
+        self._session = Session(
+            context.capabilities, may_start_tls=context.tls is not None and not in_tls
+        )
+        self._drop: OpenMaildrop | None = None
         self._connect_time_s = context.clock.now().timestamp()
         self._commands = 0
         self._deleted = 0
@@ -79,7 +80,7 @@ class Pop3Dialogue:
         """Give the greeting, or say that there are too many connections."""
         if self.finished:
             return Err("too many connections, try again later", "SYS/TEMP").encode()
-        return Ok(self._context.greeting).encode()
+        return self._context.greeting
 
     def receive(self, line: bytes) -> Answer:
         """Answer a line."""
@@ -92,12 +93,10 @@ class Pop3Dialogue:
         match result:
             case Listing() if self._drop is not None and len(self._drop.messages) > LONG_LISTING:
                 return self._send_listing(result)
-            case Ok() | Err() | Listing():
+            case Ready(octets) if len(octets) > WRITE_HIGH:
+                return self._send_ready(octets)
+            case Ok() | Err() | Listing() | Ready():
                 return result.encode()
-            case Commit(()):
-                reply = self._session.committed(0, 0)
-                self.finished = True
-                return reply.encode()
         return self._act(result)
 
     def line_too_long(self) -> bytes:
@@ -171,16 +170,46 @@ class Pop3Dialogue:
 
     # --- actions --------------------
 
-    async def _act(self, action: Action) -> bytes:
+    def _act(self, action: Action) -> Answer:
+        """Carry an action out: at once where nothing has to be waited for."""
         match action:
             case Login(name, password):
-                return await self._login(Credentials(name, password, self._connection.peer))
+                account = self._context.logins.find(name, password)
+                if account is None:
+                    return self._log_in(Credentials(name, password, self._connection.peer))
+                return self._enter_at_once(account)
+            case SendMessage(index, None) if not self._context.settings.transform:
+                return self._send_at_once(index)
             case SendMessage(index, lines):
-                return await self._send(index, lines)
+                return self._send(index, lines)
+            case Commit(()):
+                reply = self._session.committed(0, 0)
+                self.finished = True
+                return reply.encode()
             case Commit(indexes):
-                return await self._commit(indexes)
+                return self._commit(indexes)
+            case StartTls():
+                return self._start_tls()
 
-    async def _login(self, credentials: Credentials) -> bytes:
+    def _start_tls(self) -> bytes:
+        context = self._context.tls
+        if context is None:
+            return Err("TLS is not available now", "SYS/TEMP").encode()
+        self._connection.start_tls(context)
+        return Ok("begin TLS negotiation now").encode()
+
+    def _enter_at_once(self, account: str) -> Answer:
+        """Enter a maildrop that is known and has not changed, else the long way."""
+        try:
+            drop = self._context.maildrops.open_at_once(account)
+        except ServiceError as error:
+            return self._session.refused(refusal(error)).encode()
+        if drop is None:
+            return self._enter(account)
+        self.account = account
+        return self._entered(drop)
+
+    async def _log_in(self, credentials: Credentials) -> bytes:
         self._changed = set()
         try:
             outcome = await self._context.control.login(credentials)
@@ -191,20 +220,31 @@ class Pop3Dialogue:
             self._changed = None
         if isinstance(outcome, Refused):
             return await self._refuse(outcome)
-        self.account = outcome.account
+        self._context.logins.remember(credentials.name, credentials.password, outcome.account)
+        answer = self._enter_at_once(outcome.account)
+        return answer if isinstance(answer, bytes) else await answer
+
+    async def _enter(self, account: str) -> bytes:
+        """Lock and list the maildrop; only then the login is answered (RFC 1939 section 4)."""
+        self.account = account
+        context = self._context
         try:
-            self._drop = await self._open_maildrop(outcome.account)
+            drop = await context.maildrops.open(account, context.on_disk)
         except ServiceError as error:
             self.account = ""
             return self._session.refused(refusal(error)).encode()
+        return self._entered(drop)
+
+    def _entered(self, drop: OpenMaildrop) -> bytes:
+        self._drop = drop
         self._context.counters.add("logins")
         if self._context.watched:
             self._context.tell(SessionEventKind.LOGGED_IN, self.info())
-        if count := self._drop.passed_over:
+        if count := drop.passed_over:
             log.warning(
                 "entries are no mail", id=self.session_id, account=self.account, count=count
             )
-        return self._session.admitted(self._drop.messages).encode()
+        return self._session.admitted(drop.contents).encode()
 
     async def _refuse(self, outcome: Refused) -> bytes:
         """Answer a refused login, after its delay; no one else waits for it."""
@@ -214,25 +254,27 @@ class Pop3Dialogue:
             await self._context.clock.sleep(outcome.delay_s)
         return self._session.refused(Err(outcome.text, CODE[outcome.reason])).encode()
 
-    async def _open_maildrop(self, account: str) -> Maildrop:
-        """Lock and list the maildrop in a thread; if the client is gone by then, unlock it."""
-        context = self._context
-        parts = context.paths.parts(AccountName(account))
-        work = partial(Maildrop.open, context.paths.root, parts, context.lock)
-        opening = asyncio.ensure_future(context.on_disk(work))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close_unwanted)
-            raise
+    def _send_at_once(self, index: int) -> Answer:
+        """Answer RETR of a small message that the kernel has in memory, else the long way."""
+        assert self._drop is not None  # noqa: S101 - TRANSACTION state means that it is open
+        reply = small_message(self._drop, self._drop.messages[index])
+        if reply is None:
+            return self._send(index, None)
+        self._sent()
+        return reply
+
+    def _sent(self) -> None:
+        self.sent_messages += 1
+        self._context.counters.add("sent_messages")
 
     async def _send(self, index: int, lines: int | None) -> bytes:
-        assert self._drop is not None  # noqa: S101 - TRANSACTION state means that it is open
+        assert self._drop is not None  # noqa: S101 - as above
         try:
             await send_message(
                 self._connection, self._context, self._drop, self._drop.messages[index], lines
             )
         except ServiceError as error:
+            self._drop.forget()
             return refusal(error).encode()
         except MessageBroken as error:
             log.error(
@@ -245,8 +287,15 @@ class Pop3Dialogue:
             self._connection.abort("message broke off")
             raise
         if lines is None:
-            self.sent_messages += 1
-            self._context.counters.add("sent_messages")
+            self._sent()
+        return b""
+
+    async def _send_ready(self, octets: bytes) -> bytes:
+        """Send a long reply no faster than it is read."""
+        with memoryview(octets) as view:
+            for start in range(0, len(octets), WRITE_HIGH):
+                self._connection.write(bytes(view[start : start + WRITE_HIGH]))
+                await self._connection.drain()
         return b""
 
     async def _send_listing(self, listing: Listing) -> bytes:
@@ -259,6 +308,7 @@ class Pop3Dialogue:
         """Delete durably before the reply; from here on the client's going changes nothing."""
         assert self._drop is not None  # noqa: S101 - as above
         self.interruptible = False
+        self._drop.forget()
         doomed = [self._drop.messages[index] for index in indexes]
         deleted, failed = await self._context.on_disk(partial(self._drop.delete, doomed))
         self._deleted = deleted
@@ -268,8 +318,3 @@ class Pop3Dialogue:
         reply = self._session.committed(deleted, failed)
         self.finished = True
         return reply.encode()
-
-
-def _close_unwanted(opening: asyncio.Future[Maildrop]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import ssl
+
+import structlog
 
 from lineproto.connection import Connection
 from lineproto.listener import Listener
@@ -12,6 +15,8 @@ from pop3_service.domain.settings import Settings
 from pop3_service.pop3.command import LINE_LIMIT
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.dialogue import Pop3Dialogue
+
+log = structlog.get_logger()
 
 
 class Pop3Listener(Listener):
@@ -32,11 +37,17 @@ class Pop3Listener(Listener):
 
     def dialogue(self, connection: Connection) -> Pop3Dialogue:
         """Make a session for a new connection."""
+        in_tls = connection.begins_in_tls
         session_id = f"{self._tag}{next(self._numbers)}"
         full = self._context.full()
         self._context.counters.add("opened")
         dialogue = Pop3Dialogue(
-            self._context, connection, session_id, full=full, on_end=self._forget
+            self._context,
+            connection,
+            session_id,
+            full=full,
+            in_tls=in_tls,
+            on_end=self._forget,
         )
         self._dialogues[session_id] = dialogue
         if self._context.watched:
@@ -46,6 +57,14 @@ class Pop3Listener(Listener):
     def count_sent(self, octets: int) -> None:
         """Count octets handed to the network."""
         self._context.counters.add("sent_bytes", octets)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Give what TLS handshakes that begin now are done with."""
+        return self._context.tls
+
+    def accept_failed(self, error: OSError) -> None:
+        """Say that there is no room for one more connection."""
+        log.error("cannot accept connections", reason=error.strerror)
 
     def _forget(self, dialogue: Pop3Dialogue) -> None:
         self._context.counters.add("closed")
@@ -71,6 +90,8 @@ class Pop3Listener(Listener):
     async def disconnect(self, order: DisconnectOrder) -> int:
         """End sessions without deleting mail; give how many."""
         ended = 0
+        if order.forget:
+            self._context.logins.forget(order.account)
         for dialogue in list(self._dialogues.values()):
             if order.forget:
                 dialogue.account_changed(order.account)
@@ -94,4 +115,4 @@ class Pop3Listener(Listener):
 
     def _set_sweep(self, settings: Settings) -> None:
         shortest = min(settings.idle_timeout_s, settings.login_idle_timeout_s)
-        self.sweep_s = min(max(shortest / 10, 0.05), 1.0)
+        self.sweep_s = min(max(shortest / 10, 0.05), 2.0)

@@ -6,30 +6,53 @@ without the final dot, so that no client believes half a message.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from functools import partial
 
 from lineproto.connection import Connection
 from lineproto.reply import Ok
-from lineproto.stuffing import END, TopCutter, WireEncoder
+from lineproto.stuffing import DOTLESS, END, LF_ONLY, TopCutter, WireEncoder
 from pop3_service.domain.errors import MaildropUnavailable
-from pop3_service.maildir.maildrop import Maildrop
+from pop3_service.maildir.cached import read_piece
 from pop3_service.maildir.message import Message
 from pop3_service.transform.command_line import parse
 from pop3_service.worker.context import WorkerContext
+from pop3_service.worker.maildrops import OpenMaildrop
 
 PIECE = 64 * 1024
 """Octets read at a time."""
+PIECES_A_TURN = 4
+"""Pieces sent before other sessions get their turn."""
+_PLAIN = LF_ONLY | DOTLESS
 
 
 class MessageBroken(ConnectionResetError):
     """A message failed after its ``+OK``; the connection must drop."""
 
 
+def small_message(drop: OpenMaildrop, message: Message) -> bytes | None:
+    """Give the whole answer to RETR if that takes no wait and the message is as it was listed."""
+    stored = drop.read_at_once(message)
+    if stored is None:
+        return None
+    form = message.form
+    if form & _PLAIN == _PLAIN and stored.endswith(b"\n"):
+        body = stored.replace(b"\n", b"\r\n")
+        octets = len(body)
+    else:
+        encoder = WireEncoder(form)
+        body = encoder.feed(stored) + encoder.finish()
+        octets = encoder.octets
+    if octets != message.octets:
+        return None
+    return b"+OK %d octets\r\n%b%b" % (octets, body, END)
+
+
 async def send_message(
     connection: Connection,
     context: WorkerContext,
-    drop: Maildrop,
+    drop: OpenMaildrop,
     message: Message,
     lines: int | None,
 ) -> None:
@@ -46,7 +69,7 @@ async def send_message(
             await _send_stored(connection, context, fd, message, lines)
             return
         output = await context.runner.run(
-            argv, fd, message.identity.size, context.settings.transform_timeout_s
+            argv, fd, message.size, context.settings.transform_timeout_s
         )
         try:
             sender = _Sender(connection, context, output.file.fileno(), output.size)
@@ -64,7 +87,7 @@ async def _send_stored(
     message: Message,
     lines: int | None,
 ) -> None:
-    sender = _Sender(connection, context, fd, message.identity.size)
+    sender = _Sender(connection, context, fd, message.size, message.form)
     if lines is None:
         await sender.send(Ok(f"{message.octets} octets"), None, message.octets)
     else:
@@ -74,14 +97,18 @@ async def _send_stored(
 class _Sender:
     """Sends one file's octets as the body of a reply."""
 
-    __slots__ = ("_connection", "_context", "_encoder", "_fd", "_left")
+    __slots__ = ("_at", "_buffer", "_connection", "_context", "_encoder", "_fd", "_size")
 
-    def __init__(self, connection: Connection, context: WorkerContext, fd: int, size: int) -> None:
+    def __init__(
+        self, connection: Connection, context: WorkerContext, fd: int, size: int, form: int = 0
+    ) -> None:
         self._connection = connection
         self._context = context
         self._fd = fd
-        self._left = size
-        self._encoder = WireEncoder()
+        self._at = 0
+        self._size = size
+        self._encoder = WireEncoder(form)
+        self._buffer = bytearray(min(PIECE, size))
 
     async def send(self, head: Ok, cutter: TopCutter | None, octets: int | None) -> None:
         """Send the reply. ``octets`` is what LIST told; another count is an error, never sent."""
@@ -104,13 +131,17 @@ class _Sender:
         self._connection.write(body + END)
 
     async def _send_rest(self, cutter: TopCutter | None) -> None:
+        pieces = 1
         while self._more(cutter):
             await self._connection.drain()
+            if pieces % PIECES_A_TURN == 0:
+                await asyncio.sleep(0)
+            pieces += 1
             piece = await self._read()
             self._connection.write(self._encoder.feed(cutter.feed(piece) if cutter else piece))
 
     def _more(self, cutter: TopCutter | None) -> bool:
-        return self._left > 0 and not (cutter is not None and cutter.done)
+        return self._at < self._size and not (cutter is not None and cutter.done)
 
     def _check(self, octets: int | None, error: Exception) -> None:
         if octets is not None and self._encoder.octets != octets:
@@ -118,13 +149,19 @@ class _Sender:
 
     async def _read(self) -> bytes:
         """Read the next piece; a file shorter than it was is an error."""
-        if not self._left:
+        left = self._size - self._at
+        if not left:
             return b""
-        try:
-            piece = await self._context.on_disk(partial(os.read, self._fd, min(PIECE, self._left)))
-        except OSError as error:
-            raise MaildropUnavailable(f"cannot read the message: {error.strerror}") from error
+        if left < len(self._buffer):
+            del self._buffer[left:]
+        piece = read_piece(self._fd, self._at, self._buffer)
+        if piece is None:
+            work = partial(os.pread, self._fd, len(self._buffer), self._at)
+            try:
+                piece = await self._context.on_disk(work)
+            except OSError as error:
+                raise MaildropUnavailable(f"cannot read the message: {error.strerror}") from error
         if not piece:
             raise MaildropUnavailable("the message was cut short by another program")
-        self._left -= len(piece)
+        self._at += len(piece)
         return piece

@@ -1,0 +1,77 @@
+"""Logins verified a moment ago: who polls again and again is not hashed again each time.
+
+What is kept is a keyed hash of name and password; the key is made at the start and never leaves
+the process. An account that changes is forgotten, before its change is answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from typing import NamedTuple
+
+from lineproto.clock import Clock
+
+LIFETIME_S = 600.0
+"""Seconds from a verification until the next: most clients poll more often than that."""
+MAX_LOGINS = 20_000
+"""Logins remembered; then the oldest are forgotten."""
+
+
+class _Login(NamedTuple):
+    account: str
+    expire_time_s: float
+
+
+class RememberedLogins:
+    """Verified names and passwords, for a short time and up to a number."""
+
+    def __init__(
+        self, clock: Clock, *, lifetime_s: float = LIFETIME_S, limit: int = MAX_LOGINS
+    ) -> None:
+        self._clock = clock
+        self._lifetime_s = lifetime_s
+        self._limit = limit
+        self._key = secrets.token_bytes(32)
+        self._logins: OrderedDict[bytes, _Login] = OrderedDict()
+        self._by_account: dict[str, set[bytes]] = {}
+
+    def find(self, name: bytes, password: bytes) -> str | None:
+        """Give the account that these were verified for a moment ago; None says nothing."""
+        digest = self._digest(name, password)
+        login = self._logins.get(digest)
+        if login is None:
+            return None
+        if login.expire_time_s < self._clock.monotonic():
+            self._drop(digest, login)
+            return None
+        return login.account
+
+    def remember(self, name: bytes, password: bytes, account: str) -> None:
+        """Note that these were verified just now."""
+        digest = self._digest(name, password)
+        login = _Login(account, self._clock.monotonic() + self._lifetime_s)
+        self._logins[digest] = login
+        self._logins.move_to_end(digest)
+        self._by_account.setdefault(account, set()).add(digest)
+        if len(self._logins) > self._limit:
+            oldest = next(iter(self._logins))
+            self._drop(oldest, self._logins[oldest])
+
+    def forget(self, account: str) -> None:
+        """Drop what is known of an account."""
+        for digest in self._by_account.pop(account, ()):
+            del self._logins[digest]
+
+    def _drop(self, digest: bytes, login: _Login) -> None:
+        del self._logins[digest]
+        digests = self._by_account[login.account]
+        digests.discard(digest)
+        if not digests:
+            del self._by_account[login.account]
+
+    def _digest(self, name: bytes, password: bytes) -> bytes:
+        # The name's length parts the two: no other pair gives the same octets.
+        octets = b"%d %b%b" % (len(name), name, password)
+        return hashlib.blake2b(octets, key=self._key, digest_size=16).digest()

@@ -1,0 +1,143 @@
+"""The mail root, and reads from it that never wait for a disk.
+
+A message that the kernel has in memory is read in the loop, without a thread's two hops: openat2
+with RESOLVE_CACHED and preadv with RWF_NOWAIT refuse where they would have to wait, and the caller
+then goes the long way. Where the kernel or the file system knows neither, all reads do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pop3_service.domain.errors import MaildropUnavailable
+from pop3_service.maildir.message import Message
+
+SMALL = 64 * 1024
+"""Octets of a message that is read and sent at once."""
+LOCAL_FILE_SYSTEMS = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay"}
+)
+"""Where the state of a folder in use is in the kernel's memory; elsewhere a stat may wait."""
+_OPENAT2 = 437  # on every architecture
+_NO_MAGIC_LINKS, _NO_LINKS, _BENEATH, _CACHED = 0x02, 0x04, 0x08, 0x20
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+class MailRoot:
+    """The folder that all Maildirs are in, opened once. ``is_local``: a stat in it is quick."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the folder.
+
+        Raises:
+            MaildropUnavailable: it cannot be opened.
+        """
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise MaildropUnavailable(f"cannot open the mail folder: {error.strerror}") from error
+        self.path = path
+        self.is_local = _file_system(path) in LOCAL_FILE_SYSTEMS
+        self._buffer = bytearray(SMALL)
+        self._view = memoryview(self._buffer)
+        self._open_cached = _cached_opener(self.fd) if self.is_local else None
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self.fd)
+
+    def read_cached(self, folder: bytes, message: Message) -> bytes | None:
+        """Give a small message's stored octets, if that takes no wait and it is as it was listed.
+
+        ``folder`` is its Maildir beneath the root. None says nothing but that ``Maildrop`` must
+        open it. Not to be called from two threads at a time.
+        """
+        size = message.size
+        if self._open_cached is None or not 0 < size < SMALL:
+            return None
+        name = os.fsencode(message.name)
+        fd = self._open_cached(b"%b/%b/%b" % (folder, message.folder.encode(), name))
+        if fd < 0:
+            return None
+        try:
+            if not message.is_in(os.fstat(fd)):
+                return None
+            # A buffer with room for more than there should be: the end is seen as well.
+            if os.preadv(fd, (self._buffer,), 0, os.RWF_NOWAIT) != size:
+                return None
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
+                self._open_cached = None  # the file system knows no such read
+            return None
+        finally:
+            os.close(fd)
+        return bytes(self._view[:size])
+
+
+def read_piece(fd: int, offset: int, buffer: bytearray) -> bytes | None:
+    """Read the next octets of a file into ``buffer`` if the kernel has them; None if not."""
+    try:
+        count = os.preadv(fd, (buffer,), offset, os.RWF_NOWAIT)
+    except OSError:
+        return None
+    return bytes(buffer) if count == len(buffer) else bytes(memoryview(buffer)[:count])
+
+
+def _cached_opener(root_fd: int) -> Callable[[bytes], int] | None:
+    """Give a function that opens a path beneath the root without waiting; None if there is none.
+
+    It follows no link, and gives a negative number where it cannot open.
+    """
+    how = _OpenHow(
+        os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+        0,
+        _NO_MAGIC_LINKS | _NO_LINKS | _BENEATH | _CACHED,
+    )
+    try:
+        syscall = ctypes.CDLL(None).syscall
+    except (OSError, AttributeError):
+        return None
+    syscall.restype = ctypes.c_long
+    syscall.argtypes = (
+        ctypes.c_long,
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+    )
+    address, size = ctypes.addressof(how), ctypes.sizeof(how)
+
+    def open_cached(path: bytes, _how: _OpenHow = how) -> int:
+        fd: int = syscall(_OPENAT2, root_fd, path, address, size)
+        return fd
+
+    # A program under a seccomp filter or on an old kernel finds out here.
+    probe = open_cached(b".")
+    if probe < 0:
+        return None
+    os.close(probe)
+    return open_cached
+
+
+def _file_system(path: Path) -> str:
+    """Give the type of the file system that a folder is on; empty if that cannot be told."""
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields, _, rest = line.partition(" - ")
+            if fields.split()[2] == wanted:
+                return rest.split()[0]
+    return ""

@@ -1,0 +1,66 @@
+"""What a maildrop holds, and its listings, made once for all sessions that find it unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lineproto.reply import Listing, Ready
+
+READY_MESSAGES = 20_000
+"""Messages up to which listings are kept; longer ones are made anew each time, line by line."""
+
+
+class MessageFacts(Protocol):
+    """What the protocol knows of a message."""
+
+    @property
+    def octets(self) -> int:
+        """Its size in CRLF form."""
+
+    @property
+    def uidl(self) -> str:
+        """Its unique id."""
+
+
+class Contents:
+    """The messages of a maildrop while none is marked as deleted. It does not change."""
+
+    __slots__ = ("_scan_listing", "_unique_id_listing", "messages", "octets")
+
+    def __init__(self, messages: Sequence[MessageFacts]) -> None:
+        self.messages = messages
+        self.octets = sum(message.octets for message in messages)
+        self._scan_listing: Ready | None = None
+        self._unique_id_listing: Ready | None = None
+
+    def scan_listing(self) -> Ready | Listing:
+        """Give the answer to LIST (RFC 1939 section 5)."""
+        if self._scan_listing is not None:
+            return self._scan_listing
+        lines = (f"{number} {it.octets}" for number, it in enumerate(self.messages, 1))
+        listing = Listing(scan_head(len(self.messages), self.octets), lines)
+        if len(self.messages) > READY_MESSAGES:
+            return listing
+        self._scan_listing = Ready(listing.encode())
+        return self._scan_listing
+
+    def unique_id_listing(self) -> Ready | Listing:
+        """Give the answer to UIDL (RFC 1939 section 7)."""
+        if self._unique_id_listing is not None:
+            return self._unique_id_listing
+        lines = (f"{number} {it.uidl}" for number, it in enumerate(self.messages, 1))
+        listing = Listing(UNIQUE_ID_HEAD, lines)
+        if len(self.messages) > READY_MESSAGES:
+            return listing
+        self._unique_id_listing = Ready(listing.encode())
+        return self._unique_id_listing
+
+
+UNIQUE_ID_HEAD = "unique-id listing follows"
+NOTHING = Contents(())
+
+
+def scan_head(count: int, octets: int) -> str:
+    """Give the first line of the answer to LIST."""
+    return f"{count} messages ({octets} octets)"

@@ -1,0 +1,186 @@
+"""Maildrops of one worker: locked, listed, and remembered while they do not change.
+
+All sessions share what is kept: a maildrop costs its memory once, however often it is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple
+
+from pop3_service.domain.account import AccountName
+from pop3_service.maildir.cached import MailRoot
+from pop3_service.maildir.listing import Snapshot, folder_state
+from pop3_service.maildir.lock import MaildropLock, lock_key
+from pop3_service.maildir.maildrop import Maildrop
+from pop3_service.maildir.message import Message
+from pop3_service.maildir.paths import MailPaths
+from pop3_service.pop3.contents import Contents
+
+MAX_MESSAGES = 100_000
+"""Messages kept over all maildrops; a single larger maildrop is kept while it is alone."""
+MAILDROP_MESSAGES = 10
+"""What a kept maildrop counts besides its messages."""
+
+OnDisk = Callable[[Callable[[], Maildrop]], Awaitable[Maildrop]]
+
+
+class _Kept(NamedTuple):
+    """What is kept of a maildrop that no session need have open."""
+
+    parts: tuple[str, ...]
+    folder: str
+    key: int
+    snapshot: Snapshot
+    contents: Contents
+
+    @property
+    def cost(self) -> int:
+        return len(self.snapshot.messages) + MAILDROP_MESSAGES
+
+
+class OpenMaildrop:
+    """A maildrop that a session has locked, and its contents as the protocol sees them."""
+
+    __slots__ = ("_drop", "_folder", "_forget", "_root", "contents")
+
+    def __init__(
+        self,
+        drop: Maildrop,
+        contents: Contents,
+        folder: bytes,
+        root: MailRoot,
+        forget: Callable[[], None],
+    ) -> None:
+        self.contents = contents
+        self._drop = drop
+        self._folder = folder
+        self._root = root
+        self._forget = forget
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages there were at login."""
+        return self._drop.snapshot.messages
+
+    @property
+    def passed_over(self) -> int:
+        """Entries that were no mail."""
+        return self._drop.snapshot.passed_over
+
+    def read_at_once(self, message: Message) -> bytes | None:
+        """Give a small message's stored octets if that takes no wait; None says nothing."""
+        return self._root.read_cached(self._folder, message)
+
+    def open_message(self, message: Message) -> int:
+        """Open a message for reading; may wait for the disk. See ``Maildrop.open_message``."""
+        return self._drop.open_message(message)
+
+    def delete(self, messages: list[Message]) -> tuple[int, int]:
+        """Delete messages durably; may wait for the disk. See ``Maildrop.delete``."""
+        return self._drop.delete(messages)
+
+    def forget(self) -> None:
+        """Let the next login look again: the maildrop is not as it was listed."""
+        self._forget()
+
+    def close(self) -> None:
+        """Unlock."""
+        self._drop.close()
+
+
+class Maildrops:
+    """Opens maildrops. What it keeps is used in the loop alone."""
+
+    def __init__(self, paths: MailPaths) -> None:
+        """Open the mail root and its lock file.
+
+        Raises:
+            MaildropUnavailable: the mail root cannot be written to.
+        """
+        self._paths = paths
+        self._root = MailRoot(paths.root)
+        self._lock = MaildropLock(paths.root)
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._cost = 0
+
+    def close(self) -> None:
+        """Let go of every lock."""
+        self._lock.close()
+        self._root.close()
+
+    def open_at_once(self, account: str) -> OpenMaildrop | None:
+        """Lock a maildrop that is known and has not changed; None says nothing.
+
+        Raises:
+            MaildropInUse: another session holds it.
+        """
+        kept = self._kept.get(account)
+        if kept is None or kept.snapshot.state is None or not self._root.is_local:
+            return None
+        self._lock.acquire(kept.key)
+        try:
+            unchanged = folder_state(self._root.fd, kept.folder) == kept.snapshot.state
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            self._lock.release(kept.key)
+            return None
+        self._kept.move_to_end(account)
+        drop = Maildrop(self._paths.root, kept.parts, self._lock, kept.key, kept.snapshot)
+        return self._opened(account, drop, kept)
+
+    async def open(self, account: str, on_disk: OnDisk) -> OpenMaildrop:
+        """Lock and list a maildrop, with what waits for the disk in a thread.
+
+        If the caller is cancelled meanwhile, it is unlocked again.
+
+        Raises:
+            InvalidArgument: the account's name gives no mail path.
+            MaildropInUse: another session holds it.
+            MaildropUnavailable: it cannot be read.
+        """
+        parts = self._paths.parts(AccountName(account))
+        kept = self._kept.get(account)
+        work = partial(
+            Maildrop.open, self._paths.root, parts, self._lock, kept.snapshot if kept else None
+        )
+        opening = asyncio.ensure_future(on_disk(work))
+        try:
+            drop = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
+        return self._opened(account, drop, self._keep(account, parts, drop.snapshot))
+
+    def forget(self, account: str) -> None:
+        """Keep nothing of a maildrop."""
+        kept = self._kept.pop(account, None)
+        if kept is not None:
+            self._cost -= kept.cost
+
+    def _keep(self, account: str, parts: tuple[str, ...], snapshot: Snapshot) -> _Kept:
+        kept = self._kept.get(account)
+        if kept is not None and kept.snapshot is snapshot:
+            return kept
+        self.forget(account)
+        folder = "/".join(parts) + "/"
+        kept = _Kept(parts, folder, lock_key(parts), snapshot, Contents(snapshot.messages))
+        self._kept[account] = kept
+        self._cost += kept.cost
+        while self._cost > MAX_MESSAGES and len(self._kept) > 1:
+            self.forget(next(iter(self._kept)))
+        return kept
+
+    def _opened(self, account: str, drop: Maildrop, kept: _Kept) -> OpenMaildrop:
+        folder = os.fsencode(kept.folder.removesuffix("/"))
+        return OpenMaildrop(drop, kept.contents, folder, self._root, partial(self.forget, account))
+
+
+def _close_unwanted(opening: asyncio.Future[Maildrop]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -1,0 +1,395 @@
+"""Reading without waiting, and maildrops that did not change: fast, and never another answer."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import scale
+from lineproto.stuffing import END, encode
+from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable
+from pop3_service.maildir import cached, listing
+from pop3_service.maildir.cached import MailRoot
+from pop3_service.maildir.listing import COARSE_TICK_NS, TICK_NS
+from pop3_service.maildir.lock import MaildropLock
+from pop3_service.maildir.maildrop import Maildrop
+from pop3_service.maildir.paths import MailPaths, make_folder
+from pop3_service.worker import maildrops as module
+from pop3_service.worker.maildrops import Maildrops, OpenMaildrop
+from pop3_service.worker.sending import small_message
+from support.mailbuilder import varied
+
+ANA = ("ana",)
+LONG_AGO_S = time.time() - 3600
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_folder(tmp_path, ANA)
+    return tmp_path
+
+
+@pytest.fixture
+def maildrops(root: Path) -> Iterator[Maildrops]:
+    made = Maildrops(MailPaths(root))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mail_root(root: Path) -> Iterator[MailRoot]:
+    made = MailRoot(root)
+    assert made.is_local, "the tests need a local file system"
+    yield made
+    made.close()
+
+
+def deliver(root: Path, content: bytes, name: str, folder: str = "new") -> Path:
+    path = root / "ana" / folder / name
+    path.write_bytes(content)
+    return path
+
+
+def settle(root: Path, account: str = "ana") -> None:
+    """Let the folders look as if nothing had changed for an hour."""
+    for folder in ("new", "cur"):
+        os.utime(root / account / folder, (LONG_AGO_S, LONG_AGO_S + 0.5))
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
+    return await asyncio.to_thread(work)
+
+
+async def opened(maildrops: Maildrops) -> OpenMaildrop:
+    return await maildrops.open("ana", in_thread)
+
+
+# --- reading --------------------
+
+
+async def test_what_is_read_at_once_is_what_the_long_way_gives(
+    root: Path, maildrops: Maildrops
+) -> None:
+    messages = list(varied(scale.VARIED_MESSAGES))
+    for number, message in enumerate(messages):
+        deliver(root, message, f"{1000 + number}.a")
+    drop = await opened(maildrops)
+    at_once = 0
+    for message, stored in zip(drop.messages, messages, strict=True):
+        reply = small_message(drop, message)
+        assert (reply is None) == (not 0 < len(stored) < cached.SMALL)
+        if reply is not None:
+            at_once += 1
+            assert reply == b"+OK %d octets\r\n" % message.octets + encode(stored) + END
+    assert at_once > len(messages) // 2
+    drop.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["gone", "other", "grown", "same size", "link", "fifo", "second"]
+)
+def test_a_message_that_is_not_as_it_was_listed_is_not_read_at_once(
+    root: Path, mail_root: MailRoot, change: str
+) -> None:
+    """Attack 29."""
+    path = deliver(root, b"one\n", "1.a")
+    lock = MaildropLock(root)
+    drop = Maildrop.open(root, ANA, lock)
+    [message] = drop.messages
+    assert mail_root.read_cached(b"ana", message) == b"one\n"
+    match change:
+        case "gone":
+            path.unlink()
+        case "other":
+            path.rename(root / "other")
+            deliver(root, b"two\n", "1.a")
+        case "grown":
+            with path.open("ab") as file:
+                file.write(b"more\n")
+        case "same size":
+            path.write_bytes(b"two\n")
+        case "link":
+            path.rename(root / "other")
+            path.symlink_to(root / "other")
+        case "fifo":
+            path.unlink()
+            os.mkfifo(path)
+        case "second":
+            os.link(path, root / "second")
+    before = len(os.listdir("/proc/self/fd"))
+    assert mail_root.read_cached(b"ana", message) is None
+    assert len(os.listdir("/proc/self/fd")) == before
+    lock.close()
+
+
+def test_no_link_on_the_way_is_followed(root: Path, mail_root: MailRoot, tmp_path: Path) -> None:
+    deliver(root, b"one\n", "1.a")
+    lock = MaildropLock(root)
+    [message] = Maildrop.open(root, ANA, lock).messages
+    (root / "ana").rename(root / "moved")
+    (root / "ana").symlink_to(root / "moved")
+    assert mail_root.read_cached(b"ana", message) is None
+    assert mail_root.read_cached(b"moved/../moved", message) == b"one\n"
+    assert mail_root.read_cached(b"../" + root.name.encode() + b"/moved", message) is None
+    lock.close()
+
+
+def test_where_the_kernel_or_the_file_system_cannot_all_go_the_long_way(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(root, b"one\n", "1.a")
+    lock = MaildropLock(root)
+    [message] = Maildrop.open(root, ANA, lock).messages
+    monkeypatch.setattr(cached, "_OPENAT2", 9999)  # no such system call
+    assert MailRoot(root).read_cached(b"ana", message) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(cached, "LOCAL_FILE_SYSTEMS", frozenset())
+    remote = MailRoot(root)
+    assert not remote.is_local
+    assert remote.read_cached(b"ana", message) is None
+    monkeypatch.undo()
+
+    def refuse(*_: object) -> int:
+        raise OSError(95, "Operation not supported")
+
+    own = MailRoot(root)
+    monkeypatch.setattr(os, "preadv", refuse)
+    assert own.read_cached(b"ana", message) is None
+    monkeypatch.undo()
+    assert own.read_cached(b"ana", message) is None  # it is not tried again
+    lock.close()
+
+
+def test_a_read_that_fails_once_is_tried_again(
+    root: Path, mail_root: MailRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack 34."""
+    deliver(root, b"one\n", "1.a")
+    lock = MaildropLock(root)
+    [message] = Maildrop.open(root, ANA, lock).messages
+    for number in (5, 11):  # EIO; EAGAIN: the kernel has it no more
+
+        def fail(*_: object, number: int = number) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "preadv", fail)
+        assert mail_root.read_cached(b"ana", message) is None
+        monkeypatch.undo()
+        assert mail_root.read_cached(b"ana", message) == b"one\n"
+    lock.close()
+
+
+def test_a_mail_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(MaildropUnavailable, match="cannot open the mail folder"):
+        MailRoot(tmp_path / "nowhere")
+
+
+# --- maildrops that did not change --------------------
+
+
+def uidls(drop: OpenMaildrop) -> list[str]:
+    return [message.uidl for message in drop.messages]
+
+
+async def test_a_maildrop_that_did_not_change_is_opened_without_a_look_at_its_mail(
+    root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(root, b"one\n", "1.a")
+    settle(root)
+    assert maildrops.open_at_once("ana") is None
+    first = await opened(maildrops)
+    first.close()
+    monkeypatch.setattr(os, "scandir", None)
+    again = maildrops.open_at_once("ana")
+    assert again is not None
+    assert again.contents is first.contents
+    assert uidls(again) == ["1.a"]
+    with pytest.raises(MaildropInUse):
+        maildrops.open_at_once("ana")
+    again.close()
+
+
+@pytest.mark.parametrize("change", ["delivered", "removed", "renamed", "moved", "folder"])
+async def test_a_change_by_another_program_is_seen_at_the_next_login(
+    root: Path, maildrops: Maildrops, change: str
+) -> None:
+    """Attack 32."""
+    path = deliver(root, b"one\n", "1.a")
+    settle(root)
+    (await opened(maildrops)).close()
+    match change:
+        case "delivered":
+            deliver(root, b"two\n", "2.b")
+        case "removed":
+            path.unlink()
+        case "renamed":
+            path.rename(path.with_name("1.a:2,S"))
+        case "moved":
+            path.rename(root / "ana/cur/1.a:2,")
+        case "folder":
+            (root / "ana").rename(root / "old")
+            make_folder(root, ANA)
+    assert maildrops.open_at_once("ana") is None
+    drop = await opened(maildrops)
+    assert uidls(drop) == {
+        "delivered": ["1.a", "2.b"], "removed": [], "folder": []
+    }.get(change, ["1.a"])  # fmt: skip
+    names = [message.name for message in drop.messages]
+    assert names == sorted(it.name for it in (root / "ana").glob("[cn][ue][rw]/*"))
+    drop.close()
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "tick_ns"), [(500_000_001, TICK_NS), (0, COARSE_TICK_NS)], ids=["fine", "coarse"]
+)
+async def test_a_change_in_the_same_tick_as_the_listing_is_not_missed(
+    root: Path,
+    maildrops: Maildrops,
+    monkeypatch: pytest.MonkeyPatch,
+    mtime_ns: int,
+    tick_ns: int,
+) -> None:
+    deliver(root, b"one\n", "1.a")
+    mtime_ns += 10**18
+
+    def stamp() -> None:
+        for folder in ("new", "cur"):
+            os.utime(root / "ana" / folder, ns=(mtime_ns, mtime_ns))
+
+    stamp()
+    monkeypatch.setattr(listing.time, "time_ns", lambda: mtime_ns + tick_ns)
+    (await opened(maildrops)).close()
+    deliver(root, b"two\n", "2.b")
+    stamp()  # the change left no trace
+    assert maildrops.open_at_once("ana") is None
+    drop = await opened(maildrops)
+    assert uidls(drop) == ["1.a", "2.b"]
+    drop.close()
+    # Once a change would show, the listing holds.
+    monkeypatch.setattr(listing.time, "time_ns", lambda: mtime_ns + tick_ns + 1)
+    (await opened(maildrops)).close()
+    drop_at_once = maildrops.open_at_once("ana")
+    assert drop_at_once is not None
+    drop_at_once.close()
+
+
+async def test_what_is_no_mail_now_may_become_it_and_is_looked_at_each_time(
+    root: Path, maildrops: Maildrops
+) -> None:
+    path = deliver(root, b"one\n", "1.a")
+    os.link(path, root / "second")
+    settle(root)
+    drop = await opened(maildrops)
+    assert (uidls(drop), drop.passed_over) == ([], 1)
+    drop.close()
+    (root / "second").unlink()  # no trace in new
+    assert maildrops.open_at_once("ana") is None
+    drop = await opened(maildrops)
+    assert uidls(drop) == ["1.a"]
+    drop.close()
+
+
+async def test_after_a_deletion_or_an_order_the_next_login_looks_again(
+    root: Path, maildrops: Maildrops
+) -> None:
+    deliver(root, b"one\n", "1.a")
+    settle(root)
+    drop = await opened(maildrops)
+    drop.forget()
+    drop.close()
+    assert maildrops.open_at_once("ana") is None
+
+
+async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(
+    root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_MESSAGES", 3 * module.MAILDROP_MESSAGES + 3)
+    names = [f"u{number}" for number in range(5)]
+    for name in names:
+        make_folder(root, (name,))
+        (root / name / "new/1.a").write_bytes(b"x\n")
+        settle(root, name)
+        (await maildrops.open(name, in_thread)).close()
+        first = maildrops.open_at_once("u0") if name == "u2" else None  # just used
+        if first is not None:
+            first.close()
+    kept = []
+    for name in names:
+        drop = maildrops.open_at_once(name)
+        if drop is not None:
+            kept.append(name)
+            drop.close()
+    assert kept == ["u0", "u3", "u4"]
+
+
+async def test_a_large_maildrop_is_kept_in_the_index_too(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart, or another worker, needs no look at its folders."""
+    for number in range(listing.LARGE):
+        deliver(root, b"x\n", f"{number:05}.a", "cur")
+    lock = MaildropLock(root)
+    first = Maildrop.open(root, ANA, lock)
+    first.close()
+    assert first.snapshot.state is None  # just delivered
+    settle(root)
+    Maildrop.open(root, ANA, lock).close()
+    monkeypatch.setattr(os, "scandir", None)
+    again = Maildrop.open(root, ANA, lock)
+    assert again.messages == first.messages
+    again.close()
+    lock.close()
+
+
+async def test_names_that_are_no_utf8_cost_time_and_lose_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(b"2.\xff\xfe")
+    deliver(root, b"x\n", "1.a")
+    deliver(root, b"yy\n", odd)
+    settle(root)
+    lock = MaildropLock(root)
+    first = Maildrop.open(root, ANA, lock)
+    assert [message.octets for message in first.messages] == [3, 4]
+    first.close()
+    measured: list[str] = []
+    measure = listing._measure
+    monkeypatch.setattr(
+        listing, "_measure", lambda fd, entry: measured.append(entry.name) or measure(fd, entry)
+    )
+    again = Maildrop.open(root, ANA, lock)
+    assert again.messages == first.messages
+    assert measured == [odd]
+    with open(again.open_message(again.messages[1]), "rb") as file:
+        assert file.read() == b"yy\n"
+    again.close()
+    lock.close()
+
+
+async def test_a_login_that_is_cancelled_while_it_lists_leaves_nothing_locked(
+    root: Path, maildrops: Maildrops
+) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def slowly(work: Callable[[], Any]) -> Any:
+        started.set()
+        await go.wait()
+        return await asyncio.to_thread(work)
+
+    login = asyncio.create_task(maildrops.open("ana", slowly))
+    await started.wait()
+    login.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await login
+    go.set()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                (await opened(maildrops)).close()
+                break
+            except MaildropInUse:
+                await asyncio.sleep(0)

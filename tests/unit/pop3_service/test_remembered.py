@@ -1,0 +1,76 @@
+"""Logins verified a moment ago: only the very same ones, for a while, and not too many."""
+
+import pytest
+
+from pop3_service.control.remembered import RememberedLogins
+from unit.pop3_service.clock import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def logins(clock: FakeClock) -> RememberedLogins:
+    return RememberedLogins(clock, lifetime_s=60, limit=3)
+
+
+def test_a_login_is_known_for_its_time_and_no_longer(
+    logins: RememberedLogins, clock: FakeClock
+) -> None:
+    assert logins.find(b"ana", b"secret") is None
+    logins.remember(b"ana", b"secret", "Ana")
+    clock.move(60)
+    assert logins.find(b"ana", b"secret") == "Ana"
+    clock.move(0.1)
+    assert logins.find(b"ana", b"secret") is None
+    logins.remember(b"ana", b"secret", "Ana")
+    assert logins.find(b"ana", b"secret") == "Ana"
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        (b"ana", b"Secret"),
+        (b"ana", b""),
+        (b"Ana", b"secret"),
+        (b"anas", b"ecret"),  # the same octets, parted elsewhere
+        (b"an", b"asecret"),
+        (b"3 ana", b"secret"),
+        (b"", b"3 anasecret"),
+    ],
+)
+def test_no_other_name_or_password_is_known(
+    logins: RememberedLogins, name: bytes, password: bytes
+) -> None:
+    logins.remember(b"ana", b"secret", "Ana")
+    assert logins.find(name, password) is None
+
+
+def test_an_account_is_forgotten_under_all_its_spellings_and_alone(
+    logins: RememberedLogins,
+) -> None:
+    logins.remember(b"ana", b"secret", "ana")
+    logins.remember(b"a\xc2\xadna", b"secret", "ana")
+    logins.remember(b"eva", b"secret", "eva")
+    logins.forget("ana")
+    logins.forget("nobody")
+    assert logins.find(b"ana", b"secret") is None
+    assert logins.find(b"a\xc2\xadna", b"secret") is None
+    assert logins.find(b"eva", b"secret") == "eva"
+
+
+def test_past_the_limit_the_oldest_is_forgotten(logins: RememberedLogins) -> None:
+    for name in (b"a", b"b", b"c", b"a", b"d"):
+        logins.remember(name, b"secret", name.decode())
+    known = [name for name in (b"a", b"b", b"c", b"d") if logins.find(name, b"secret")]
+    assert known == [b"a", b"c", b"d"]
+    for name in ("a", "b", "c", "d"):
+        logins.forget(name)
+    assert not [name for name in (b"a", b"b", b"c", b"d") if logins.find(name, b"secret")]
+
+
+def test_passwords_are_not_kept_in_clear(logins: RememberedLogins) -> None:
+    logins.remember(b"ana", b"a very secret password", "ana")
+    assert "very secret" not in repr(vars(logins))
