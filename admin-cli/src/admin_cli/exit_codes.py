@@ -11,6 +11,7 @@ INTERRUPTED = 130
 EXIT_CODES: dict[Reason, int] = {
     Reason.INVALID_ARGUMENT: 3,
     Reason.TRANSFORM_INVALID: 3,
+    Reason.CERTIFICATE_INVALID: 3,
     Reason.INVALID_CREDENTIALS: 4,
     Reason.PERMISSION_DENIED: 5,
     Reason.ACCOUNT_NOT_FOUND: 6,
@@ -34,7 +35,7 @@ EXIT_CODES: dict[Reason, int] = {
 MEANINGS: dict[int, str] = {
     0: "done",
     USAGE: "wrong usage, or a local file that cannot be used",
-    3: "a value that the service does not accept",
+    3: "a value or a certificate that the service does not accept",
     4: "not logged in, or a wrong name or password",
     5: "this login may not do that",
     6: "no such account, session or message",

@@ -128,6 +128,12 @@ class MaildropUnavailable(ServiceError):
     reason = Reason.MAILDROP_UNAVAILABLE
 
 
+class CertificateInvalid(ServiceError):
+    """A certificate or its key cannot be used; the text says which file and why."""
+
+    reason = Reason.CERTIFICATE_INVALID
+
+
 class TransformInvalid(ServiceError):
     """The transform's command line cannot be run, or failed on a sample message."""
 
