@@ -50,6 +50,18 @@ class DisconnectOrder:
     forget: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CertificatePair:
+    """A certificate with its chain, leaf first, and its key, all as PEM.
+
+    ``names`` are the host names it stands for; one may begin with ``*.`` (RFC 6125 section 6.4.3).
+    """
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    names: tuple[str, ...]
+
+
 class ControlPlane(Protocol):
     """What a worker asks of the supervisor."""
 
