@@ -15,7 +15,7 @@ from pop3_service.api.servicers import (
     SessionsServicer,
 )
 from pop3_service.control.counters import CounterBoard
-from pop3_service.control.plane import DisconnectOrder
+from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import MailPaths
@@ -51,6 +51,7 @@ class FakeWorker:
         self.settings = Settings()
         self.orders: list[DisconnectOrder] = []
         self.watched = False
+        self.certificates: list[CertificatePair] = []
         self.failure: Exception | None = None
 
     async def configure(self, settings: Settings) -> None:
@@ -75,6 +76,10 @@ class FakeWorker:
     async def watch(self, wanted: bool) -> None:
         self._fail()
         self.watched = wanted
+
+    async def set_certificates(self, pairs: list[CertificatePair]) -> None:
+        self._fail()
+        self.certificates = pairs
 
     def _fail(self) -> None:
         if self.failure is not None:

@@ -18,6 +18,7 @@ from pop3_service.control.channel import MAX_FRAME, Channel
 from pop3_service.control.messages import Ask, Count, Failed, Request, Result, Sessions
 from pop3_service.control.plane import (
     Admitted,
+    CertificatePair,
     ControlPlane,
     Credentials,
     DisconnectOrder,
@@ -95,6 +96,8 @@ def worker_handler(worker: Worker) -> Callable[[Request], Awaitable[Result]]:
                 return Count(await worker.disconnect(order))
             case messages.Watch(wanted):
                 await worker.watch(wanted)
+            case messages.SetCertificates(pairs):
+                await worker.set_certificates(pairs)
         return Count()
 
     return handle
@@ -240,6 +243,15 @@ async def test_watching_is_begun_and_ended(worker: Pair) -> None:
     assert not real.watched
 
 
+async def test_certificates_are_in_force_when_the_call_comes_back(worker: Pair) -> None:
+    real, seen = worker
+    pairs = [CertificatePair(b"chain\xff", b"key", ("mail.example", "*.example"))]
+    await seen.set_certificates(pairs)
+    assert real.certificates == pairs
+    await seen.set_certificates([])
+    assert real.certificates == []
+
+
 async def test_a_worker_that_is_gone_fails_every_open_request() -> None:
     asked = asyncio.Semaphore(0)
 
@@ -315,6 +327,11 @@ def test_octets_that_are_no_message_are_refused(octets: bytes) -> None:
 
 def test_a_password_does_not_print() -> None:
     assert "secret" not in repr(Ask(1, messages.Login(ASKED)))
+
+
+def test_a_key_does_not_print() -> None:
+    pairs = [CertificatePair(b"chain", b"secret", ("mail.example",))]
+    assert "secret" not in repr(Ask(1, messages.SetCertificates(pairs)))
 
 
 def test_only_known_kinds_travel() -> None:

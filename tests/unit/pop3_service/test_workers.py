@@ -14,15 +14,29 @@ from pathlib import Path
 import pytest
 
 from lineproto.clock import SystemClock
+from pop3_service.control.channel import Channel
 from pop3_service.control.counters import CounterBoard
-from pop3_service.control.messages import WorkerConfig
-from pop3_service.control.plane import Admitted, Credentials, DisconnectOrder, LoginOutcome
+from pop3_service.control.messages import ListenerConfig, SetCertificates, Setup, WorkerConfig
+from pop3_service.control.plane import (
+    Admitted,
+    CertificatePair,
+    Credentials,
+    DisconnectOrder,
+    LoginOutcome,
+)
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.domain.session import SessionEvent, SessionEventKind
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import make_folder
-from pop3_service.supervisor.workers import LocalPool, RemoteWorker, Slot, WorkerPool
+from pop3_service.supervisor.workers import (
+    ListeningSocket,
+    LocalPool,
+    RemoteWorker,
+    Slot,
+    WorkerPool,
+)
+from support.certificates import authority
 
 WAIT_S = 30
 
@@ -50,7 +64,9 @@ class Pool:
         self.control = Control()
         self.board = CounterBoard.create(count)
         self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-        slots = [Slot(index, (sock,)) for index, sock in enumerate(self.sockets)]
+        slots = [
+            Slot(index, (ListeningSocket(sock, False),)) for index, sock in enumerate(self.sockets)
+        ]
         self.root_given = str(self.root)
         self.pool = WorkerPool(slots, self.board, self.control, self._config, SystemClock())
 
@@ -60,7 +76,7 @@ class Pool:
             slot=slot.index,
             slots=self.board.slots,
             counters=self.board.fd,
-            listeners=[sock.fileno() for sock in slot.sockets],
+            listeners=[ListenerConfig(it.sock.fileno(), it.implicit_tls) for it in slot.sockets],
             mail_root=self.root_given,
             mail_path="{user}",
             spool=str(self.folder / "spool"),
@@ -212,6 +228,26 @@ async def test_a_worker_that_is_replaced_goes_on_reporting(pool: Pool) -> None:
     assert SessionEventKind.CONNECTED in kinds
 
 
+async def test_a_worker_that_is_replaced_has_the_certificates_of_now(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, object]] = []
+    request = Channel.request
+
+    async def noted(self: Channel, asked: object) -> object:
+        answer = await request(self, asked)  # type: ignore[arg-type]
+        if isinstance(asked, Setup | SetCertificates):
+            told.append((pool.pool.restarts, list(asked.certificates)))
+        return answer
+
+    monkeypatch.setattr(Channel, "request", noted)
+    pair = authority().issue("mail.example").pair
+    await pool.pool.set_certificates([pair])
+    os.kill(pool.workers[0].pid, signal.SIGKILL)
+    await pool.restarted()
+    assert told == [(0, [pair]), (0, [pair]), (1, [pair])]
+
+
 async def test_stopping_ends_every_process(tmp_path: Path) -> None:
     async with started(tmp_path) as pool:
         client = await pool.client(1)
@@ -236,6 +272,7 @@ async def test_signals_to_the_whole_group_do_not_end_a_worker(pool: Pool) -> Non
     for worker in pool.workers:
         os.kill(worker.pid, signal.SIGINT)
         os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGHUP)
     client = await pool.client(0)
     assert (await client.ask("NOOP")).startswith("-ERR")
     await client.login()
@@ -351,6 +388,9 @@ async def test_one_process_is_a_pool_of_its_own() -> None:
         async def configure(self, settings: Settings) -> None:
             calls.append(settings)
 
+        async def set_certificates(self, pairs: list[CertificatePair]) -> None:
+            calls.append(pairs)
+
     async def stop(grace_s: float) -> None:
         calls.append(grace_s)
 
@@ -358,6 +398,7 @@ async def test_one_process_is_a_pool_of_its_own() -> None:
     pool = LocalPool(worker, stop)  # type: ignore[arg-type]
     assert pool.workers() == [worker]
     await pool.apply(Settings())
+    await pool.set_certificates(())
     await pool.stop(2.0)
-    assert calls == [Settings(), 2.0]
+    assert calls == [Settings(), [], 2.0]
     assert pool.restarts == 0

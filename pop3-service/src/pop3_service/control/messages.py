@@ -7,7 +7,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pop3_service.control.plane import Admitted, Credentials, DisconnectOrder, LoginOutcome, Refused
+from pop3_service.control.plane import (
+    Admitted,
+    CertificatePair,
+    Credentials,
+    DisconnectOrder,
+    LoginOutcome,
+    Refused,
+)
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3mgmt.reasons import Reason
@@ -19,16 +26,24 @@ class Setup(Struct, frozen=True, tag=True):
     config: WorkerConfig
     settings: Settings
     watch: bool
+    certificates: list[CertificatePair]
+
+
+class ListenerConfig(Struct, frozen=True):
+    """A listening socket, by its descriptor; ``implicit_tls`` is for RFC 8314."""
+
+    fd: int
+    implicit_tls: bool
 
 
 class WorkerConfig(Struct, frozen=True):
-    """What is fixed at a worker's start. ``listeners`` and ``counters`` are descriptors."""
+    """What is fixed at a worker's start. ``counters`` is a descriptor."""
 
     tag: str
     slot: int
     slots: int
     counters: int
-    listeners: list[int]
+    listeners: list[ListenerConfig]
     mail_root: str
     mail_path: str
     spool: str
@@ -62,6 +77,12 @@ class Watch(Struct, frozen=True, tag=True):
     wanted: bool
 
 
+class SetCertificates(Struct, frozen=True, tag=True):
+    """Put certificates in force for new handshakes."""
+
+    certificates: list[CertificatePair]
+
+
 class Stop(Struct, frozen=True, tag=True):
     """Finish the commands in progress and end; at the latest after so many seconds."""
 
@@ -80,7 +101,9 @@ class Report(Struct, frozen=True, tag=True):
     event: SessionEvent
 
 
-Request = Setup | Configure | ListSessions | Disconnect | Watch | Stop | Login | Report
+Request = (
+    Setup | Configure | ListSessions | Disconnect | Watch | SetCertificates | Stop | Login | Report
+)
 
 
 class Ask(Struct, frozen=True, tag=True):

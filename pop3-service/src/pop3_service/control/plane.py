@@ -90,3 +90,9 @@ class Worker(Protocol):
 
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""
+
+    async def set_certificates(self, pairs: list[CertificatePair]) -> None:
+        """Put certificates in force for handshakes that begin from now on.
+
+        The first is the default; none at all means no TLS. Open sessions stay as they are.
+        """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import resource
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,7 +25,7 @@ from pop3_service.api.servicers import (
 )
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
-from pop3_service.control.messages import WorkerConfig
+from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import ControlPlane
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
@@ -42,7 +41,7 @@ from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk
 from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.tokens import Tokens
-from pop3_service.supervisor.workers import LocalPool, Slot, WorkerPool
+from pop3_service.supervisor.workers import ListeningSocket, LocalPool, Slot, WorkerPool
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
@@ -178,7 +177,7 @@ class Supervisor:
     ) -> tuple[WorkerPool | LocalPool, int, int]:
         count = self._config.workers
         slots = self._listen(max(count, 1), shared=count > 0)
-        ports = [sock.getsockname()[1] for sock in slots[0].sockets]
+        ports = [it.sock.getsockname()[1] for it in slots[0].sockets]
         settings = self._settings.current
         pool: WorkerPool | LocalPool
         if count:
@@ -191,7 +190,7 @@ class Supervisor:
                 control, self._paths, settings, greeting, board, 0, self._spool, self._clock
             )
             listener = Pop3Listener(context)
-            await listener.start(list(slots[0].sockets))
+            await listener.start([it.sock for it in slots[0].sockets])
             pool = LocalPool(listener, listener.stop)
             self._sessions.pool = pool
         return pool, ports[0], ports[1] if len(ports) > 1 else 0
@@ -205,7 +204,9 @@ class Supervisor:
                 slot=slot.index,
                 slots=board.slots,
                 counters=board.fd,
-                listeners=[sock.fileno() for sock in slot.sockets],
+                listeners=[
+                    ListenerConfig(it.sock.fileno(), it.implicit_tls) for it in slot.sockets
+                ],
                 mail_root=str(self._paths.root),
                 mail_path=config.mail_path,
                 spool=str(self._spool.absolute()),
@@ -224,7 +225,7 @@ class Supervisor:
             ServiceUnavailable: a port is taken or not ours to use.
         """
         config = self._config
-        slots: list[list[socket.socket]] = [[] for _ in range(count)]
+        slots: list[list[ListeningSocket]] = [[] for _ in range(count)]
         for host, wanted in (
             (config.bind_ipv4, config.port),
             (config.bind_ipv6, config.port_ipv6),
@@ -234,13 +235,13 @@ class Supervisor:
                 first = bind(host, wanted, dual_stack=dual_stack)
                 port = first.getsockname()[1]
                 if not shared:
-                    slots[0].append(first)
+                    slots[0].append(ListeningSocket(first, False))
                     continue
                 first.close()
                 for sockets in slots:
                     sock = bind(host, port, reuse_port=True, dual_stack=dual_stack)
                     sock.listen(BACKLOG)
-                    sockets.append(sock)
+                    sockets.append(ListeningSocket(sock, False))
             except OSError as error:
                 if ":" in host and not _has_ipv6():
                     log.warning("no IPv6 on this machine", host=host, port=wanted)

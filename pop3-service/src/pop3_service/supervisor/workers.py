@@ -10,9 +10,9 @@ import asyncio
 import itertools
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import structlog
 
@@ -21,13 +21,15 @@ from pop3_service.control import messages
 from pop3_service.control.channel import Channel
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import Count, Failed, Request, Result, Sessions, WorkerConfig
-from pop3_service.control.plane import ControlPlane, DisconnectOrder, Worker
+from pop3_service.control.plane import CertificatePair, ControlPlane, DisconnectOrder, Worker
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.domain.session import SessionInfo
 from pop3_service.domain.settings import Settings
 
 CONFIRM_S = 1.0
 """A worker that does not confirm a change in this time is killed, so that the change is a fact."""
+CERTIFICATES_S = 5.0
+"""The same for certificates: a worker that serves hundreds of names reads hundreds of keys."""
 START_S = 30.0
 LISTING_S = 5.0
 LINGER_S = 5.0
@@ -39,12 +41,19 @@ QUICK_DEATH_S = 10.0
 log = structlog.get_logger()
 
 
+class ListeningSocket(NamedTuple):
+    """A socket and how it is spoken to: in TLS from the first octet (RFC 8314), or in clear."""
+
+    sock: socket.socket
+    implicit_tls: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """What a worker leaves to its successor."""
 
     index: int
-    sockets: tuple[socket.socket, ...]
+    sockets: tuple[ListeningSocket, ...]
 
 
 class RemoteWorker:
@@ -75,7 +84,11 @@ class RemoteWorker:
                     "pop3_service.worker.process",
                     str(theirs.fileno()),
                     stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(), config.counters, *config.listeners),
+                    pass_fds=(
+                        theirs.fileno(),
+                        config.counters,
+                        *(it.fd for it in config.listeners),
+                    ),
                 )
             await worker.channel.start(ours)
         except BaseException:
@@ -88,14 +101,20 @@ class RemoteWorker:
         """The process id."""
         return self._process.pid
 
-    async def set_up(self, config: WorkerConfig, settings: Settings, watch: bool) -> None:
+    async def set_up(
+        self,
+        config: WorkerConfig,
+        settings: Settings,
+        watch: bool,
+        certificates: Sequence[CertificatePair] = (),
+    ) -> None:
         """Tell it what it needs, and wait until it serves.
 
         Raises:
             ServiceUnavailable: it ended or did not answer.
         """
         self.settings = settings
-        await self._within(START_S, messages.Setup(config, settings, watch))
+        await self._within(START_S, messages.Setup(config, settings, watch, list(certificates)))
 
     async def configure(self, settings: Settings) -> None:
         """Put settings in force; a worker that does not confirm is killed."""
@@ -115,6 +134,10 @@ class RemoteWorker:
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""
         await self._confirmed(messages.Watch(wanted))
+
+    async def set_certificates(self, pairs: list[CertificatePair]) -> None:
+        """Put certificates in force; a worker that does not confirm is killed."""
+        await self._confirmed(messages.SetCertificates(pairs), CERTIFICATES_S)
 
     async def stop(self, grace_s: float) -> None:
         """Let it finish; kill it when it takes longer than its grace."""
@@ -143,9 +166,9 @@ class RemoteWorker:
             log.error("worker killed", slot=self.slot.index, pid=self.pid, reason=reason)
             self._process.kill()
 
-    async def _confirmed(self, request: Request) -> Result:
+    async def _confirmed(self, request: Request, seconds: float | None = None) -> Result:
         try:
-            return await self._within(CONFIRM_S, request)
+            return await self._within(CONFIRM_S if seconds is None else seconds, request)
         except ServiceUnavailable as error:
             self.kill(str(error))
             await self._process.wait()
@@ -189,19 +212,21 @@ class WorkerPool:
         self._live: dict[int, RemoteWorker] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._settings: Settings
+        self._certificates: Sequence[CertificatePair] = ()
         self._stopping = False
 
     def workers(self) -> list[Worker]:
         """The workers there are now."""
         return list(self._live.values())
 
-    async def start(self, settings: Settings) -> None:
+    async def start(self, settings: Settings, certificates: Sequence[CertificatePair] = ()) -> None:
         """Start a worker in each slot and wait until all serve.
 
         Raises:
             ServiceUnavailable: one of them did not start.
         """
         self._settings = settings
+        self._certificates = certificates
         started = [asyncio.get_running_loop().create_future() for _ in self._slots]
         self._keepers = [
             asyncio.create_task(self._keep(slot, first))
@@ -213,6 +238,11 @@ class WorkerPool:
         """Put settings in force on every worker."""
         self._settings = settings
         await asyncio.gather(*(worker.configure(settings) for worker in self.workers()))
+
+    async def set_certificates(self, pairs: Sequence[CertificatePair]) -> None:
+        """Put certificates in force on every worker, and on those that start later."""
+        self._certificates = pairs
+        await asyncio.gather(*(it.set_certificates(list(pairs)) for it in self.workers()))
 
     async def stop(self, grace_s: float) -> None:
         """Let all workers finish and end them."""
@@ -253,7 +283,7 @@ class WorkerPool:
         # Among the live ones before it is told the settings of this moment: no change passes it by.
         self._live[slot.index] = worker
         try:
-            await worker.set_up(config, self._settings, self.watched)
+            await worker.set_up(config, self._settings, self.watched, self._certificates)
             log.info("worker started", slot=slot.index, pid=worker.pid)
             if not first.done():
                 first.set_result(None)
@@ -286,6 +316,10 @@ class LocalPool:
     async def apply(self, settings: Settings) -> None:
         """Put settings in force."""
         await self._worker.configure(settings)
+
+    async def set_certificates(self, pairs: Sequence[CertificatePair]) -> None:
+        """Put certificates in force."""
+        await self._worker.set_certificates(list(pairs))
 
     async def stop(self, grace_s: float) -> None:
         """Let its sessions finish."""

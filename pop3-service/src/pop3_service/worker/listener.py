@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import ssl
+from functools import partial
 
 import structlog
 
 from lineproto.connection import Connection
 from lineproto.listener import Listener
-from pop3_service.control.plane import DisconnectOrder
+from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.session import SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.command import LINE_LIMIT
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.dialogue import Pop3Dialogue
+from pop3_service.worker.tls import server_context
 
 log = structlog.get_logger()
 
@@ -104,6 +106,12 @@ class Pop3Listener(Listener):
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""
         self._context.watched = wanted
+
+    async def set_certificates(self, pairs: list[CertificatePair]) -> None:
+        """Put certificates in force for handshakes that begin from now on."""
+        self._context.tls = (
+            await self._context.on_disk(partial(server_context, pairs)) if pairs else None
+        )
 
     async def stop(self, grace_s: float) -> int:
         """Finish the commands in progress and close; give how many had to be cut."""

@@ -81,6 +81,8 @@ class WorkerProcess:
                 return Count(await self._worker().disconnect(order))
             case messages.Watch(wanted):
                 await self._worker().watch(wanted)
+            case messages.SetCertificates(pairs):
+                await self._worker().set_certificates(pairs)
             case _:
                 return Failed("not a request to a worker")
         return Count()
@@ -105,10 +107,14 @@ class WorkerProcess:
         )
         context.watched = setup.watch
         self._listener = Pop3Listener(context, config.tag)
-        sockets = [socket.socket(fileno=fd) for fd in config.listeners]
+        await self._listener.set_certificates(setup.certificates)
+        sockets = [(socket.socket(fileno=it.fd), it.implicit_tls) for it in config.listeners]
         gc.collect()
         gc.freeze()
-        await self._listener.start(sockets)
+        await self._listener.start(
+            [sock for sock, implicit_tls in sockets if not implicit_tls],
+            [sock for sock, implicit_tls in sockets if implicit_tls],
+        )
         return Count()
 
 
@@ -116,6 +122,7 @@ def main() -> None:
     """Run a worker; its one argument is the control channel's descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     control = socket.socket(fileno=int(sys.argv[1]))
     asyncio.run(WorkerProcess().run(control))
 
