@@ -129,9 +129,14 @@ class MaildropUnavailable(ServiceError):
 
 
 class CertificateInvalid(ServiceError):
-    """A certificate or its key cannot be used; the text says which file and why."""
+    """A certificate or its key cannot be used: ``why``, and the file it is about if known."""
 
     reason = Reason.CERTIFICATE_INVALID
+
+    def __init__(self, why: str, file: str = "") -> None:
+        super().__init__(f"{file}: {why}" if file else why)
+        self.why = why
+        self.file = file
 
 
 class TransformInvalid(ServiceError):
