@@ -22,6 +22,9 @@ from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.certificate_files import CertificateFiles
+from pop3_service.supervisor.certificate_reader import CertificateReader
+from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
@@ -29,6 +32,7 @@ from pop3_service.supervisor.status import StatusDesk
 from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.tokens import Tokens
 from pop3_service.transform.runner import Runner
+from pop3_service.worker.tls import server_context
 from pop3mgmt.client import Caller, ManagementClient
 from unit.pop3_service.clock import FakeClock
 
@@ -104,6 +108,8 @@ class Service:
         self.folder = folder
         self.clock = clock
         self.workers = [FakeWorker(), FakeWorker()]
+        self.tls = folder / "tls"
+        self.certificates: CertificatesDesk
         self.board = CounterBoard.create(2)
         self.sessions = SessionsDesk()
         self.sessions.pool = FakePool(self.workers)
@@ -138,6 +144,16 @@ class Service:
                 lambda: settings.current,
                 clock,
             )
+            reader = CertificateReader()
+            self.certificates = CertificatesDesk(
+                CertificateFiles(None, None, self.tls) if self.tls.exists() else None,
+                "mail.example",
+                reader,
+                server_context,
+                self._certify,
+                clock,
+            )
+            await self.certificates.load()
             await settings.load()
             await accounts.bootstrap(password, with_demo=False)
             status = StatusDesk(
@@ -147,6 +163,7 @@ class Service:
                 store.accounts,
                 accounts,
                 settings,
+                self.certificates,
                 clock,
             )
             server = ManagementServer(
@@ -169,6 +186,10 @@ class Service:
         """Make an account and log in to it."""
         await self.admin.create_account(name, password)
         return await self.client.login(name, password)
+
+    async def _certify(self, pairs: list[CertificatePair]) -> None:
+        for worker in self.workers:
+            await worker.set_certificates(pairs)
 
     async def _apply(self, settings: Settings) -> None:
         for worker in self.workers:

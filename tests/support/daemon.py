@@ -24,6 +24,7 @@ class Daemon:
     process: subprocess.Popen[str]
     pop3: int
     pop3_ipv6: int
+    pop3_tls: int
     grpc: int
     mail: Path
     log: list[str]
@@ -75,6 +76,7 @@ def running(
     own = {
         "POP3_PORT": "0",
         "POP3_PORT_IPV6": "0",
+        "POP3_PORT_TLS": "0",
         "POP3_BIND_IPV4": "127.0.0.1",
         "POP3_BIND_IPV6": IPV6_BIND,
         "POP3_MAIL_DIR": str(mail),
@@ -103,7 +105,13 @@ def running(
         raise RuntimeError("pop3d did not start:\n" + "".join(log))
     facts = dict(word.split("=", 1) for word in log[-1].split() if "=" in word)
     daemon = Daemon(
-        process, int(facts["pop3"]), int(facts["pop3_ipv6"]), int(facts["grpc"]), mail, log
+        process,
+        int(facts["pop3"]),
+        int(facts["pop3_ipv6"]),
+        int(facts["pop3_tls"]),
+        int(facts["grpc"]),
+        mail,
+        log,
     )
     # Somebody must read the log, or the service would wait for its pipe.
     reader = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)

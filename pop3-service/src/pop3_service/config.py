@@ -25,12 +25,16 @@ class Config:
 
     port: int
     port_ipv6: int
+    port_tls: int
     bind_ipv4: str
     bind_ipv6: str
     mail_dir: Path
     mail_path: str
     data_dir: Path
     spool_dir: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_dir: Path | None
     workers: int
     grpc_listen: str
     grpc_reflection: bool
@@ -84,6 +88,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _path_or_none(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
 def _flag(text: str) -> bool:
     if text.lower() not in ("", "0", "1", "false", "true", "no", "yes", "off", "on"):
         raise ValueError("use yes or no")
@@ -93,6 +101,8 @@ def _flag(text: str) -> bool:
 OPTIONS: tuple[Option, ...] = (
     Option("port", 1110, _port, "POP3 port on IPv4", "-p", "PORT"),
     Option("port_ipv6", 9090, _port, "POP3 port on IPv6; takes IPv4 too", "-P", "PORT"),
+    Option("port_tls", 1995, _port, "implicit TLS port (RFC 8314), on both addresses",
+           metavar="PORT"),
     Option("bind_ipv4", "0.0.0.0", str, "IPv4 address to listen on", metavar="ADDRESS"),  # noqa: S104
     Option("bind_ipv6", "::", str, "IPv6 address to listen on", metavar="ADDRESS"),
     Option("mail_dir", Path("maildir-volume"), Path, "folder of the Maildirs", "-d", "DIR"),
@@ -105,11 +115,18 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("data_dir", Path("var"), Path, "folder of the account database", metavar="DIR"),
     Option("spool_dir", None, Path, "folder for transformed mail (DATA_DIR/spool)", metavar="DIR"),
+    Option("tls_cert", None, _path_or_none, "certificate and chain in PEM, leaf first",
+           metavar="FILE"),
+    Option("tls_key", None, _path_or_none, "its key in PEM (in the same file)", None, "FILE"),
+    Option("tls_dir", None, _path_or_none, "further certificates, chosen by the name a client asks"
+           " for: in each sub-folder fullchain.pem and privkey.pem, as certbot lays them out",
+           metavar="DIR"),
     Option("workers", 0, _count, "worker processes; 0 means one process", "-w", "N"),
     Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),
     Option("grpc_reflection", False, _flag, "serve gRPC reflection"),
     Option("host_name", "", str, "name in the greeting (this host's)", metavar="NAME"),
-    Option("demo", False, _flag, "on a first start, make user1 to user3 with sample mail"),
+    Option("demo", False, _flag, "on a first start, make user1 to user3 with sample mail; without"
+           " --tls-cert and --tls-dir, make a self-signed certificate"),
     Option("password_memory_kib", 19456, _count, "argon2id memory in KiB", metavar="KIB"),
     Option("password_passes", 2, _count, "argon2id passes", metavar="N"),
     Option("log_level", "info", str, "least level to log", None, "LEVEL",

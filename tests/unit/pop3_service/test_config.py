@@ -21,12 +21,16 @@ from pop3_service.domain.settings import Settings
 SAMPLES: dict[str, tuple[str, str, Any, Any]] = {
     "port": ("110", "111", 110, 111),
     "port_ipv6": ("6262", "6263", 6262, 6263),
+    "port_tls": ("995", "996", 995, 996),
     "bind_ipv4": ("127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
     "bind_ipv6": ("::1", "::", "::1", "::"),
     "mail_dir": ("/var/mail", "/var/other", Path("/var/mail"), Path("/var/other")),
     "mail_path": ("{domain}/{local}", "{user}", "{domain}/{local}", "{user}"),
     "data_dir": ("/data", "/other", Path("/data"), Path("/other")),
     "spool_dir": ("/spool", "/other", Path("/spool"), Path("/other")),
+    "tls_cert": ("/a.pem", "/b.pem", Path("/a.pem"), Path("/b.pem")),
+    "tls_key": ("/a.key", "/b.key", Path("/a.key"), Path("/b.key")),
+    "tls_dir": ("/live", "/other", Path("/live"), Path("/other")),
     "workers": ("4", "2", 4, 2),
     "grpc_listen": ("0.0.0.0:1", "0.0.0.0:2", "0.0.0.0:1", "0.0.0.0:2"),
     "grpc_reflection": ("yes", "no", True, False),
@@ -104,6 +108,12 @@ def test_a_setting_can_be_given_by_flag_and_by_variable(option: Option) -> None:
     assert both.settings == {name: "7"}
 
 
+def test_an_empty_variable_names_no_certificate() -> None:
+    environment = {"POP3_TLS_CERT": "", "POP3_TLS_KEY": "", "POP3_TLS_DIR": ""}
+    config = read(environment=environment)
+    assert (config.tls_cert, config.tls_key, config.tls_dir) == (None, None, None)
+
+
 def test_a_setting_that_is_not_given_is_no_change() -> None:
     assert read().settings == {}
 
@@ -161,7 +171,7 @@ def test_help_lists_every_option_with_its_default() -> None:
         assert option.flag in text
         if option.short:
             assert f"{option.short} " in text
-    for default in ("1110", "9090", "127.0.0.1:50051", "19456"):
+    for default in ("1110", "9090", "1995", "127.0.0.1:50051", "19456"):
         assert f"(default {default})" in text
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import resource
+import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,14 +28,18 @@ from pop3_service.api.servicers import (
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
-from pop3_service.control.plane import ControlPlane
-from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.control.plane import CertificatePair, ControlPlane
+from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.certificate_files import CertificateFiles
+from pop3_service.supervisor.certificate_reader import CertificateReader
+from pop3_service.supervisor.certificates import CertificatesDesk
+from pop3_service.supervisor.demo_certificate import DemoCertificate
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.sessions import SessionsDesk
@@ -45,6 +51,7 @@ from pop3_service.supervisor.workers import ListeningSocket, LocalPool, Slot, Wo
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
+from pop3_service.worker.tls import server_context
 
 GRACE_S = 25.0
 """How long a command in progress may go on after SIGTERM; compose waits 30 s."""
@@ -55,24 +62,36 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the service listens, once it does."""
+    """Where the service listens, once it does; 0 where it does not."""
 
-    pop3: int
-    pop3_ipv6: int
-    grpc: int
+    pop3: int = 0
+    pop3_ipv6: int = 0
+    pop3_tls: int = 0
+    grpc: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What to listen on."""
+
+    host: str
+    port: int
+    dual_stack: bool = False
+    implicit_tls: bool = False
 
 
 class Supervisor:
     """The whole service. Use ``running`` to start and stop it in order."""
 
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
-        self.ports = Ports(0, 0, 0)
+        self.ports = Ports()
         self._config = config
         self._clock = clock or SystemClock()
         self._version = version("pop3-service")
         self._spool = config.spool_dir or config.data_dir / "spool"
         self._paths = MailPaths(config.mail_dir.absolute(), config.mail_path)
         self._sessions = SessionsDesk()
+        self._certificates = self._certificates_desk()
         self._settings: SettingsDesk
 
     @contextlib.asynccontextmanager
@@ -113,10 +132,11 @@ class Supervisor:
                 await settings.update(config.settings, "command line")
             await accounts.bootstrap(config.admin_password, with_demo=config.demo)
             await self._warn(accounts)
+            await self._certificates.load()
             control = LoginDesk(authenticator, throttle, self._sessions.publish)
             board = CounterBoard.create(max(config.workers, 1))
             stack.callback(board.close)
-            pool, port, port_ipv6 = await self._start_workers(control, board)
+            pool, ports = await self._start_workers(control, board)
             status = StatusDesk(
                 self._version,
                 board.totals,
@@ -124,6 +144,7 @@ class Supervisor:
                 store.accounts,
                 accounts,
                 settings,
+                self._certificates,
                 clock,
             )
             server = ManagementServer(
@@ -138,12 +159,14 @@ class Supervisor:
             stack.push_async_callback(server.stop, 1.0)
             stack.push_async_callback(pool.stop, GRACE_S)
             stack.push_async_callback(server.drain)
-            self.ports = Ports(port, port_ipv6, await server.start(config.grpc_listen))
+            await stack.enter_async_context(self._certificates.watching())
+            self.ports = replace(ports, grpc=await server.start(config.grpc_listen))
             log.info(
                 "service started",
                 version=self._version,
                 pop3=self.ports.pop3,
                 pop3_ipv6=self.ports.pop3_ipv6,
+                pop3_tls=self.ports.pop3_tls,
                 grpc=self.ports.grpc,
                 workers=config.workers,
                 mail=str(self._paths.root),
@@ -154,6 +177,34 @@ class Supervisor:
             yield self.ports
             log.info("service stopping")
         log.info("service stopped")
+
+    def reload_certificates(self) -> None:
+        """Read the certificates again, soon."""
+        self._certificates.reload_soon()
+
+    def _certificates_desk(self) -> CertificatesDesk:
+        config, reader = self._config, CertificateReader()
+        if config.tls_key and not config.tls_cert:
+            raise InvalidArgument("--tls-key is given without --tls-cert")
+        files = demo = None
+        if config.tls_cert or config.tls_dir:
+            files = CertificateFiles(config.tls_cert, config.tls_key, config.tls_dir)
+        elif config.demo:
+            demo = DemoCertificate(config.data_dir / "tls", config.host_name, reader, self._clock)
+        return CertificatesDesk(
+            files,
+            config.host_name,
+            reader,
+            server_context,
+            self._apply_certificates,
+            self._clock,
+            demo,
+        )
+
+    async def _apply_certificates(self, pairs: list[CertificatePair]) -> None:
+        pool = getattr(self._sessions, "pool", None)
+        if isinstance(pool, WorkerPool | LocalPool):
+            await pool.set_certificates(pairs)
 
     async def _apply(self, settings: Settings) -> None:
         pool = getattr(self._sessions, "pool", None)
@@ -174,26 +225,29 @@ class Supervisor:
 
     async def _start_workers(
         self, control: ControlPlane, board: CounterBoard
-    ) -> tuple[WorkerPool | LocalPool, int, int]:
+    ) -> tuple[WorkerPool | LocalPool, Ports]:
         count = self._config.workers
-        slots = self._listen(max(count, 1), shared=count > 0)
-        ports = [it.sock.getsockname()[1] for it in slots[0].sockets]
-        settings = self._settings.current
+        slots, ports = self._listen(max(count, 1), shared=count > 0)
+        settings, certificates = self._settings.current, self._certificates.pairs
         pool: WorkerPool | LocalPool
         if count:
             pool = WorkerPool(slots, board, control, self._worker_config(board), self._clock)
             self._sessions.pool = pool
-            await pool.start(settings)
+            await pool.start(settings, certificates)
         else:
             greeting = Greeting(self._config.host_name, self._version)
             context = WorkerContext(
                 control, self._paths, settings, greeting, board, 0, self._spool, self._clock
             )
             listener = Pop3Listener(context)
-            await listener.start([it.sock for it in slots[0].sockets])
+            await listener.set_certificates(certificates)
+            await listener.start(
+                [it.sock for it in slots[0].sockets if not it.implicit_tls],
+                [it.sock for it in slots[0].sockets if it.implicit_tls],
+            )
             pool = LocalPool(listener, listener.stop)
             self._sessions.pool = pool
-        return pool, ports[0], ports[1] if len(ports) > 1 else 0
+        return pool, ports
 
     def _worker_config(self, board: CounterBoard) -> Callable[[Slot, str], WorkerConfig]:
         config = self._config
@@ -218,38 +272,55 @@ class Supervisor:
 
         return make
 
-    def _listen(self, count: int, *, shared: bool) -> list[Slot]:
-        """Bind each port once to find a second server, then once more for each worker.
+    def _listen(self, count: int, *, shared: bool) -> tuple[list[Slot], Ports]:
+        """Bind all ports for so many slots.
 
         Raises:
             ServiceUnavailable: a port is taken or not ours to use.
         """
         config = self._config
         slots: list[list[ListeningSocket]] = [[] for _ in range(count)]
-        for host, wanted in (
-            (config.bind_ipv4, config.port),
-            (config.bind_ipv6, config.port_ipv6),
-        ):
-            dual_stack = config.port != config.port_ipv6 or wanted == 0
-            try:
-                first = bind(host, wanted, dual_stack=dual_stack)
-                port = first.getsockname()[1]
-                if not shared:
-                    slots[0].append(ListeningSocket(first, False))
-                    continue
-                first.close()
-                for sockets in slots:
-                    sock = bind(host, port, reuse_port=True, dual_stack=dual_stack)
-                    sock.listen(BACKLOG)
-                    sockets.append(ListeningSocket(sock, False))
-            except OSError as error:
-                if ":" in host and not _has_ipv6():
-                    log.warning("no IPv6 on this machine", host=host, port=wanted)
-                    continue
-                raise ServiceUnavailable(
-                    f"cannot listen on {host} port {wanted}: {error.strerror}"
-                ) from error
-        return [Slot(index, tuple(sockets)) for index, sockets in enumerate(slots)]
+
+        def bound(host: str, port: int, *, dual_stack: bool = False, tls: bool = False) -> int:
+            return self._bind(slots, Place(host, port, dual_stack, tls), shared=shared)
+
+        dual_stack = config.port != config.port_ipv6 or config.port_ipv6 == 0
+        pop3 = bound(config.bind_ipv4, config.port)
+        pop3_ipv6 = bound(config.bind_ipv6, config.port_ipv6, dual_stack=dual_stack)
+        pop3_tls = 0
+        if self._certificates.pairs:
+            pop3_tls = bound(config.bind_ipv4, config.port_tls, tls=True)
+            bound(config.bind_ipv6, pop3_tls, tls=True)
+        made = [Slot(index, tuple(sockets)) for index, sockets in enumerate(slots)]
+        return made, Ports(pop3, pop3_ipv6, pop3_tls)
+
+    def _bind(self, slots: list[list[ListeningSocket]], place: Place, *, shared: bool) -> int:
+        """Bind a port once to find a second server, then once more for each worker; give the port.
+
+        It is 0 on a machine without IPv6, where that is not to be had.
+
+        Raises:
+            ServiceUnavailable: the port is taken or not ours to use.
+        """
+        try:
+            first = bind(place.host, place.port, dual_stack=place.dual_stack)
+            port: int = first.getsockname()[1]
+            if not shared:
+                slots[0].append(ListeningSocket(first, place.implicit_tls))
+                return port
+            first.close()
+            for sockets in slots:
+                sock = bind(place.host, port, reuse_port=True, dual_stack=place.dual_stack)
+                sock.listen(BACKLOG)
+                sockets.append(ListeningSocket(sock, place.implicit_tls))
+        except OSError as error:
+            if ":" in place.host and not _has_ipv6():
+                log.warning("no IPv6 on this machine", host=place.host, port=place.port)
+                return 0
+            raise ServiceUnavailable(
+                f"cannot listen on {place.host} port {place.port}: {error.strerror}"
+            ) from error
+        return port
 
 
 def _has_ipv6() -> bool:
@@ -262,6 +333,8 @@ def _has_ipv6() -> bool:
 
 async def serve(config: Config) -> None:
     """Run the service until SIGTERM or SIGINT."""
+    supervisor = Supervisor(config)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, supervisor.reload_certificates)
     with stop_signals() as stop:
-        async with Supervisor(config).running():
+        async with supervisor.running():
             await stop.wait()

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lineproto.clock import Clock
+from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.session import Totals
 from pop3_service.storage.store import AccountStore
 from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk
 
 
@@ -25,6 +27,7 @@ class Status:
     worker_count: int
     worker_restarts: int
     transform: str
+    certificates: list[Certificate]
     warnings: list[str]
 
 
@@ -39,6 +42,7 @@ class StatusDesk:
         store: AccountStore,
         accounts: AccountsDesk,
         settings: SettingsDesk,
+        certificates: CertificatesDesk,
         clock: Clock,
     ) -> None:
         """``workers`` gives how many worker processes there are and how many were restarted."""
@@ -48,6 +52,7 @@ class StatusDesk:
         self._store = store
         self._accounts = accounts
         self._settings = settings
+        self._certificates = certificates
         self._clock = clock
         self._start_time = clock.now()
 
@@ -63,5 +68,6 @@ class StatusDesk:
             worker_count=worker_count,
             worker_restarts=restarts,
             transform=self._settings.current.transform,
-            warnings=await self._accounts.warnings(),
+            certificates=self._certificates.in_force(),
+            warnings=await self._accounts.warnings() + self._certificates.warnings(),
         )
