@@ -31,8 +31,9 @@ from pop3mgmt.v1 import (
 
 DEADLINE_S = 10.0
 LOGIN_DEADLINE_S = 30.0
-TRIAL_S = 60.0
 """A wrong login is answered with growing delay, so this is longer than that."""
+TRIAL_S = 60.0
+"""For what is tried before it takes effect: a transform, certificates."""
 CHUNK = 256 * 1024
 """Octets of a message sent at a time."""
 
@@ -212,6 +213,23 @@ class Caller:
         return response.ended_session_count
 
     # --- server ---
+
+    async def list_certificates(self) -> list[server_pb2.Certificate]:
+        """Give the certificates in force, the default first."""
+        found: list[server_pb2.Certificate] = []
+        token = ""
+        while True:
+            request = server_pb2.ListCertificatesRequest(page_token=token)
+            page = await _call(self._server.ListCertificates(request, **self._options()))
+            found.extend(page.certificates)
+            if not (token := page.next_page_token):
+                return found
+
+    async def reload_certificates(self) -> list[server_pb2.Certificate]:
+        """Read the certificates' files again; give those in force then."""
+        request = server_pb2.ReloadCertificatesRequest()
+        options = self._options(at_least_s=TRIAL_S)
+        return list((await _call(self._server.ReloadCertificates(request, **options))).certificates)
 
     async def get_status(self) -> server_pb2.Status:
         """Give the state of the service."""

@@ -171,7 +171,7 @@ class Service:
                 AuthServicer(self.authenticator, throttle, tokens, accounts, clock),
                 AccountsServicer(accounts, self.sessions),
                 SessionsServicer(self.sessions, tokens),
-                ServerServicer(status, settings, tokens, clock),
+                ServerServicer(status, settings, self.certificates, tokens, clock),
                 MaildropServicer(maildrops, accounts),
                 with_reflection=with_reflection,
             )

@@ -15,6 +15,7 @@ from pop3_service.api.access import caller, caller_token, own_or_admin
 from pop3_service.api.translate import (
     SETTING_FIELDS,
     account_message,
+    certificate_message,
     event_message,
     offset_page,
     read_settings,
@@ -33,6 +34,7 @@ from pop3_service.domain.errors import (
 )
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.maildrops import Maildrops
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
@@ -255,12 +257,30 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     """The service as a whole."""
 
     def __init__(
-        self, status: StatusDesk, settings: SettingsDesk, tokens: Tokens, clock: Clock
+        self,
+        status: StatusDesk,
+        settings: SettingsDesk,
+        certificates: CertificatesDesk,
+        tokens: Tokens,
+        clock: Clock,
     ) -> None:
         self._status = status
         self._settings = settings
+        self._certificates = certificates
         self._tokens = tokens
         self._clock = clock
+
+    async def ListCertificates(
+        self, request: server_pb2.ListCertificatesRequest, context: Context
+    ) -> server_pb2.ListCertificatesResponse:
+        """Give a page of the certificates."""
+        found = self._certificates.in_force()
+        page, next_token = offset_page(found, request.page_size, request.page_token)
+        return server_pb2.ListCertificatesResponse(
+            certificates=map(certificate_message, page),
+            next_page_token=next_token,
+            total_count=len(found),
+        )
 
     async def GetStatus(
         self, request: server_pb2.GetStatusRequest, context: Context
@@ -302,6 +322,13 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         values = read_settings(request.settings, paths)
         settings = await self._settings.update(values, caller().name)
         return server_pb2.UpdateSettingsResponse(settings=settings_message(settings))
+
+    async def ReloadCertificates(
+        self, request: server_pb2.ReloadCertificatesRequest, context: Context
+    ) -> server_pb2.ReloadCertificatesResponse:
+        """Read the certificates again."""
+        found = await self._certificates.reload(caller().name)
+        return server_pb2.ReloadCertificatesResponse(certificates=map(certificate_message, found))
 
 
 class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):

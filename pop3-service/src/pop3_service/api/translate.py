@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pop3_service.domain.account import Account, Role
+from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -107,6 +108,21 @@ def status_message(status: Status) -> server_pb2.Status:
         worker_restart_count=status.worker_restarts,
         transform=status.transform,
         warnings=status.warnings,
+        certificates=map(certificate_message, status.certificates),
+    )
+
+
+def certificate_message(certificate: Certificate) -> server_pb2.Certificate:
+    """Write a certificate."""
+    return server_pb2.Certificate(
+        names=certificate.names,
+        not_before_time=timestamp(certificate.not_before),
+        not_after_time=timestamp(certificate.not_after),
+        issuer=certificate.issuer,
+        self_signed=certificate.self_signed,
+        is_default=certificate.is_default,
+        source_file=certificate.source,
+        fingerprint=certificate.fingerprint,
     )
 
 

@@ -152,7 +152,7 @@ class Supervisor:
                 AuthServicer(authenticator, throttle, tokens, accounts, clock),
                 AccountsServicer(accounts, self._sessions),
                 SessionsServicer(self._sessions, tokens),
-                ServerServicer(status, settings, tokens, clock),
+                ServerServicer(status, settings, self._certificates, tokens, clock),
                 MaildropServicer(maildrops, accounts),
                 with_reflection=config.grpc_reflection,
             )
