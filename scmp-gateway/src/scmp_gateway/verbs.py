@@ -11,7 +11,7 @@ from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN
-from pop3mgmt.v1.server_pb2 import Settings
+from pop3mgmt.v1.server_pb2 import Certificate, Settings
 from pop3mgmt.v1.sessions_pb2 import Session
 from scmp_gateway.command import Line, number
 
@@ -109,6 +109,7 @@ async def status(caller: Caller, line: Line) -> Reply:
         f"worker-restarts: {now.worker_restart_count}",
         f"transform: {now.transform or 'off'}",
     ]
+    lines += [f"certificate: {_certificate(it)}" for it in now.certificates]
     return Listing("status follows", lines + [f"warning: {text}" for text in now.warnings])
 
 
@@ -155,6 +156,16 @@ async def transform(caller: Caller, line: Line) -> Reply:
     command = "" if line.rest.upper() == "OFF" else line.rest
     settings = await caller.update_settings(Settings(transform=command), ["transform"])
     return Ok(f"transform is {settings.transform or 'off'}")
+
+
+async def reload_certificates(caller: Caller, line: Line) -> Reply:
+    """Read the certificates' files again."""
+    return Ok(f"{len(await caller.reload_certificates())} certificates in force")
+
+
+def _certificate(certificate: Certificate) -> str:
+    until = certificate.not_after_time.ToDatetime().isoformat(timespec="seconds")
+    return f"{','.join(certificate.names) or '-'} until={until}Z"
 
 
 def _session_line(session: Session) -> str:
@@ -212,5 +223,11 @@ VERBS: dict[str, Verb] = {
         transform,
         0,
         None,
+    ),
+    "RELOAD_CERTIFICATES": Verb(
+        "RELOAD_CERTIFICATES",
+        Role.ADMIN,
+        "read the certificates' files again",
+        reload_certificates,
     ),
 }

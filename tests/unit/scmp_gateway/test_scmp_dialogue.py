@@ -10,11 +10,17 @@ from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, Account
-from pop3mgmt.v1.server_pb2 import Status
+from pop3mgmt.v1.server_pb2 import Certificate, Status
 from scmp_gateway.dialogue import ScmpDialogue
 
 ENDED = ManagementError(Reason.INVALID_CREDENTIALS, "the login has ended; log in again")
 AWAY = ManagementError(Reason.SERVICE_UNAVAILABLE, "the service cannot be reached")
+
+
+def certificate(*names: str) -> Certificate:
+    made = Certificate(names=names)
+    made.not_after_time.FromDatetime(datetime(2026, 4, 1, 12))
+    return made
 
 
 class Login(Caller):
@@ -25,6 +31,7 @@ class Login(Caller):
         self.account = Account(name="default", role=ROLE_ADMIN)
         self.renewed: list[Exception | None] = []
         self.renewal: Exception | None = None
+        self.certificates: Exception | list[Certificate] = []
         self.status: Exception | Status = Status(sent_bytes=7)
         self.take_expiry(datetime.now(UTC) + timedelta(hours=1))
 
@@ -34,6 +41,11 @@ class Login(Caller):
             raise self.renewal
         self.take_expiry(datetime.now(UTC) + timedelta(hours=1))
         return datetime.now(UTC)
+
+    async def reload_certificates(self) -> list[Certificate]:
+        if isinstance(self.certificates, Exception):
+            raise self.certificates
+        return self.certificates
 
     async def get_status(self) -> Status:
         if isinstance(self.status, Exception):
@@ -122,6 +134,27 @@ async def test_nobody_is_logged_out_because_the_service_went_away_meanwhile(talk
     assert await talk.ask(b"BYTES_TRANS") == "-ERR [AUTH] the login has ended; log in again"
     talk.login.status, talk.login.renewal = Status(sent_bytes=7), None
     assert await talk.ask(b"BYTES_TRANS") == "+OK 7 octets transmitted since start"
+
+
+async def test_status_tells_each_certificate_before_the_warnings(talk: Talk) -> None:
+    talk.login.status = Status(
+        certificates=[certificate("mail.example", "*.mail.example"), certificate()],
+        warnings=["mend this"],
+    )
+    assert (await talk.ask(b"STATUS")).splitlines()[-5:] == [
+        "transform: off",
+        "certificate: mail.example,*.mail.example until=2026-04-01T12:00:00Z",
+        "certificate: - until=2026-04-01T12:00:00Z",
+        "warning: mend this",
+        ".",
+    ]
+
+
+async def test_certificates_are_read_again(talk: Talk) -> None:
+    talk.login.certificates = [certificate("a.example"), certificate("b.example")]
+    assert await talk.ask(b"RELOAD_CERTIFICATES") == "+OK 2 certificates in force"
+    talk.login.certificates = ManagementError(Reason.CERTIFICATE_INVALID, "a.pem: it is bad")
+    assert await talk.ask(b"RELOAD_CERTIFICATES") == "-ERR [CERTIFICATE] a.pem: it is bad"
 
 
 async def test_a_fault_is_logged_under_the_number_that_the_client_is_told(talk: Talk) -> None:

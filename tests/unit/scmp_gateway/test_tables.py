@@ -21,7 +21,9 @@ def test_every_reason_has_a_code() -> None:
 
 
 def test_the_seeds_twelve_commands_are_there() -> None:
-    assert VERBS.keys() == SEED | {"USER", "PASS", "QUIT", "HELP", "NOOP"}
+    assert VERBS.keys() == SEED | {
+        "USER", "PASS", "QUIT", "HELP", "NOOP", "RELOAD_CERTIFICATES"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", VERBS)
