@@ -18,6 +18,7 @@ HINTS: dict[Reason, str] = {
     Reason.ACCOUNT_NOT_FOUND: "'pop3ctl accounts list' shows the accounts",
     Reason.SESSION_NOT_FOUND: "'pop3ctl sessions list' shows the sessions",
     Reason.MESSAGE_NOT_FOUND: "'pop3ctl maildrop list' shows the messages",
+    Reason.CERTIFICATE_INVALID: "'pop3ctl certificates list' shows those in force",
     Reason.ACCOUNT_LIMIT: "raise it with 'pop3ctl settings set max_accounts=...'",
     Reason.LAST_ADMIN: "make another admin first",
     Reason.LOGIN_THROTTLED: "wait before the next try",

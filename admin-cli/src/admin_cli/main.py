@@ -25,6 +25,7 @@ COMMANDS: dict[str, Lazy] = {
     "accounts": Lazy("admin_cli.accounts:accounts", "Manage accounts and passwords."),
     "sessions": Lazy("admin_cli.sessions:sessions", "Show and end POP3 sessions."),
     "settings": Lazy("admin_cli.server:settings", "Show and change settings."),
+    "certificates": Lazy("admin_cli.certificates:certificates", "Show and reload certificates."),
     "transform": Lazy("admin_cli.server:transform", "Pass mail through a program."),
     "maildrop": Lazy("admin_cli.maildrop:maildrop", "List, store and show messages."),
     "completion": Lazy("admin_cli.completion:completion", "Print shell completion."),

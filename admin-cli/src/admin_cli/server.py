@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from admin_cli.certificates import certificate_record, show_certificates
 from admin_cli.commands import TEXT, Command, Duration, Noun
 from admin_cli.connection import call
 from admin_cli.durations import show_duration
@@ -45,6 +46,7 @@ STATUS_COLUMNS = (
     Column("worker_count", "Workers"),
     Column("worker_restart_count", "Worker restarts"),
     Column("transform", "Transform", lambda transform: transform or "off"),
+    Column("certificates", "Certificates", show_certificates),
 )
 
 WATCH_COLUMNS = (
@@ -114,6 +116,7 @@ def status_record(status: Status) -> Record:
         "worker_restart_count": status.worker_restart_count,
         "transform": status.transform,
         "warnings": list(status.warnings),
+        "certificates": [certificate_record(it) for it in status.certificates],
     }
 
 

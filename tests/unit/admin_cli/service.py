@@ -62,6 +62,8 @@ class Service(
         self.settings = server_pb2.Settings(max_accounts=100, max_connections=1000)
         self.settings.idle_timeout.seconds = 600
         self.settings.min_login_delay.nanos = 500_000_000
+        self.certificates = [certificate("mail.example", "*.mail.example")]
+        self.certificates[0].is_default = True
         self.mail: dict[str, dict[str, bytes]] = {"alice": {}}
         self._server = grpc.server(ThreadPoolExecutor(4))
         for add in (
@@ -213,6 +215,17 @@ class Service(
             self.settings.transform = request.settings.transform
         return server_pb2.UpdateSettingsResponse(settings=self.settings)
 
+    def ListCertificates(self, _: Any, context: Any) -> Any:
+        self._admit(context)
+        return server_pb2.ListCertificatesResponse(
+            certificates=self.certificates, total_count=len(self.certificates)
+        )
+
+    def ReloadCertificates(self, _: Any, context: Any) -> Any:
+        self._admit(context)
+        self.certificates.append(certificate("new.example"))
+        return server_pb2.ReloadCertificatesResponse(certificates=self.certificates)
+
     # --- maildrop ---
 
     def ListMessages(self, request: Any, context: Any) -> Any:
@@ -248,6 +261,15 @@ class Service(
 def account(name: str, role: Any = accounts_pb2.ROLE_USER) -> accounts_pb2.Account:
     made = accounts_pb2.Account(name=name, role=role)
     made.create_time.seconds = MADE
+    return made
+
+
+def certificate(*names: str) -> server_pb2.Certificate:
+    made = server_pb2.Certificate(
+        names=names, issuer="CN=Authority", source_file="/tls/fullchain.pem", fingerprint="AB:CD"
+    )
+    made.not_before_time.seconds = MADE
+    made.not_after_time.seconds = MADE + 90 * 86400
     return made
 
 

@@ -8,7 +8,7 @@ from admin_cli.durations import parse_duration, show_duration
 from admin_cli.output import size
 from pop3mgmt.v1.server_pb2 import Settings
 from unit.admin_cli.conftest import Tool
-from unit.admin_cli.service import Service
+from unit.admin_cli.service import Service, certificate
 
 
 def test_status_is_readable(pop3ctl: Tool) -> None:
@@ -19,6 +19,7 @@ def test_status_is_readable(pop3ctl: Tool) -> None:
     assert facts["Sent"] == "5.0 MiB"
     assert facts["Connections now"] == "3"
     assert facts["Transform"] == "off"
+    assert facts["Certificates"] == "none, TLS is off"
     assert result.stderr == "warning: the default password of admin is in place\n"
 
 
@@ -28,6 +29,18 @@ def test_status_as_json_has_the_contracts_names(pop3ctl: Tool, service: Service)
     assert found["start_time"] == "2026-01-01T00:00:00Z"
     assert found["uptime_seconds"] == 5400
     assert found["warnings"] == ["the default password of admin is in place"]
+
+
+def test_status_tells_until_when_certificates_are_good(pop3ctl: Tool, service: Service) -> None:
+    service.status.certificates.append(service.certificates[0])
+    service.status.certificates.append(certificate("other.example"))
+    assert pop3ctl.ok("status").splitlines()[-1].split("  ")[-1].strip() == (
+        "mail.example, *.mail.example until 2026-04-01 00:00:00;"
+        " other.example until 2026-04-01 00:00:00"
+    )
+    first, second = pop3ctl.json("status")["certificates"]
+    assert [first] == pop3ctl.json("certificates", "list")
+    assert second == {**first, "names": ["other.example"], "is_default": False}
 
 
 def test_a_watched_status_is_a_growing_table(pop3ctl: Tool, service: Service) -> None:
