@@ -37,6 +37,7 @@ $(VENV)/check.stamp: $(VENV)/test.stamp
 run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends them.
 	@mkdir -p maildir-volume var
 	@echo 'POP3  127.0.0.1:1110 and [::1]:9090, as user1 / pass1 (to user3 / pass3)'
+	@echo 'TLS   localhost:1995; its certificate is var/tls/fullchain.pem'
 	@echo 'SCMP  telnet localhost 1111, as default / default; then HELP'
 	@echo 'CLI   POP3CTL_USER=default POP3CTL_PASSWORD=default $(BIN)/pop3ctl status'
 	@trap : INT TERM; \

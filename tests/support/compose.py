@@ -33,6 +33,7 @@ class Project:
     name: str = field(default_factory=lambda: f"valija-test-{uuid.uuid4().hex[:8]}")
     pop3: int = field(default_factory=free_port)
     pop3_ipv6: int = field(default_factory=free_port)
+    pop3_tls: int = field(default_factory=free_port)
     scmp: int = field(default_factory=free_port)
     files: tuple[Path, ...] = (ROOT / "docker-compose.yml",)
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Project:
             "VALIJA_MAIL_VOLUME": str(self.mail),
             "POP3_PORT": str(self.pop3),
             "POP3_PORT_IPV6": str(self.pop3_ipv6),
+            "POP3_PORT_TLS": str(self.pop3_tls),
             "SCMP_PORT": str(self.scmp),
             "POP3_PASSWORD_MEMORY_KIB": "8",
             "POP3_PASSWORD_PASSES": "1",

@@ -54,6 +54,8 @@ def test_only_loopback_is_published_and_grpc_not_at_all(running: Project) -> Non
     assert published == {
         ("pop3-service", "1110/tcp", "127.0.0.1"),
         ("pop3-service", "9090/tcp", "::1"),
+        ("pop3-service", "1995/tcp", "127.0.0.1"),
+        ("pop3-service", "1995/tcp", "::1"),
         ("scmp-gateway", "1111/tcp", "127.0.0.1"),
     }
 
