@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
@@ -104,3 +105,78 @@ def test_a_line_is_one_write_so_that_those_of_two_processes_do_not_mix() -> None
     structlog.get_logger().info("two")
     assert [line.count(b"\n") for line in output.writes] == [1, 1]
     assert all(line.endswith(b"\n") for line in output.writes)
+
+
+class Writes(io.StringIO):
+    """A stream that remembers what each write was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+
+async def test_in_a_loop_lines_of_one_moment_are_one_write() -> None:
+    stream = Writes()
+    output = logs.Output(stream)
+    for number in range(3):
+        output.info(f"line {number}")
+    assert stream.writes == []
+    async with asyncio.timeout(20):
+        while not stream.writes:
+            await asyncio.sleep(0)
+    assert stream.writes == ["line 0\nline 1\nline 2\n"]
+
+
+async def test_a_warning_is_written_at_once_and_in_its_place() -> None:
+    stream = Writes()
+    output = logs.Output(stream)
+    output.info("one")
+    output.warning("two")
+    output.info("three")
+    assert stream.writes == ["one\ntwo\n"]
+    output.flush()
+    output.flush()
+    assert stream.writes == ["one\ntwo\n", "three\n"]
+
+
+async def test_no_write_ends_within_a_line_or_is_longer_than_a_pipe_takes_whole() -> None:
+    stream = Writes()
+    output = logs.Output(stream)
+    lines = ["é" * 700 + str(number) for number in range(20)]
+    lines.insert(7, "y" * 5000)  # longer than one write: it goes alone
+    for line in lines:
+        output.info(line)
+    output.flush()
+    assert "".join(stream.writes) == "".join(line + "\n" for line in lines)
+    assert len(stream.writes) > 5
+    for text in stream.writes:
+        assert text.endswith("\n")
+        assert len(text.encode()) <= logs.MAX_WRITE or text == "y" * 5000 + "\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("plain", "plain"),
+        ("two words", '"two words"'),
+        ('a"b', '"a\\"b"'),
+        ("a=b", '"a=b"'),
+        ("c:\\d e", '"c:\\\\d e"'),
+        ("", ""),
+        (None, ""),
+        (True, "true"),
+        (False, "false"),
+        (0, "0"),
+        (1.5, "1.5"),
+        (["a b"], "\"['a b']\""),
+        ("two\nlines", "two\\nlines"),
+    ],
+)
+def test_a_fact_is_one_word_of_logfmt(value: object, word: str) -> None:
+    stream = written("logfmt")
+    structlog.get_logger().info("told", fact=value)
+    assert text(stream).partition(" fact=")[2] == word + "\n"
