@@ -94,6 +94,12 @@ class Listener:
         self._sockets.clear()
         self._resting.clear()
 
+    async def drain(self) -> None:
+        """Take no more connections, and come back when those there are have ended by themselves."""
+        self.take_no_more()
+        while self.connections:
+            await self.clock.sleep(0.05)
+
     async def stop(self, grace_s: float) -> int:
         """Take no more connections and end those there are; give how many had to be cut."""
         self.take_no_more()

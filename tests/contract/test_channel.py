@@ -30,7 +30,7 @@ from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor.workers import RemoteWorker, Slot
+from pop3_service.supervisor.remote_worker import RemoteWorker, Slot
 from pop3_service.worker.process import RemoteControl
 from pop3mgmt.reasons import Reason
 

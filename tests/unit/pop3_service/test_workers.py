@@ -29,13 +29,8 @@ from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.domain.session import SessionEvent, SessionEventKind
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import make_folder
-from pop3_service.supervisor.workers import (
-    ListeningSocket,
-    LocalPool,
-    RemoteWorker,
-    Slot,
-    WorkerPool,
-)
+from pop3_service.supervisor.remote_worker import ListeningSocket, RemoteWorker, Slot
+from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
 from support.certificates import authority
 
 WAIT_S = 30
@@ -62,7 +57,7 @@ class Pool:
         self.root.mkdir()
         self.folder = folder
         self.control = Control()
-        self.board = CounterBoard.create(count)
+        self.board = CounterBoard.create(count * COUNTERS_A_SLOT)
         self.sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
         slots = [
             Slot(index, (ListeningSocket(sock, False),)) for index, sock in enumerate(self.sockets)
@@ -295,7 +290,7 @@ async def test_workers_end_when_the_supervisor_is_gone(pool: Pool) -> None:
 async def test_a_worker_that_outlives_its_channel_is_killed_and_replaced(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pop3_service.supervisor.workers.LINGER_S", 0.1)
+    monkeypatch.setattr("pop3_service.supervisor.remote_worker.LINGER_S", 0.1)
     stuck = pool.workers[0]
     os.kill(stuck.pid, signal.SIGSTOP)
     await stuck.channel.close()
@@ -402,3 +397,109 @@ async def test_one_process_is_a_pool_of_its_own() -> None:
     await pool.stop(2.0)
     assert calls == [Settings(), [], 2.0]
     assert pool.restarts == 0
+
+
+# --- replacing workers --------------------
+
+
+async def ended(pool: Pool, pids: set[int]) -> None:
+    """Wait until none of these processes is left."""
+    async with asyncio.timeout(WAIT_S):
+        while pids & {worker.pid for worker in pool.workers}:
+            await asyncio.sleep(0)
+
+
+async def test_workers_are_replaced_and_their_sessions_go_on_to_their_end(pool: Pool) -> None:
+    client = await pool.client(0)
+    await client.login()
+    old = {worker.pid for worker in pool.workers}
+    assert await pool.pool.restart() == 2
+    # The worker with a session is there still, beside its successor; it hears of every change.
+    await ended(pool, {it.pid for it in pool.workers if it.pid in old and it.slot.index == 1})
+    assert len(pool.workers) == 3
+    changed = Settings().changed({"max_connections": 7})
+    await pool.pool.apply(changed)
+    assert [it.settings.max_connections for it in pool.workers if it.settings] == [7, 7, 7]
+    assert (await client.ask("STAT")).startswith("+OK")
+    another = await pool.client(0)
+    assert (await another.ask("USER ana")).startswith("+OK")
+    assert "IN-USE" in await another.ask("PASS x")
+    assert pool.board.totals().current_connections == 2
+    assert (await client.ask("QUIT")).startswith("+OK")
+    await ended(pool, old)
+    await another.login()
+    totals = pool.board.totals()
+    assert (totals.current_connections, totals.logged_in_sessions) == (1, 1)
+    assert pool.pool.restarts == 0
+
+
+async def test_no_connection_is_reset_while_workers_are_replaced(pool: Pool) -> None:
+    going = True
+    sessions = 0
+
+    async def poll(slot: int, name: str) -> None:
+        nonlocal sessions
+        make_folder(pool.root, (AccountName(name),))
+        while going:
+            client = await pool.client(slot)
+            await client.login(name)
+            assert (await client.ask("STAT")).startswith("+OK 0 0")
+            assert (await client.ask("QUIT")).startswith("+OK")
+            assert await client.line() == ""
+            await client.close()
+            sessions += 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(6):
+            group.create_task(poll(number % 2, f"u{number}"))
+        for _ in range(3):
+            old = {worker.pid for worker in pool.workers}
+            begun = sessions
+            await pool.pool.restart()
+            await ended(pool, old)
+            while sessions < begun + 20:
+                await asyncio.sleep(0)
+        going = False
+    assert pool.board.totals().opened_connections == sessions
+
+
+async def test_workers_are_not_replaced_again_before_the_old_ones_have_ended(pool: Pool) -> None:
+    client = await pool.client(0)
+    await client.login()
+    old = {worker.pid for worker in pool.workers}
+    await pool.pool.restart()
+    with pytest.raises(ServiceUnavailable, match="still have sessions"):
+        await pool.pool.restart()
+    await client.ask("QUIT")
+    await ended(pool, old)
+    assert await pool.pool.restart() == 2
+
+
+async def test_when_no_new_worker_comes_up_the_old_one_serves_on(pool: Pool) -> None:
+    client = await pool.client(0)
+    await client.login()
+    before = {worker.pid for worker in pool.workers}
+    pool.root_given = str(pool.folder / "nowhere")
+    with pytest.raises(ServiceUnavailable, match="no new worker came up"):
+        await pool.pool.restart()
+    assert {worker.pid for worker in pool.workers} == before
+    assert (await client.ask("STAT")).startswith("+OK")
+    pool.root_given = str(pool.root)
+    await client.ask("QUIT")
+    assert await pool.pool.restart() == 2
+    await ended(pool, before)
+
+
+async def test_a_replaced_worker_that_dies_is_counted_out(pool: Pool) -> None:
+    client = await pool.client(0)
+    await client.login()
+    [old] = [worker for worker in pool.workers if worker.slot.index == 0]
+    await pool.pool.restart()
+    os.kill(old.pid, signal.SIGKILL)
+    assert await client.line() == ""
+    await ended(pool, {old.pid})
+    totals = pool.board.totals()
+    assert (totals.current_connections, totals.logged_in_sessions) == (0, 0)
+    assert pool.pool.restarts == 0
+    again = await pool.client(0)
+    await again.login()

@@ -89,6 +89,10 @@ class Stop(Struct, frozen=True, tag=True):
     grace_s: float
 
 
+class Retire(Struct, frozen=True, tag=True):
+    """Accept no more connections, and end with the last session."""
+
+
 class Login(Struct, frozen=True, tag=True):
     """Check a password."""
 
@@ -102,7 +106,16 @@ class Report(Struct, frozen=True, tag=True):
 
 
 Request = (
-    Setup | Configure | ListSessions | Disconnect | Watch | SetCertificates | Stop | Login | Report
+    Setup
+    | Configure
+    | ListSessions
+    | Disconnect
+    | Watch
+    | SetCertificates
+    | Retire
+    | Stop
+    | Login
+    | Report
 )
 
 

@@ -42,12 +42,13 @@ from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.remote_worker import ListeningSocket, Slot
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk
 from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.tokens import Tokens
-from pop3_service.supervisor.workers import ListeningSocket, LocalPool, Slot, WorkerPool
+from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
@@ -134,7 +135,7 @@ class Supervisor:
             await self._warn(accounts)
             await self._certificates.load()
             control = LoginDesk(authenticator, throttle, self._sessions.publish)
-            board = CounterBoard.create(max(config.workers, 1))
+            board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
             pool, ports = await self._start_workers(control, board)
             status = StatusDesk(

@@ -53,6 +53,7 @@ class WorkerProcess:
         self._channel = Channel(self._handle)
         self._listener: Pop3Listener | None = None
         self._stopped = asyncio.Event()
+        self._retiring: asyncio.Task[None] | None = None
 
     async def run(self, control: socket.socket) -> None:
         """Serve until the end."""
@@ -81,11 +82,19 @@ class WorkerProcess:
                 return Count(await self._worker().disconnect(order))
             case messages.Watch(wanted):
                 await self._worker().watch(wanted)
+            case messages.Retire():
+                self._retiring = asyncio.create_task(self._retire(self._worker()))
             case messages.SetCertificates(pairs):
                 await self._worker().set_certificates(pairs)
             case _:
                 return Failed("not a request to a worker")
         return Count()
+
+    async def _retire(self, listener: Pop3Listener) -> None:
+        """End with the last session; the successor has the sockets already."""
+        await listener.drain()
+        await listener.stop(0)
+        self._stopped.set()
 
     def _worker(self) -> Pop3Listener:
         if self._listener is None:
