@@ -11,7 +11,7 @@ SCALE ?= ci
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check proto clean
+.PHONY: help run test soak bench check proto clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
 
 soak: ## Run the tests at their full size.
 	$(MAKE) test SCALE=full
+
+# BENCH=sessions,retr chooses modes, ROUNDS= and SECONDS_EACH= how long, BEFORE=folder another
+# checkout of ours to measure beside this one.
+bench: $(VENV)/test.stamp ## Measure beside Dovecot; BENCH= chooses modes.
+	PYTHONPATH=tests $(BIN)/python -m performance --bench '$(BENCH)' --before '$(BEFORE)' \
+	    --rounds '$(or $(ROUNDS),0)' --seconds-each '$(or $(SECONDS_EACH),0)' $(ARGS)
 
 check: $(VENV)/check.stamp ## Style, types and layering.
 	$(BIN)/ruff check .

@@ -1,0 +1,246 @@
+"""The bench: what a mode works with, and the ways in which servers are compared.
+
+Runs are interleaved: each round takes every server once, so that what the machine does meanwhile
+meets them all, and ratios are of one round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from performance.certificate import Certificate
+from performance.dovecot import Dovecot
+from performance.figures import FIRST_READING, READ_AGAIN, Case, Metric
+from performance.mailboxes import Mailboxes
+from performance.native import PASSWORD, Load, Play, Result, RunFailed
+from performance.responder import Ceiling
+from performance.servers import CannotStart, Running, Server
+from performance.sizes import Sizes
+from performance.valija import Valija
+
+WARMING_S = 60.0
+"""The longest time for a pass over all users before a run."""
+
+Value = Callable[[Result], float]
+
+
+def sessions_per_s(result: Result) -> float:
+    """Whole sessions."""
+    return result.sessions / result.seconds
+
+
+def commands_per_s(result: Result) -> float:
+    """Answered commands."""
+    return result.commands / result.seconds
+
+
+def megabytes_per_s(result: Result) -> float:
+    """Octets of messages, in millions."""
+    return result.octets / 1e6 / result.seconds
+
+
+def p99_ms(result: Result) -> float:
+    """The 99th percentile of a session's time, from connecting to the server's closing."""
+    return result.latency_ms["p99"]
+
+
+@dataclass
+class Bench:
+    """One run of the benchmark."""
+
+    sizes: Sizes
+    folder: Path
+    load: Load
+    ceiling_program: Path
+    certificate: Certificate | None
+    server_cores: Sequence[int]
+    load_cores: Sequence[int]
+    before_checkout: Path | None
+    say: Callable[[str], None]
+    cases: list[Case] = field(default_factory=list)
+
+    # --- servers --------------------
+
+    def ours(self, *, cheap_passwords: bool = False, workers: int = 0) -> list[Server]:
+        """Our service, and the other version of it where one was named."""
+        versions = [("valija", None)]
+        if self.before_checkout:
+            versions.append(("before", self.before_checkout))
+        needed = max(self.sizes.crowds[-1], self.sizes.polled_users, self.sizes.drained_users)
+        return [
+            Valija(
+                self.folder,
+                name,
+                checkout,
+                workers=workers,
+                cheap_passwords=cheap_passwords,
+                certificate=self.certificate,
+                accounts=self.sizes.held_sessions + 60 if cheap_passwords else needed,
+            )
+            for name, checkout in versions
+        ]
+
+    def dovecot(
+        self,
+        name: str = "dovecot",
+        *,
+        tuned: bool = False,
+        extra: str = "",
+        sessions: int = 0,
+        password: str = "{PLAIN}" + PASSWORD,
+    ) -> Server:
+        """A Dovecot set-up."""
+        return Dovecot(
+            self.folder,
+            name,
+            tuned=tuned,
+            extra=extra,
+            sessions=sessions,
+            password=password,
+            certificate=self.certificate,
+        )
+
+    def ceiling(self) -> Server:
+        """The responder that only echoes."""
+        return Ceiling(self.ceiling_program, self.folder)
+
+    # --- cases --------------------
+
+    @contextlib.contextmanager
+    def case(self, name: str, about: str) -> Iterator[Case]:
+        """A comparison that takes its place in the report, whatever comes of it."""
+        case = Case(name, about)
+        self.cases.append(case)
+        self.say(f"{name}: {about}")
+        yield case
+
+    @contextlib.contextmanager
+    def mailboxes(self, name: str, messages: Sequence[bytes], users: int) -> Iterator[Mailboxes]:
+        """A set of mailboxes that goes with the block."""
+        made = Mailboxes(self.folder / name, messages, users).make()
+        try:
+            yield made
+        finally:
+            made.remove()
+
+    def start(
+        self,
+        stack: ExitStack,
+        case: Case,
+        servers: Sequence[Server],
+        mailboxes: Mailboxes,
+        *,
+        tls: bool = False,
+        cores: Sequence[int] | None = None,
+    ) -> dict[str, Running]:
+        """Start what can be started; the case says what is missing."""
+        started: dict[str, Running] = {}
+        for server in servers:
+            try:
+                running = stack.enter_context(
+                    server.running(mailboxes, self.server_cores if cores is None else cores)
+                )
+            except CannotStart as error:
+                case.missing[server.name] = str(error)
+                continue
+            if tls and running.tls_port is None:
+                case.missing[server.name] = "there is no TLS in it"
+                continue
+            started[server.name] = running
+        return started
+
+    def play(
+        self,
+        case: Case,
+        name: str,
+        running: Running,
+        mailboxes: Mailboxes,
+        play: Play,
+        *,
+        tls: bool,
+    ) -> Result | None:
+        """Play a script; None when a reply was wrong, which the case then says."""
+        port = running.tls_port if tls else running.port
+        assert port is not None
+        try:
+            result = self.load.run(port, mailboxes, play, tls=tls)
+        except RunFailed as error:
+            case.wrong(name, [str(error)])
+            return None
+        if result.errors:
+            case.wrong(name, [f"{result.errors} errors", *result.first_errors])
+            return None
+        if tls and (note := f"{name}: {result.tls}") not in case.notes:
+            case.notes.append(note)
+        return result
+
+    def compare(
+        self,
+        case: Case,
+        servers: Sequence[Server],
+        mailboxes: Mailboxes,
+        play: Play,
+        metrics: dict[Metric, Value],
+        *,
+        tls: bool = False,
+        cores: Sequence[int] | None = None,
+    ) -> None:
+        """Play a script to each server in each round, after a checked pass over all users.
+
+        That pass warms what a server remembers: credentials, indexes, sizes.
+        """
+        warming = replace(play, once=True, sums=1, seconds=WARMING_S)
+        with ExitStack() as stack:
+            started = self.start(stack, case, servers, mailboxes, tls=tls, cores=cores)
+            for _ in range(self.sizes.rounds):
+                for name, running in started.items():
+                    if name in case.errors:
+                        continue
+                    result = None
+                    if self.play(case, name, running, mailboxes, warming, tls=tls):
+                        result = self.play(case, name, running, mailboxes, play, tls=tls)
+                    self.note(case, name, result, metrics)
+                    running.settle()
+
+    def compare_readings(
+        self,
+        case: Case,
+        servers: Sequence[Server],
+        mailboxes: Mailboxes,
+        play: Play,
+        *,
+        tls: bool = False,
+    ) -> None:
+        """Each round, deliver all mail anew for each server; read it for the first time, and again.
+
+        A first pass has made the credentials known before.
+        """
+        first = replace(play, once=True, sums=0, seconds=WARMING_S)
+        with ExitStack() as stack:
+            started = self.start(stack, case, servers, mailboxes, tls=tls)
+            for name, running in started.items():
+                self.play(case, name, running, mailboxes, replace(first, sums=1), tls=tls)
+            for _ in range(self.sizes.rounds):
+                for name, running in started.items():
+                    if name in case.errors:
+                        continue
+                    if name != "ceiling":
+                        mailboxes.deliver_anew()
+                    for metric, what in ((FIRST_READING, first), (READ_AGAIN, play)):
+                        result = self.play(case, name, running, mailboxes, what, tls=tls)
+                        self.note(case, name, result, {metric: megabytes_per_s})
+                    running.settle()
+
+    def note(
+        self, case: Case, name: str, result: Result | None, metrics: dict[Metric, Value]
+    ) -> None:
+        """Add a round's figures, and say them as they come."""
+        for metric, value in metrics.items():
+            number = value(result) if result else None
+            case.add(metric, name, number)
+            shown = "wrong replies" if number is None else f"{number:,.1f} {metric.unit}"
+            self.say(f"  {name:16} {metric.name:18} {shown}")
