@@ -95,7 +95,6 @@ def _bench(options: argparse.Namespace, sizes: object, folder: Path) -> Bench:
         ceiling_program=build("ceiling", folder),
         certificate=certificate,
         server_cores=[cores[0]],
-        load_cores=[cores[1]],
         before_checkout=Path(options.before).absolute() if options.before else None,
         say=say,
     )

@@ -22,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define LINE_LIMIT 256
@@ -93,22 +94,39 @@ static void drop(struct client *client) {
     free(client);
 }
 
-/* Send what waits; give 0 when the client was dropped. */
-static int flush(struct client *client) {
+/* Take what was sent off those that wait; give 0 when the client was dropped. */
+static int take_off(struct client *client, size_t sent) {
     while (client->count) {
         const struct reply *reply = client->waiting[client->first];
-        ssize_t sent = send(client->fd, reply->octets + client->sent,
-                            reply->length - client->sent, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN) return drop(client), 0;
-        if (sent > 0) client->sent += sent;
-        if (client->sent < reply->length) {
-            if (sent > 0) continue;
-            break;
+        size_t left = reply->length - client->sent;
+        if (sent < left) {
+            client->sent += sent;
+            return 1;
         }
         if (reply->last) return drop(client), 0;
+        sent -= left;
         client->sent = 0;
         client->first = (client->first + 1) % WAITING_LIMIT;
         client->count--;
+    }
+    return 1;
+}
+
+/* Send what waits, in one write while the socket takes it; give 0 when the client was dropped. */
+static int flush(struct client *client) {
+    while (client->count) {
+        struct iovec pieces[WAITING_LIMIT];
+        struct msghdr message = {.msg_iov = pieces, .msg_iovlen = client->count};
+        for (unsigned n = 0; n < client->count; n++) {
+            const struct reply *reply = client->waiting[(client->first + n) % WAITING_LIMIT];
+            size_t skip = n ? 0 : client->sent;
+            pieces[n].iov_base = reply->octets + skip;
+            pieces[n].iov_len = reply->length - skip;
+        }
+        ssize_t sent = sendmsg(client->fd, &message, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EAGAIN) break;
+        if (sent < 0) return drop(client), 0;
+        if (!take_off(client, sent)) return 0;
     }
     int waits = client->count > 0;
     if (waits != client->waits_to_send) {

@@ -8,9 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from performance.figures import (
+    COLD,
+    COMMANDS,
+    FIRST_READING,
+    FIXED,
+    LOSS,
     OURS,
     P99,
     SESSIONS,
+    SLOPE,
+    THROUGHPUT,
+    WARM,
     Metric,
 )
 
@@ -30,6 +38,24 @@ GOALS: dict[tuple[str, Metric, str], Goal] = {
     ("sessions", P99, "dovecot-tuned"): Goal(3, 10),
     ("sessions-300", SESSIONS, "dovecot-tuned"): Goal(4, 6),
     ("sessions-900", SESSIONS, "dovecot-tuned"): Goal(4, 6),
+    ("sessions-argon2", SESSIONS, "dovecot-argon2"): Goal(4, 8),
+    ("sessions-tls", SESSIONS, "dovecot-tuned"): Goal(1.5, 2.5),
+    ("drain", SESSIONS, "dovecot-fsync"): Goal(3, 6),
+    ("drain", SESSIONS, "dovecot-tuned"): Goal(2, 4),
+    ("retr-5k", THROUGHPUT, "dovecot-tuned"): Goal(2.5, 4),
+    ("retr-1m", FIRST_READING, "dovecot-tuned"): Goal(1.5, 2.5),
+    ("retr-50m", FIRST_READING, "dovecot-tuned"): Goal(1.5, 2.5),
+    ("retr-1m-tls", FIRST_READING, "dovecot-tuned"): Goal(1, 1.5),
+    ("retr-50m-tls", FIRST_READING, "dovecot-tuned"): Goal(1, 1.5),
+    ("small", COMMANDS, "dovecot-tuned"): Goal(3, 4),
+    ("small-20", COMMANDS, "dovecot-tuned"): Goal(2, 3),
+    ("idle", SLOPE, OURS): Goal(10, 6),
+    ("idle", FIXED, OURS): Goal(110, 90),
+    ("idle-tls", SLOPE, OURS): Goal(40, 25),
+    ("idle-work", LOSS, OURS): Goal(20, 5),
+    ("mailbox", COLD, "dovecot"): Goal(2, 4),
+    ("mailbox", WARM, "dovecot"): Goal(5, 15),
+    ("both-cores", SESSIONS, "dovecot-tuned"): Goal(3.5, 5),
 }
 
 

@@ -6,6 +6,7 @@ All users of a set have the same messages, each as files of its own, stored with
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import pwd
@@ -22,22 +23,26 @@ MAIL_USER = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.get
 """Dovecot reads no mail as root; everyone's mail belongs to this user."""
 
 _LINE = 76
-_TEXT = random.Random(1939).choices(string.ascii_letters + string.digits + "     ", k=1 << 16)
-_TEXT_STRING = "".join(_TEXT)
+_LETTERS = string.ascii_letters + string.digits + "     "
+_TEXT = "".join(random.Random(1939).choices(_LETTERS, k=1 << 16))
 
 
 def message(octets: int, number: int) -> bytes:
     """A message of about so many octets, with LF; a line of every third begins with a dot."""
     head = f"From: ana@example.org\nTo: ben@example.org\nSubject: message {number}\n\n"
     dot = ".a line that must be stuffed\n" if number % 3 == 0 else ""
-    shift = number * 131 % _LINE
-    block = "".join(
-        _TEXT_STRING[at : at + _LINE - 1].rstrip().ljust(_LINE - 1, ".") + "\n"
-        for at in range(shift, len(_TEXT_STRING) - _LINE, _LINE)
-    )
+    block = _block(number * 131 % _LINE)
     room = max(octets - len(head) - len(dot), _LINE)
     body = (block * (room // len(block) + 1))[: room - 1].rstrip("\n") + "\n"
     return (head + dot + body).encode()
+
+
+@functools.cache
+def _block(shift: int) -> str:
+    return "".join(
+        _TEXT[at : at + _LINE - 1].rstrip().ljust(_LINE - 1, ".") + "\n"
+        for at in range(shift, len(_TEXT) - _LINE, _LINE)
+    )
 
 
 def crlf_form(stored: bytes) -> bytes:
@@ -62,12 +67,14 @@ class Mailboxes:
     folder: Path
     messages: Sequence[bytes]
     users: int
+    first_user: int = 0
+    beside: Mailboxes | None = None  # a set in whose mail folder these are, too
     _fills: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
     @property
     def mail(self) -> Path:
         """The servers' mail folder."""
-        return self.folder / "mail"
+        return self.beside.mail if self.beside else self.folder / "mail"
 
     @property
     def facts(self) -> Path:
@@ -81,8 +88,10 @@ class Mailboxes:
 
     def make(self) -> Mailboxes:
         """Write the Maildirs, with all mail seen and in ``cur``."""
-        self.mail.mkdir(parents=True)
-        _own(self.mail)
+        self.folder.mkdir(parents=True)
+        if not self.beside:
+            self.mail.mkdir()
+            _own(self.mail)
         forms = [crlf_form(stored) for stored in self.messages]
         facts = "".join(f"{len(form)} {zlib.crc32(form):08x}\n" for form in forms)
         self.facts.write_text(facts)
@@ -121,7 +130,8 @@ class Mailboxes:
         shutil.rmtree(self.folder)
 
     def _maildirs(self) -> Iterator[Path]:
-        return (self.mail / user_name(number) for number in range(self.users))
+        numbers = range(self.first_user, self.first_user + self.users)
+        return (self.mail / user_name(number) for number in numbers)
 
     def _fill(self, folder: str, suffix: str) -> None:
         fill = next(self._fills)
