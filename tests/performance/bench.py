@@ -167,12 +167,14 @@ class Bench:
             try:
                 running = stack.enter_context(server.running(mailboxes, self.server_cores))
             except CannotStart as error:
-                case.missing[server.name] = str(error)
+                case.absent(server.name, str(error))
                 continue
             if tls and running.tls_port is None:
-                case.missing[server.name] = "there is no TLS in it"
+                case.without_tls(server.name)
                 continue
             started[server.name] = running
+        # Told to end all at once, they end at the same time, and not one after another.
+        stack.callback(lambda: [running.process.terminate() for running in started.values()])
         return started
 
     def play(

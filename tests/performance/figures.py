@@ -64,6 +64,17 @@ class Case:
         """Replies were not right: this server's figures here count for nothing."""
         self.errors.setdefault(server, []).extend(errors)
 
+    def absent(self, server: str, why: str) -> None:
+        """A peer is not there; that ours does not start is an error."""
+        if server == OURS:
+            self.wrong(server, [why])
+        else:
+            self.missing[server] = why
+
+    def without_tls(self, server: str) -> None:
+        """A version of ours from before TLS."""
+        self.missing[server] = "there is no TLS in it"
+
     def spread(self, metric: Metric, server: str) -> Spread | None:
         """A server's values."""
         if server in self.errors:

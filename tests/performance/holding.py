@@ -38,7 +38,7 @@ def idle(bench: Bench, *, tls: bool) -> None:
                 with server.running(mail, bench.server_cores) as running:
                     _read_memory(bench, case, server.name, running, mail, stages, tls=tls)
             except CannotStart as error:
-                case.missing[server.name] = str(error)
+                case.absent(server.name, str(error))
 
 
 def _read_memory(
@@ -53,7 +53,7 @@ def _read_memory(
 ) -> None:
     port = running.tls_port if tls else running.port
     if port is None:
-        case.missing[name] = "there is no TLS in it"
+        case.without_tls(name)
         return
     play = Play(LOGIN, stages[-1], stages[-1])
     held = bench.load.hold(port, mailboxes, play, tls=tls)

@@ -36,7 +36,6 @@
 #define OUT_SIZE (DEPTH_LIMIT * 32 + 256)
 #define READ_SIZE (256 * 1024)
 #define SOURCES 16              /* addresses 127.0.0.1 onwards: more ports than one address has */
-#define GRACE_S 30.0            /* time for the sessions that are under way when time is over */
 #define ERRORS_SHOWN 5
 #define ERROR_SIZE 256
 #define ERRORS_LIMIT 1000       /* so many say enough */
@@ -91,7 +90,7 @@ static const char *host = "127.0.0.1", *users = "u%05u", *password = "secret";
 static int port, use_tls, once, hold;
 static unsigned client_count = 1, first_user, user_count = 1, depth = 1, at_once = 64;
 static unsigned checksum_every = 1;
-static double seconds = 5;
+static double seconds = 5, grace_s = 30; /* for sessions under way when time is over */
 
 static struct command *script;
 static unsigned script_length, login_length; /* the login is the commands to PASS */
@@ -318,7 +317,7 @@ static int answered(struct client *client) {
         held++;
         return 1;
     }
-    return client->answered < client->sent ? 1 : send_commands(client);
+    return 1;
 }
 
 /* Read a decimal number and what is behind it. */
@@ -354,7 +353,7 @@ static int status_line(struct client *client, const char *line) {
     }
     if (client->state == GREETING) {
         client->state = TALKING;
-        return send_commands(client);
+        return 1;
     }
     const struct command *command = &script[client->answered];
     const char *text = line[3] ? line + 4 : line + 3;
@@ -505,6 +504,8 @@ static void receive(struct client *client, const char *data, size_t length) {
         data += used;
         length -= used;
     }
+    /* Only now, so that octets behind a reply are not taken for the next one. */
+    if (client->state == TALKING && client->answered == client->sent) send_commands(client);
 }
 
 static void closed(struct client *client) {
@@ -692,16 +693,16 @@ static void run_script(void) {
     }
     double took_s = now_s() - begin;
     over = 1;
-    while (present && errors < ERRORS_LIMIT && now_s() < end + GRACE_S) turn(100);
+    while (present && errors < ERRORS_LIMIT && now_s() < end + grace_s) turn(100);
     if (errors < ERRORS_LIMIT)
         for (unsigned n = 0; n < client_count; n++)
-            if (clients[n].state != ABSENT) wrong(&clients[n], "no end within %g s", GRACE_S);
+            if (clients[n].state != ABSENT) wrong(&clients[n], "no end within %g s", grace_s);
     print_result(took_s);
 }
 
 static void log_in_up_to(unsigned wanted) {
     static unsigned started;
-    double end = now_s() + 10 * GRACE_S;
+    double end = now_s() + 10 * grace_s;
     while (held < wanted && !errors && now_s() < end) {
         while (started < wanted && started - held < at_once) start(&clients[started++]);
         turn(100);
@@ -729,7 +730,7 @@ static void run_held(void) {
         fflush(stdout);
     }
     epoll_ctl(epoll_fd, EPOLL_CTL_DEL, 0, NULL);
-    double end = now_s() + GRACE_S;
+    double end = now_s() + grace_s;
     unsigned quitting = 0;
     for (unsigned n = 0; n < client_count; n++) {
         if (clients[n].state != HOLDING) continue;
@@ -751,7 +752,7 @@ int main(int argc, char **argv) {
         {"count", 1, NULL, 'n'},    {"password", 1, NULL, 'P'}, {"script", 1, NULL, 's'},
         {"messages", 1, NULL, 'm'}, {"seconds", 1, NULL, 'S'},  {"once", 0, NULL, 'o'},
         {"depth", 1, NULL, 'd'},    {"sums", 1, NULL, 'k'},     {"hold", 0, NULL, 'H'},
-        {"at-once", 1, NULL, 'a'},  {NULL, 0, NULL, 0}};
+        {"at-once", 1, NULL, 'a'},  {"grace", 1, NULL, 'g'},    {NULL, 0, NULL, 0}};
     const char *script_path = NULL, *messages_path = NULL;
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) switch (option) {
@@ -771,6 +772,7 @@ int main(int argc, char **argv) {
         case 'k': checksum_every = atoi(optarg); break;
         case 'H': hold = 1; break;
         case 'a': at_once = atoi(optarg); break;
+        case 'g': grace_s = atof(optarg); break;
         default: return 2;
         }
     if (!port || !script_path || !messages_path) fail("needs --port, --script, --messages", NULL);

@@ -155,8 +155,8 @@ def _own(folder: Path) -> None:
     os.chown(folder, MAIL_USER.pw_uid, MAIL_USER.pw_gid)
 
 
-def canned_replies(messages: Sequence[bytes]) -> bytes:
-    """The replies that ``ceiling`` echoes, for a mailbox of these messages."""
+def canned_replies(messages: Sequence[bytes]) -> dict[str, bytes]:
+    """The reply to each line or first word, for a mailbox of these messages."""
     sizes = [len(crlf_form(stored)) for stored in messages]
     replies: dict[str, bytes] = {
         "": b"+OK ready\r\n",
@@ -176,6 +176,4 @@ def canned_replies(messages: Sequence[bytes]) -> bytes:
         replies[f"RETR {number}"] = b"+OK %d octets\r\n" % octets + wire_form(stored)
     replies["LIST"] = b"".join(scan) + b".\r\n"
     replies["UIDL"] = b"".join(ids) + b".\r\n"
-    return b"".join(
-        b"%d %s\n" % (len(reply), line.encode()) + reply for line, reply in replies.items()
-    )
+    return replies

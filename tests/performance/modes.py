@@ -184,7 +184,7 @@ def mailbox(bench: Bench) -> None:
                             result = bench.play(case, server.name, running, mail, play, tls=False)
                             bench.note(case, server.name, result, {metric: _median_ms})
                 except CannotStart as error:
-                    case.missing[server.name] = str(error)
+                    case.absent(server.name, str(error))
 
 
 def _median_ms(result: Result) -> float:

@@ -65,6 +65,7 @@ class Play:
     depth: int = 1
     once: bool = False
     sums: int = 8
+    grace_s: float = 30.0  # for sessions under way when the time is over
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Load:
             f"--seconds={play.seconds}",
             f"--depth={play.depth}",
             f"--sums={play.sums}",
+            f"--grace={play.grace_s}",
             *(["--tls"] if tls else []),
         ]
 

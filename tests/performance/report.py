@@ -37,10 +37,10 @@ def _lines_of(case: Case) -> Iterator[str]:
     yield f"{case.name}: {case.about}"
     for metric, by_server in case.values.items():
         head = f"  {metric.name}, {metric.unit}"
-        yield f"{head:44}{'median (min-max)':32}ours is better by, round by round"
+        yield f"{head:40}{'median (min-max)':22}ours is better by, round by round"
         for server in by_server:
             yield _line(case, metric, server)
-        if noise := case.spread(metric, CEILING):
+        if not metric.less and (noise := case.spread(metric, CEILING)):
             share = (noise.largest - noise.least) / noise.median if noise.median else 0.0
             yield f"    the machine's noise, by the ceiling: {share:.0%} from least to most"
     for server, why in case.missing.items():
@@ -56,8 +56,9 @@ def _line(case: Case, metric: Metric, server: str) -> str:
     if found is None:
         return f"    {server:16}no valid figure"
     value = f"{_number(found.median):>10} ({_number(found.least)}-{_number(found.largest)})"
-    line = f"    {server:24}{value:38}"
-    ratio = case.times_better(metric, server) if server != OURS else None
+    line = f"    {server:24}{value:34}"
+    compared = server != OURS and not (metric.less and server == CEILING)
+    ratio = case.times_better(metric, server) if compared else None
     judged = found if server == OURS else ratio
     if ratio:
         line += f"{_ratio(ratio, server):28}"
@@ -77,7 +78,9 @@ def _ratio(ratio: Spread, server: str) -> str:
 def _goal(number: float, server: str) -> str:
     if server == OURS:
         return f"{number:g}"
-    return f"{number * 100:.0f} %" if server == CEILING else f"{number:.3g}x"
+    if server == CEILING:
+        return f"{number * 100:.0f}%"
+    return f"{number:.3g}x" if number < 10 else f"{number:.0f}x"
 
 
 def _number(value: float) -> str:

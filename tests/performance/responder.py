@@ -24,8 +24,15 @@ class Ceiling:
     def running(self, mailboxes: Mailboxes, cores: Sequence[int]) -> Iterator[Running]:
         """Run it with the replies of one of the set's mailboxes."""
         replies, log = self.folder / "canned", self.folder / "ceiling.log"
-        replies.write_bytes(canned_replies(mailboxes.messages))
+        with replies.open("wb") as file:
+            for line, reply in self.canned(mailboxes).items():
+                file.write(b"%d %s\n" % (len(reply), line.encode()))
+                file.write(reply)
         words = [*pinned(cores), str(self.program), "0", str(replies)]
         with process(words, log) as started:
             port = int(wait_for_line(started, log, "listening").split()[1])
             yield Running(started, port)
+
+    def canned(self, mailboxes: Mailboxes) -> dict[str, bytes]:
+        """What is echoed, by the line that asks for it."""
+        return canned_replies(mailboxes.messages)

@@ -39,9 +39,9 @@ FULL = Sizes(
 )
 SMOKE = Sizes(
     rounds=1,
-    seconds=0.4,
-    crowds=(5, 10, 20),
-    polled_users=20,
+    seconds=0.3,
+    crowds=(5, 10),
+    polled_users=10,
     drained_users=10,
     megabyte_users=2,
     fifty_megabyte_users=1,
