@@ -75,9 +75,10 @@ def _options() -> argparse.Namespace:
 
 def _bench(options: argparse.Namespace, sizes: object, folder: Path) -> Bench:
     """Put together what the modes work with, and say what is missing."""
+    begin = time.monotonic()
 
     def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(f"{time.monotonic() - begin:4.0f} s  {text}", file=sys.stderr, flush=True)
 
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2 or not shutil.which("taskset"):

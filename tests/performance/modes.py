@@ -139,7 +139,7 @@ def retr_large(bench: Bench, *, size: str, tls: bool) -> None:
         clients, users = 2, bench.sizes.fifty_megabyte_users
     clients = min(clients, users)
     script = ("USER", "PASS", *(f"RETR {n}" for n in range(1, count + 1)), "QUIT")
-    first = Play(script, clients, users, seconds=WARMING_S, once=True, sums=1)
+    first = Play(script, clients, users, seconds=WARMING_S, once=True, sums=4)
     again = Play(script, clients, users, seconds=bench.sizes.seconds, sums=0)
     about = f"RETR of {octets / 1e6:g} MB, stored with LF{', in TLS' if tls else ''}"
     with (

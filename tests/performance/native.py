@@ -17,7 +17,11 @@ LIBRARIES = {"load": ("-lssl", "-lcrypto"), "ceiling": ()}
 
 
 class CannotBuild(Exception):
-    """There is no compiler, or a library is missing."""
+    """A program is not right, or what it is built with is missing."""
+
+
+class NothingToBuildWith(CannotBuild):
+    """There is no compiler, or a library's headers are missing."""
 
 
 class RunFailed(Exception):
@@ -28,18 +32,19 @@ def build(name: str, folder: Path) -> Path:
     """Compile ``load`` or ``ceiling`` into a folder and give the program.
 
     Raises:
-        CannotBuild: says what to install.
+        CannotBuild: says why, and what to install where that helps.
     """
     compiler = shutil.which("gcc")
     if compiler is None:
-        raise CannotBuild("gcc is missing: apt install gcc libc6-dev libssl-dev")
+        raise NothingToBuildWith("gcc is missing: apt install gcc libc6-dev libssl-dev")
     program = folder / name
     source = SOURCES / f"{name}.c"
     words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(source)]
     outcome = subprocess.run([*words, *LIBRARIES[name]], capture_output=True, text=True)
+    if "No such file or directory" in outcome.stderr:
+        raise NothingToBuildWith(f"apt install libc6-dev libssl-dev\n{outcome.stderr}")
     if outcome.returncode:
-        hint = ": apt install libssl-dev" if "openssl" in outcome.stderr else ""
-        raise CannotBuild(f"{name}.c cannot be built{hint}\n{outcome.stderr}")
+        raise CannotBuild(f"{name}.c cannot be built\n{outcome.stderr}")
     return program
 
 

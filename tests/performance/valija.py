@@ -90,8 +90,13 @@ class Valija:
         with process(words, log, environment) as started:
             line = wait_for_line(started, log, 'event="service started"')
             facts = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            tls = int(facts["pop3_tls"]) if "pop3_tls" in facts else None
-            yield _Service(started, int(facts["pop3"]), tls, f"127.0.0.1:{facts['grpc']}")
+            tls = facts.get("pop3_tls", "")
+            yield _Service(
+                started,
+                int(facts["pop3"]),
+                int(tls) if tls.isdigit() else None,
+                f"127.0.0.1:{facts['grpc']}",
+            )
 
 
 @dataclass
