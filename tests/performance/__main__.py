@@ -14,14 +14,15 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from performance import modes
 from performance.bench import Bench
 from performance.certificate import make_certificate
 from performance.dovecot import POP3, PROGRAM
 from performance.native import CannotBuild, Load, build
-from performance.report import as_json, table
-from performance.sizes import FULL, SMOKE
+from performance.report import as_json, machine, table
+from performance.sizes import FULL, SMOKE, Sizes
 
 OUTPUT = Path("var/bench")
 
@@ -54,10 +55,11 @@ def main() -> int:
         return 2
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    shown = table(bench.cases)
+    facts = _facts(options, bench.sizes)
+    shown = _heading(facts) + "\n" + table(bench.cases)
     print(shown)
     stem = OUTPUT / time.strftime("%Y%m%d-%H%M%S")
-    stem.with_suffix(".json").write_text(as_json(bench.cases, _facts(options, took_s)) + "\n")
+    stem.with_suffix(".json").write_text(as_json(bench.cases, facts) + "\n")
     stem.with_suffix(".txt").write_text(shown + "\n")
     print(f"\n{took_s:.0f} s; all values: {stem}.json")
     return _status(bench)
@@ -73,7 +75,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _bench(options: argparse.Namespace, sizes: object, folder: Path) -> Bench:
+def _bench(options: argparse.Namespace, sizes: Sizes, folder: Path) -> Bench:
     """Put together what the modes work with, and say what is missing."""
     begin = time.monotonic()
 
@@ -101,16 +103,23 @@ def _bench(options: argparse.Namespace, sizes: object, folder: Path) -> Bench:
     )
 
 
-def _facts(options: argparse.Namespace, took_s: float) -> dict[str, object]:
-    versions = {}
-    for name, words in {
-        "dovecot": [PROGRAM, "--version"],
-        "commit": ["git", "rev-parse", "HEAD"],
-        "before": ["git", "-C", options.before or ".", "rev-parse", "HEAD"],
-    }.items():
-        if shutil.which(words[0]):
-            versions[name] = subprocess.run(words, capture_output=True, text=True).stdout.strip()
-    return {"versions": versions, "options": vars(options), "seconds": round(took_s)}
+def _facts(options: argparse.Namespace, sizes: Sizes) -> dict[str, Any]:
+    """What the figures were measured on, and how."""
+    versions = {"commit": ["git", "describe", "--always", "--dirty"]}
+    if POP3.exists():
+        versions["dovecot"] = [PROGRAM, "--version"]
+    if options.before:
+        versions["before"] = ["git", "-C", options.before, "describe", "--always", "--dirty"]
+    facts: dict[str, Any] = {"machine": machine(), "rounds": sizes.rounds, "seconds": sizes.seconds}
+    for name, words in versions.items():
+        said = subprocess.run(words, capture_output=True, text=True).stdout.strip()
+        facts[name] = said or "unknown"
+    return facts
+
+
+def _heading(facts: dict[str, Any]) -> str:
+    flat = {**facts["machine"], **{k: v for k, v in facts.items() if k != "machine"}}
+    return ", ".join(f"{name} {value}" for name, value in flat.items())
 
 
 def _status(bench: Bench) -> int:

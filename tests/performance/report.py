@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,19 @@ def table(cases: Sequence[Case]) -> str:
     return "\n".join(line for case in cases for line in _lines_of(case))
 
 
-def as_json(cases: Sequence[Case], facts: dict[str, Any]) -> str:
-    """All values, with what the machine is."""
-    machine = {
-        "kernel": platform.release(),
+def as_json(cases: Sequence[Case], facts: Mapping[str, Any]) -> str:
+    """All values, with what they were measured on."""
+    return json.dumps({**facts, "cases": [case.as_dict() for case in cases]}, indent=1)
+
+
+def machine() -> dict[str, Any]:
+    """What a figure depends on."""
+    return {
         "processors": os.cpu_count(),
         "processor": _processor(),
+        "kernel": platform.release(),
         "python": platform.python_version(),
     }
-    whole = {"machine": machine, **facts, "cases": [case.as_dict() for case in cases]}
-    return json.dumps(whole, indent=1)
 
 
 def _lines_of(case: Case) -> Iterator[str]:

@@ -102,13 +102,14 @@ def process(
     words: Sequence[str], log: Path, environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program with its output in a file, and end it with the block."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with log.open("wb") as output:
         started = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={**own, **(environment or {})},
         )
     try:
         yield started
