@@ -64,6 +64,11 @@ class Case:
         """Replies were not right: this server's figures here count for nothing."""
         self.errors.setdefault(server, []).extend(errors)
 
+    def note(self, text: str) -> None:
+        """Say something below the figures, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def absent(self, server: str, why: str) -> None:
         """A peer is not there; that ours does not start is an error."""
         if server == OURS:

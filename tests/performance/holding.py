@@ -32,7 +32,7 @@ def idle(bench: Bench, *, tls: bool) -> None:
     about = f"PSS of all processes up to {ours[-1]:,} sessions (Dovecot: {peers[-1]:,})"
     name, about = ("idle-tls", f"in TLS; {about}") if tls else ("idle", about)
     with bench.case(name, about) as case, bench.mailboxes(SMALL_MAILBOX, ours[-1]) as mail:
-        case.notes.append("our accounts have passwords of low cost here, and the peers' are PLAIN")
+        case.note("our accounts have passwords of low cost here, and the peers' are PLAIN")
         for server, stages in points:
             try:
                 with server.running(mail, bench.server_cores) as running:
@@ -92,7 +92,7 @@ def idle_while_others_work(bench: Bench) -> None:
         bench.mailboxes(ELEVEN_KB, users, idle_ones, idle_mail) as mail,
         ExitStack() as stack,
     ):
-        case.notes.append("our accounts have passwords of low cost here")
+        case.note("our accounts have passwords of low cost here")
         # One with as many accounts as both sets have users.
         everyone = Mailboxes(idle_mail.folder, [], idle_ones + users)
         servers = bench.ours(cheap_passwords=True)

@@ -119,6 +119,13 @@ static double now_s(void) {
     return time.tv_sec + time.tv_nsec / 1e9;
 }
 
+static double used_s(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
+           (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 static void fail(const char *text, const char *about) {
     fprintf(stderr, "load: %s%s%s\n", text, about ? ": " : "", about ? about : "");
     exit(2);
@@ -671,11 +678,11 @@ static float percentile(double share) {
     return latencies_ms[at < latency_count ? at : latency_count - 1];
 }
 
-static void print_result(double took_s) {
+static void print_result(double took_s, double cpu_s) {
     qsort(latencies_ms, latency_count, sizeof *latencies_ms, by_size);
     printf("{\"sessions\": %lu, \"commands\": %lu, \"octets\": %lu, \"seconds\": %.6f, "
-           "\"checked_sums\": %lu, \"errors\": %lu, \"first_errors\": [",
-           done_sessions, done_commands, done_octets, took_s, checked_sums, errors);
+           "\"cpu_s\": %.3f, \"checked_sums\": %lu, \"errors\": %lu, \"first_errors\": [",
+           done_sessions, done_commands, done_octets, took_s, cpu_s, checked_sums, errors);
     for (unsigned n = 0; n < errors && n < ERRORS_SHOWN; n++)
         printf("%s\"%s\"", n ? ", " : "", shown[n]);
     printf("], \"latency_ms\": {\"p50\": %.3f, \"p99\": %.3f, \"max\": %.3f}, \"tls\": \"%s\"}\n",
@@ -691,13 +698,13 @@ static void run_script(void) {
         double left_ms = (end - now_s()) * 1000;
         turn(left_ms < 100 ? (int)left_ms + 1 : 100);
     }
-    double took_s = now_s() - begin;
+    double took_s = now_s() - begin, cpu_s = used_s();
     over = 1;
     while (present && errors < ERRORS_LIMIT && now_s() < end + grace_s) turn(100);
     if (errors < ERRORS_LIMIT)
         for (unsigned n = 0; n < client_count; n++)
             if (clients[n].state != ABSENT) wrong(&clients[n], "no end within %g s", grace_s);
-    print_result(took_s);
+    print_result(took_s, cpu_s);
 }
 
 static void log_in_up_to(unsigned wanted) {
@@ -742,7 +749,7 @@ static void run_held(void) {
     }
     while (present && now_s() < end) turn(100);
     if (present) errors += present;
-    print_result(now_s() - begin);
+    print_result(now_s() - begin, used_s());
 }
 
 int main(int argc, char **argv) {

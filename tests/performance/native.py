@@ -85,7 +85,13 @@ class Result:
     first_errors: list[str]
     latency_ms: dict[str, float]
     checked_sums: int
+    cpu_s: float
     tls: str = ""
+
+    @property
+    def busy(self) -> float:
+        """The share of its core that the load generator used."""
+        return self.cpu_s / self.seconds
 
 
 @dataclass

@@ -94,7 +94,7 @@ class Valija:
             yield _Service(
                 started,
                 int(facts["pop3"]),
-                int(tls) if tls.isdigit() else None,
+                int(tls or 0) or None,
                 f"127.0.0.1:{facts['grpc']}",
             )
 
