@@ -102,13 +102,20 @@ class Mailboxes:
         self._fill("cur", ":2,S")
         return self
 
-    def deliver_anew(self) -> None:
-        """Replace all mail by the same messages as new mail, in new files of new names."""
+    def deliver_anew(self, *, seen: bool = False) -> None:
+        """Replace all mail by the same messages in new files of new names, as new mail or seen."""
+        self.clear()
+        if seen:
+            self._fill("cur", ":2,S")
+        else:
+            self._fill("new", "")
+
+    def clear(self) -> None:
+        """Remove all mail."""
         for maildir in self._maildirs():
             for folder in ("cur", "new"):
                 for entry in os.scandir(maildir / folder):
                     os.unlink(entry)
-        self._fill("new", "")
 
     def left(self) -> int:
         """Messages that are still there."""
