@@ -172,7 +172,7 @@ class Bench:
                 case.absent(server.name, str(error))
                 continue
             if tls and running.tls_port is None:
-                case.without_tls(server.name)
+                case.without_tls(server.name, certificate=self.certificate is not None)
                 continue
             started[server.name] = running
         # Told to end all at once, they end at the same time, and not one after another.

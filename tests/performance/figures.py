@@ -76,9 +76,12 @@ class Case:
         else:
             self.missing[server] = why
 
-    def without_tls(self, server: str) -> None:
-        """A version of ours from before TLS."""
-        self.missing[server] = "there is no TLS in it"
+    def without_tls(self, server: str, *, certificate: bool) -> None:
+        """A server has no TLS port: no certificate, or a version of ours from before TLS."""
+        if certificate:
+            self.absent(server, "there is no TLS in it")
+        else:
+            self.missing[server] = "no certificate, as openssl is missing"
 
     def spread(self, metric: Metric, server: str) -> Spread | None:
         """A server's values."""

@@ -53,7 +53,7 @@ def _read_memory(
 ) -> None:
     port = running.tls_port if tls else running.port
     if port is None:
-        case.without_tls(name)
+        case.without_tls(name, certificate=bench.certificate is not None)
         return
     play = Play(LOGIN, stages[-1], stages[-1])
     held = bench.load.hold(port, mailboxes, play, tls=tls)
