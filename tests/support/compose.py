@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker.models.containers import Container
@@ -85,14 +86,18 @@ class Project:
         return self.containers()["pop3-service"]
 
     def address(self) -> str:
-        """The POP3 service's own address on the bridge."""
-        networks = self.service().attrs["NetworkSettings"]["Networks"]
-        return str(networks[f"{self.name}_default"]["IPAddress"])
+        """The POP3 service's own address on the project's bridge."""
+        return str(self._endpoint()["IPAddress"])
 
     def gateway(self) -> str:
-        """This machine's own address on Docker's bridge."""
-        bridge = self.client.networks.get("bridge")
-        return str(bridge.attrs["IPAM"]["Config"][0]["Gateway"])
+        """This machine's own address on the project's bridge."""
+        # Not from the engine's default bridge: an engine that never ran before does not tell it.
+        return str(self._endpoint()["Gateway"])
+
+    def _endpoint(self) -> dict[str, Any]:
+        networks = self.service().attrs["NetworkSettings"]["Networks"]
+        endpoint: dict[str, Any] = networks[f"{self.name}_default"]
+        return endpoint
 
     def processes(self) -> dict[int, str]:
         """Processes of the POP3 service by their ids on this machine, with what they are."""
