@@ -23,7 +23,7 @@ class BadLine(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A verb in capitals, its words, and the rest of the line as it was written."""
+    """A verb in capitals, its words, and all that was written after the blank behind the verb."""
 
     verb: str
     words: tuple[str, ...] = field(repr=False)
@@ -42,10 +42,10 @@ def parse(octets: bytes) -> Line:
         raise BadLine("a command is UTF-8 text") from None
     if not text.isprintable() and any(category(c) in _CONTROLS for c in text):
         raise BadLine("a command holds no control characters")
-    keyword, _, rest = text.strip(" ").partition(" ")
+    keyword, _, rest = text.lstrip(" ").partition(" ")
     if not keyword:
         raise BadLine("empty line; send HELP")
-    return Line(keyword.upper(), tuple(word for word in rest.split(" ") if word), rest.strip(" "))
+    return Line(keyword.upper(), tuple(word for word in rest.split(" ") if word), rest)
 
 
 def number(word: str) -> int | None:

@@ -153,7 +153,8 @@ async def transform(caller: Caller, line: Line) -> Reply:
     if not line.words:
         current = (await caller.get_settings()).transform
         return Ok(f"transform is {current}" if current else "transform is off")
-    command = "" if line.rest.upper() == "OFF" else line.rest
+    command = line.rest.strip(" ")
+    command = "" if command.upper() == "OFF" else command
     settings = await caller.update_settings(Settings(transform=command), ["transform"])
     return Ok(f"transform is {settings.transform or 'off'}")
 

@@ -24,7 +24,8 @@ def test_any_octets_parse_or_are_refused(octets: bytes) -> None:
     ("octets", "line"),
     [
         (b"status", Line("STATUS", (), "")),
-        (b"  Add_User  a   b ", Line("ADD_USER", ("a", "b"), "a   b")),
+        (b"  Add_User  a   b ", Line("ADD_USER", ("a", "b"), " a   b ")),
+        (b" PASS  two  words ", Line("PASS", ("two", "words"), " two  words ")),
         (
             b"TRANSFORM sed 's/a  b/c/'",
             Line("TRANSFORM", ("sed", "'s/a", "b/c/'"), "sed 's/a  b/c/'"),
