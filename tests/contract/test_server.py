@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
 from collections.abc import Awaitable
 from datetime import UTC, timedelta
@@ -120,6 +122,23 @@ async def test_a_transform_that_does_not_work_leaves_the_old_one(
     assert await refused(call) is Reason.TRANSFORM_INVALID
     assert (await service.admin.get_settings()).transform == "wc"
     assert service.workers[0].settings.transform == "wc"
+
+
+async def test_a_trial_of_a_transform_holds_up_no_other_change(
+    service: Service, tmp_path: Path
+) -> None:
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    os.mkfifo(go)
+    os.mkfifo(begun)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho > {begun}; read line < {go}; cat\n")
+    program.chmod(0o755)
+    trial = asyncio.create_task(change(service.admin, transform=str(program)))
+    await asyncio.to_thread(begun.read_text)
+    assert (await change(service.admin, max_accounts=7)).max_accounts == 7
+    await asyncio.to_thread(go.write_text, "go\n")
+    changed = await trial
+    assert (changed.transform, changed.max_accounts) == (str(program), 7)
 
 
 # --- state ---

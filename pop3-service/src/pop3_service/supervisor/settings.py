@@ -46,6 +46,10 @@ class SettingsDesk:
         Raises:
             InvalidArgument, LimitBelowCurrent, TransformInvalid, StoreUnavailable
         """
+        if values.get("transform"):
+            # A trial takes its time; nobody else's change waits for it.
+            wanted = self.current.changed(values)
+            await self._check_transform(wanted.transform, wanted.transform_timeout_s)
         async with self._changing:
             old = self.current
             new = old.changed(values)
@@ -53,8 +57,6 @@ class SettingsDesk:
                 count = await self._accounts.count()
                 if new.max_accounts < count:
                     raise LimitBelowCurrent(new.max_accounts, count)
-            if values.get("transform"):
-                await self._check_transform(new.transform, new.transform_timeout_s)
             before, after = old.as_dict(), new.as_dict()
             await self._store.save({name: after[name] for name in values})
             self.current = new

@@ -23,6 +23,8 @@ from pop3_service.domain.errors import TransformFailed, TransformInvalid
 from pop3_service.transform.command_line import PATH, find_program, parse
 
 MIB = 1024 * 1024
+TRIAL_S = 30.0
+"""The longest a program may take for the sample message, whatever it may for others."""
 OUTPUT_BASE = 64 * MIB
 OUTPUT_FACTOR = 16
 """A program may write 64 MiB and 16 times the message."""
@@ -108,6 +110,7 @@ class Runner:
             sample.flush()
             sample.seek(0)
             try:
+                timeout_s = min(timeout_s, TRIAL_S)
                 output = await self.run(argv, sample.fileno(), len(SAMPLE), timeout_s)
             except TransformFailed as error:
                 raise TransformInvalid(f"{error}, when tried on a sample message") from None
