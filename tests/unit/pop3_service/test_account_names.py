@@ -95,6 +95,16 @@ def test_a_name_that_could_leave_its_folder_or_be_misread_is_refused(text: str) 
         AccountName.parse(text)
 
 
+def test_a_name_of_megabytes_is_refused_without_preparing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared: list[str] = []
+    monkeypatch.setattr("pop3_service.domain.account.prepare", prepared.append)
+    with pytest.raises(InvalidArgument, match="at most 255 octets"):
+        AccountName.parse("é" * 1_000_000)
+    assert prepared == []
+
+
 @pytest.mark.parametrize(
     "text", ["a", "x" * 255, "a..b", "%2e%2e", "a@b.example", "señor", "~", "-rf"]
 )

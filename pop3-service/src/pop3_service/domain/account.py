@@ -12,6 +12,8 @@ from pop3_service.domain.saslprep import prepare
 
 NAME_MAX_OCTETS = 255
 """The longest file name (POSIX NAME_MAX); a name becomes a folder."""
+LONGEST_TEXT = 4 * NAME_MAX_OCTETS
+"""Characters of a name as it is given; preparing may leave some out."""
 
 
 class Role(StrEnum):
@@ -36,6 +38,10 @@ class AccountName(str):
         Raises:
             InvalidArgument: it is empty, too long, or holds what a name cannot.
         """
+        too_long = f"an account name has at most {NAME_MAX_OCTETS} octets"
+        # Preparing takes time for each character, so it is not done for a text of megabytes.
+        if len(text) > LONGEST_TEXT:
+            raise InvalidArgument(too_long)
         try:
             name = prepare(text)
         except ValueError as error:
@@ -43,7 +49,7 @@ class AccountName(str):
         if not name:
             raise InvalidArgument("an account name cannot be empty")
         if len(name.encode()) > NAME_MAX_OCTETS:
-            raise InvalidArgument(f"an account name has at most {NAME_MAX_OCTETS} octets")
+            raise InvalidArgument(too_long)
         if name.startswith("."):
             raise InvalidArgument("an account name cannot begin with a dot")
         if "/" in name:
