@@ -312,6 +312,19 @@ async def test_a_default_password_is_told_until_it_is_changed(
         assert again.warnings == []
 
 
+async def test_a_default_password_that_is_chosen_is_told_as_well(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with Service(tmp_path, clock).running(password="default") as service:
+        assert service.admin.account.has_default_password
+        await service.admin.change_password("default", "my own")
+        await service.admin.change_password("my own", "default")
+        again = await service.client.login("default", "default")
+        assert again.account.has_default_password
+        assert (await service.admin.create_account("user1", "pass1")).has_default_password
+        assert not (await service.admin.create_account("user2", "pass1")).has_default_password
+
+
 async def test_an_admin_password_that_was_given_is_no_default(service: Service) -> None:
     assert not service.admin.account.has_default_password
     assert service.admin.warnings == []

@@ -155,8 +155,10 @@ class AccountStore:
                 raise LastAdmin(name)
             await connection.execute(delete(tables.accounts).where(columns.name == name))
 
-    async def set_password(self, name: str, password_hash: str) -> None:
-        """Set a password, which is no default any more.
+    async def set_password(
+        self, name: str, password_hash: str, *, is_default: bool = False
+    ) -> None:
+        """Set a password; ``is_default`` says that this product ships with it.
 
         Raises:
             AccountNotFound: there is no account of that name.
@@ -165,7 +167,7 @@ class AccountStore:
             result = await connection.execute(
                 update(tables.accounts)
                 .where(tables.accounts.c.name == name)
-                .values(password_hash=password_hash, has_default_password=False)
+                .values(password_hash=password_hash, has_default_password=is_default)
             )
             if result.rowcount == 0:
                 raise AccountNotFound(name)

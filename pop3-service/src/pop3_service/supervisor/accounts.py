@@ -21,6 +21,8 @@ from pop3_service.supervisor.tokens import Tokens
 
 DEFAULT_ADMIN = "default"
 DEFAULT_PASSWORD = b"default"
+SHIPPED: dict[str, bytes] = {DEFAULT_ADMIN: DEFAULT_PASSWORD, **dict(demo.ACCOUNTS)}
+"""Accounts and passwords that everyone can read in this product's documents."""
 
 log = structlog.get_logger()
 
@@ -64,9 +66,7 @@ class AccountsDesk:
         """Give a page of accounts and the number of all."""
         return await self._accounts.page(after, size), await self._accounts.count()
 
-    async def create(
-        self, name: str, password: bytes, role: Role, by: str, *, is_default: bool = False
-    ) -> Account:
+    async def create(self, name: str, password: bytes, role: Role, by: str) -> Account:
         """Make an account and its Maildir; an admin whose name gives no mail path has none.
 
         Raises:
@@ -82,6 +82,7 @@ class AccountsDesk:
             has_maildrop = False
         check_new_password(password)
         hashed = await self._authenticator.hash(password)
+        is_default = SHIPPED.get(checked) == password
         account = Account(checked, role, hashed, self._clock.now(), is_default)
         if has_maildrop:
             await self._maildrops.create(checked)
@@ -128,7 +129,9 @@ class AccountsDesk:
         check_new_password(new)
         if old == new:
             raise InvalidArgument("the new password is the old one")
-        await self._accounts.set_password(account.name, await self._authenticator.hash(new))
+        hashed = await self._authenticator.hash(new)
+        is_default = SHIPPED.get(account.name) == new
+        await self._accounts.set_password(account.name, hashed, is_default=is_default)
         ended = await self._end(account.name, keep=token)
         log.info("password changed", name=account.name, by=caller.name, sessions=ended)
         return ended
@@ -138,17 +141,12 @@ class AccountsDesk:
         if await self._accounts.count():
             return
         by = "first start"
-        await self.create(
-            DEFAULT_ADMIN,
-            admin_password.encode() if admin_password else DEFAULT_PASSWORD,
-            Role.ADMIN,
-            by,
-            is_default=not admin_password,
-        )
+        password = admin_password.encode() if admin_password else DEFAULT_PASSWORD
+        await self.create(DEFAULT_ADMIN, password, Role.ADMIN, by)
         if not with_demo:
             return
         for name, password in demo.ACCOUNTS:
-            account = await self.create(name, password, Role.USER, by, is_default=True)
+            account = await self.create(name, password, Role.USER, by)
             if not await self._maildrops.list(account.name):
                 for message in demo.messages(name):
                     await self._maildrops.put(account.name, demo.chunks(message))
