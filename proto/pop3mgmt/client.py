@@ -30,8 +30,8 @@ from pop3mgmt.v1 import (
 )
 
 DEADLINE_S = 10.0
-LOGIN_DEADLINE_S = 30.0
-"""A wrong login is answered with growing delay, so this is longer than that."""
+LOGIN_DEADLINE_S = 90.0
+"""A wrong login is answered with growing delay, so this is longer than that may become."""
 TRIAL_S = 60.0
 """For what is tried before it takes effect: a transform, certificates."""
 CHUNK = 256 * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import unicodedata
 from collections.abc import Awaitable
+from dataclasses import fields
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from contract.service import ADMIN_PASSWORD, Service, session
 from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.settings import Settings
 from pop3_service.supervisor import authenticator
-from pop3mgmt.client import Caller
+from pop3mgmt.client import LOGIN_DEADLINE_S, Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import accounts_pb2, server_pb2
@@ -297,6 +299,11 @@ async def test_a_token_can_be_renewed_for_a_day_and_no_longer(
     assert await works(service.admin)
     clock.move(1)
     assert not await works(service.admin)
+
+
+def test_a_login_is_waited_for_longer_than_the_longest_delay() -> None:
+    [delay] = [item for item in fields(Settings) if item.name == "max_login_delay_s"]
+    assert delay.metadata["high"] < LOGIN_DEADLINE_S
 
 
 async def test_a_default_password_is_told_until_it_is_changed(
