@@ -16,6 +16,7 @@ from docker.models.containers import Container
 from support.pop3 import Pop3
 
 ROOT = Path(__file__).parents[2]
+FILES = (ROOT / "docker-compose.yml",)
 UP_S = 600
 
 
@@ -36,7 +37,7 @@ class Project:
     pop3_ipv6: int = field(default_factory=free_port)
     pop3_tls: int = field(default_factory=free_port)
     scmp: int = field(default_factory=free_port)
-    files: tuple[Path, ...] = (ROOT / "docker-compose.yml",)
+    files: tuple[Path, ...] = FILES
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def compose(
@@ -142,9 +143,11 @@ class Project:
 
 
 @contextmanager
-def project(mail: Path, client: docker.DockerClient, **settings: str) -> Iterator[Project]:
+def project(
+    mail: Path, client: docker.DockerClient, files: tuple[Path, ...] = FILES, **settings: str
+) -> Iterator[Project]:
     """A project that is gone at the end, with its accounts."""
-    made = Project(mail, client, settings=settings)
+    made = Project(mail, client, files=files, settings=settings)
     try:
         yield made
     finally:

@@ -3,12 +3,15 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import docker
 import pytest
 
 from support.compose import ROOT, Project, project
 
+PRODUCTION = (ROOT / "docker-compose.yml", ROOT / "docker-compose.production.yml")
+LOOPBACK = {"POP3_BIND_IPV4": "127.0.0.1", "POP3_BIND_IPV6": "[::1]"}
 LONG_RUNNING = {"pop3-service", "scmp-gateway"}
 SECRETS = re.compile(
     r"pass[123]\b|index-url|_PASSWORD=[^,\"\s]|BEGIN [A-Z ]*PRIVATE KEY|//[^/\s]*:[^/\s]*@"
@@ -96,6 +99,23 @@ def test_a_folder_of_another_owner_is_told_with_the_exact_mend(
         logs = other.logs("pop3-service")
         assert "sudo chown -R 10001:10001 maildir-volume" in logs
         assert "Traceback" not in logs
+
+
+def test_the_files_for_production_start_with_a_password_that_only_its_owner_can_read(
+    engine: docker.DockerClient, tmp_path: Path, running: Project
+) -> None:
+    mail, password = tmp_path / "mail", tmp_path / "password"
+    mail.mkdir()
+    password.write_text("own secret\n")
+    password.chmod(0o600)
+    own = {"VALIJA_ADMIN_PASSWORD_FILE": str(password), **LOOPBACK}
+    with project(mail, engine, files=PRODUCTION, **own) as other:
+        other.up()
+        with other.connect() as client:
+            assert client.log_in("user1", "pass1").startswith("-ERR [AUTH]")
+        with other.admin(password="own secret") as admin:
+            assert admin.listing("USERS") == ["default admin sessions=0"]
+        assert "default password" not in other.logs("pop3-service")
 
 
 def test_the_admin_tool_works_as_a_container(running: Project) -> None:
