@@ -44,6 +44,20 @@ def test_a_value_that_does_not_fit_is_refused(values: dict[str, Any]) -> None:
         Settings().changed(values)
 
 
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"max_accounts": 0}, "max_accounts must be from 1 to 10000000"),
+        ({"idle_timeout_s": 0}, "idle_timeout must be from 1 to 86400 seconds"),
+        ({"idle_timeout_s": "soon"}, "idle_timeout is a number"),
+    ],
+)
+def test_a_refusal_names_the_setting_as_its_users_do(values: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        Settings().changed(values)
+    assert str(error.value) == text
+
+
 def test_one_wrong_value_leaves_all_as_they_were() -> None:
     before = Settings()
     with pytest.raises(InvalidArgument):

@@ -71,10 +71,13 @@ def _checked(name: str, value: object, default: object, metadata: Mapping[str, A
         if not isinstance(value, str):
             raise InvalidArgument(f"{name} is text")
         return value.strip()
-    number = _as_number(name, value, whole=isinstance(default, int))
+    # Outside this process a time goes by its name alone, whatever its unit is there.
+    shown = name.removesuffix("_s")
+    unit = "" if shown == name else " seconds"
+    number = _as_number(shown, value, whole=isinstance(default, int))
     low, high = metadata["low"], metadata["high"]
     if not low <= number <= high:
-        raise InvalidArgument(f"{name} must be from {low} to {high}")
+        raise InvalidArgument(f"{shown} must be from {low} to {high}{unit}")
     return number
 
 
