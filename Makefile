@@ -40,10 +40,11 @@ run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends 
 	@echo 'TLS   localhost:1995; its certificate is var/tls/fullchain.pem'
 	@echo 'SCMP  telnet localhost 1111, as default / default; then HELP'
 	@echo 'CLI   POP3CTL_USER=default POP3CTL_PASSWORD=default $(BIN)/pop3ctl status'
-	@trap : INT TERM; \
+	@trap stopped=yes INT TERM; \
 	$(BIN)/pop3d --demo --bind-ipv4 127.0.0.1 --bind-ipv6 ::1 $(ARGS) & service=$$!; \
 	$(BIN)/scmp-gateway & gateway=$$!; \
-	wait -n; kill -TERM $$gateway $$service 2>/dev/null; wait
+	wait -n; status=$$?; \
+	kill -TERM $$gateway $$service 2>/dev/null; wait; [ $$stopped ] || exit $$status
 
 test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
 	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
