@@ -253,6 +253,27 @@ async def test_no_more_run_at_a_time_than_are_allowed(tmp_path: Path, script: Sc
     assert max(int(result) for result in results) <= 2
 
 
+async def test_programs_that_hang_keep_others_from_starting_for_a_spell_only(
+    tmp_path: Path, script: Scripts
+) -> None:
+    runner = Runner(tmp_path / "spool", FakeClock(), concurrency=1, spell_s=0.05)
+    folder = tmp_path / "running"
+    folder.mkdir()
+    hang = script(f"touch {folder}/$$; exec sleep 600")
+    hanging = [asyncio.create_task(transformed(runner, hang, timeout_s=60)) for _ in range(5)]
+    async with asyncio.timeout(20):
+        while len(list(folder.iterdir())) < len(hanging):
+            assert await transformed(runner, ("cat",)) == MESSAGE
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_programs_run_at_a_lower_priority_than_the_service(runner: Runner) -> None:
+    told = await transformed(runner, ("nice",))
+    assert int(told) == os.getpriority(os.PRIO_PROCESS, 0) + 10
+
+
 async def test_no_descriptor_and_no_zombie_is_left(runner: Runner, script: Scripts) -> None:
     hang = script("sleep 600")
     await transformed(runner, ("cat",))

@@ -8,10 +8,12 @@ Whatever happens, its process group is killed at the end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +30,10 @@ TRIAL_S = 30.0
 OUTPUT_BASE = 64 * MIB
 OUTPUT_FACTOR = 16
 """A program may write 64 MiB and 16 times the message."""
+PLACES = 64
+"""Programs at a time."""
+SPELL_S = 1.0
+"""How long a program counts among the few that start: one that hangs costs no processor."""
 NOTE_OCTETS = 200
 """Octets of a program's error output that go to the log."""
 SAMPLE = (
@@ -35,6 +41,7 @@ SAMPLE = (
     b"Date: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <sample@example.org>\r\n\r\n"
     b"A transform is tried on this message before it takes effect.\r\n.\r\n..two dots\r\n"
 )
+_NICE = ("/usr/bin/nice", "-n", "10", "--")
 _ENVIRONMENT = {"PATH": ":".join(PATH), "LANG": "C.UTF-8", "HOME": "/nonexistent"}
 
 log = structlog.get_logger()
@@ -53,7 +60,10 @@ class Output:
 
 
 class Runner:
-    """Runs transforms, so many at a time."""
+    """Runs transforms: a few at a time for each processor, and more of those that take long.
+
+    They run at a lower priority than the service, so that many cannot hold it up.
+    """
 
     def __init__(
         self,
@@ -61,13 +71,16 @@ class Runner:
         clock: Clock,
         *,
         concurrency: int | None = None,
+        spell_s: float = SPELL_S,
         output_base: int = OUTPUT_BASE,
     ) -> None:
         """``spool`` is a folder on a disk; ``output_base`` the octets any program may write."""
         self._spool = spool
         self._clock = clock
         self._output_base = output_base
+        self._spell_s = spell_s
         self._free = asyncio.Semaphore(concurrency or 4 * (os.cpu_count() or 1))
+        self._places = asyncio.Semaphore(PLACES)
 
     async def run(
         self, argv: tuple[str, ...], message_fd: int, size: int, timeout_s: float
@@ -77,7 +90,7 @@ class Runner:
         Raises:
             TransformFailed: it did not start, took too long, wrote too much, or failed.
         """
-        async with self._free:
+        async with self._place():
             try:
                 program = find_program(argv)
                 spool = await asyncio.to_thread(self._open_spool)
@@ -116,6 +129,19 @@ class Runner:
                 raise TransformInvalid(f"{error}, when tried on a sample message") from None
             output.close()
 
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait for a turn, and let the next one start after a spell if this one still runs."""
+        async with self._places:
+            await self._free.acquire()
+            let_next = _Once(self._free.release)
+            timer = asyncio.get_running_loop().call_later(self._spell_s, let_next)
+            try:
+                yield
+            finally:
+                timer.cancel()
+                let_next()
+
     def _open_spool(self) -> BinaryIO:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The caller closes it; it has no name, so nothing is left behind by a crash.
@@ -147,13 +173,25 @@ class Runner:
                 raise TransformFailed(_meaning(child.returncode, limit))
 
 
+class _Once:
+    """Does something at the first call only."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act: Callable[[], None] | None = act
+
+    def __call__(self) -> None:
+        act, self._act = self._act, None
+        if act is not None:
+            act()
+
+
 def _start(
     argv: tuple[str, ...], message_fd: int, spool: BinaryIO, notes: BinaryIO, limit: int
 ) -> subprocess.Popen[bytes]:
     os.lseek(message_fd, 0, os.SEEK_SET)
     try:
         return subprocess.Popen(
-            ["/usr/bin/prlimit", f"--fsize={limit}", "--core=0", "--", *argv],
+            ["/usr/bin/prlimit", f"--fsize={limit}", "--core=0", "--", *_NICE, *argv],
             stdin=message_fd,
             stdout=spool,
             stderr=notes,
