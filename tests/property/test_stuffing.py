@@ -48,6 +48,21 @@ def in_pieces(message: bytes, cuts: list[int]) -> list[bytes]:
     return [message[a:b] for a, b in itertools.pairwise(places)]
 
 
+def top_of(message: bytes, count: int) -> bytes:
+    """What TOP is to give: header, blank line and so many lines of the body."""
+    lines = lines_of(message)
+    # A last line without a line end is no blank line: the header goes on to the end.
+    complete = message.count(b"\n")
+    blank = next((n for n, line in enumerate(lines[:complete]) if not line), len(lines))
+    return wire_of(lines[: blank + 1 + count])
+
+
+def top(pieces: list[bytes], count: int) -> bytes:
+    """What TOP gives."""
+    cutter, encoder = TopCutter(count), WireEncoder()
+    return b"".join(encoder.feed(cutter.feed(piece)) for piece in pieces) + encoder.finish()
+
+
 @pytest.mark.parametrize("length", range(scale.CUT_LENGTH + 1))
 def test_every_placement_of_dots_cr_and_lf_in_every_cut(length: int) -> None:
     for octets in itertools.product(b".\r\na", repeat=length):
@@ -103,16 +118,19 @@ def test_the_final_dot_never_stands_inside_a_body(message: bytes) -> None:
     assert b"\r\n.\r\n" not in b"\r\n" + encode(message)
 
 
+@pytest.mark.parametrize("length", range(scale.CUT_LENGTH + 1))
+def test_top_of_every_placement_of_dots_cr_and_lf_in_every_cut(length: int) -> None:
+    for octets in itertools.product(b".\r\na", repeat=length):
+        message = bytes(octets)
+        for count in range(3):
+            expected = top_of(message, count)
+            for cut in range(length + 1):
+                assert top(in_pieces(message, [cut]), count) == expected
+
+
 @settings(max_examples=scale.EXAMPLES)
 @given(MESSAGES, st.integers(0, 6), st.lists(st.integers(0, 1000)))
 def test_top_gives_header_blank_line_and_body_lines_in_every_cut(
     message: bytes, count: int, cuts: list[int]
 ) -> None:
-    lines = lines_of(message)
-    # A last line without a line end is no blank line: the header goes on to the end.
-    complete = message.count(b"\n")
-    blank = next((n for n, line in enumerate(lines[:complete]) if not line), len(lines))
-    expected = wire_of(lines[: blank + 1 + count])
-    cutter, encoder = TopCutter(count), WireEncoder()
-    wire = b"".join(encoder.feed(cutter.feed(piece)) for piece in in_pieces(message, cuts))
-    assert wire + encoder.finish() == expected
+    assert top(in_pieces(message, cuts), count) == top_of(message, count)
