@@ -233,6 +233,16 @@ async def test_a_reset_password_is_random_and_ends_every_login(service: Service)
     assert await service.admin.reset_password("ana") != password
 
 
+async def test_no_file_holds_a_password(service: Service) -> None:
+    ana = await service.user("ana", "in plain sight")
+    await ana.change_password("in plain sight", "for all to read")
+    reset = await service.admin.reset_password("ana")
+    held = b"".join(path.read_bytes() for path in service.folder.rglob("*") if path.is_file())
+    for password in ("in plain sight", "for all to read", reset, ADMIN_PASSWORD):
+        assert password.encode() not in held
+    assert b"$argon2id$" in held
+
+
 # --- logins ---
 
 
