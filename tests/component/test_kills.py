@@ -59,6 +59,8 @@ def log_in_again(service: Service, box: Mailbox) -> Pop3:
     return client
 
 
+# A worker that dies again and again is kept waiting for its next start, and the test with it.
+@pytest.mark.timeout(300 + 10 * scale.KILLS)
 def test_no_deletion_is_lost_or_made_up_wherever_a_worker_is_killed(pair: Service) -> None:
     """Attack 35: a message goes only if DELE and QUIT were sent; what was answered +OK is gone."""
     random_ = random.Random(35)
