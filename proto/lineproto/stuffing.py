@@ -22,14 +22,14 @@ DOTLESS = 4
 class WireEncoder:
     """Turn a message's stored octets into its wire form, a chunk at a time.
 
-    ``octets`` counts the CRLF form without stuffing: what STAT and LIST tell. ``form`` is what an
-    ``OctetCounter`` found out of the same octets; nothing by default.
+    ``octets`` counts the CRLF form without stuffing: what STAT and LIST tell. ``form`` is what was
+    found out of the same octets earlier, nothing by default; once all were fed, it says more.
     """
 
-    __slots__ = ("_at_line_start", "_form", "_held_cr", "_stuffed", "_written")
+    __slots__ = ("_at_line_start", "_held_cr", "_stuffed", "_written", "form")
 
     def __init__(self, form: int = 0) -> None:
-        self._form = form
+        self.form = form
         self._at_line_start = True
         self._held_cr = False
         self._written = 0
@@ -49,15 +49,17 @@ class WireEncoder:
         self._held_cr = chunk.endswith(b"\r")
         if self._held_cr:
             chunk = chunk[:-1]
-        return self._encode(chunk, self._form) if chunk else b""
+        return self._encode(chunk, self.form) if chunk else b""
 
     def finish(self) -> bytes:
         """Give what is still owed: a held CR and the final line end. Without the final dot."""
         tail = b"\r" if self._held_cr else b""
         self._held_cr = False
         if tail or not self._at_line_start or not self._written:
-            return self._encode(tail + b"\r\n", 0)
-        return b""
+            tail = self._encode(tail + b"\r\n", 0)
+        if not self._stuffed:
+            self.form |= DOTLESS
+        return tail
 
     def _encode(self, chunk: bytes, form: int) -> bytes:
         if form & LF_ONLY:
@@ -80,39 +82,34 @@ class WireEncoder:
 class OctetCounter:
     """Count a message's octets in CRLF form without making that form; as ``WireEncoder.octets``.
 
-    ``form`` says what else was seen: LF_ONLY, CRLF_ONLY and DOTLESS, added up.
+    ``form`` says what else was seen: LF_ONLY or CRLF_ONLY. Dots are not looked for: that takes
+    longer than all the rest, and the encoder finds out when it sends the message first.
     """
 
-    __slots__ = ("_dotless", "_last", "_lines", "_octets", "_pairs", "_returns")
+    __slots__ = ("_last", "_lines", "_octets", "_pairs", "_returns")
 
     def __init__(self) -> None:
         self._octets = 0
         self._lines = 0
         self._pairs = 0
         self._returns = False
-        self._dotless = True
         self._last = b""
 
     @property
     def form(self) -> int:
         """What is known of the octets so far."""
-        form = DOTLESS if self._dotless else 0
         if not self._returns:
-            return form | LF_ONLY
-        return form | CRLF_ONLY if self._pairs == self._lines else form
+            return LF_ONLY
+        return CRLF_ONLY if self._pairs == self._lines else 0
 
     def feed(self, chunk: bytes) -> None:
         """Count the next chunk."""
         if not chunk:
             return
-        last = self._last
-        if self._dotless:
-            at_line_start = last in (b"", b"\n")
-            self._dotless = b"\n." not in chunk and not (at_line_start and chunk.startswith(b"."))
         if b"\r" in chunk:
             self._returns = True
             self._pairs += chunk.count(b"\r\n")
-        if last == b"\r" and chunk.startswith(b"\n"):
+        if self._last == b"\r" and chunk.startswith(b"\n"):
             self._pairs += 1
         self._octets += len(chunk)
         self._lines += chunk.count(b"\n")

@@ -359,7 +359,7 @@ async def test_names_that_are_no_utf8_cost_time_and_lose_nothing(
     measured: list[str] = []
     measure = listing._measure
     monkeypatch.setattr(
-        listing, "_measure", lambda fd, entry: measured.append(entry.name) or measure(fd, entry)
+        listing, "_measure", lambda fd, name: measured.append(name) or measure(fd, name)
     )
     again = Maildrop.open(root, ANA, lock)
     assert again.messages == first.messages

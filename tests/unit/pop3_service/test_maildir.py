@@ -114,7 +114,7 @@ def test_a_warm_index_spares_reading(
     read: list[str] = []
     measure = listing._measure
     monkeypatch.setattr(
-        listing, "_measure", lambda fd, entry: read.append(entry.name) or measure(fd, entry)
+        listing, "_measure", lambda fd, name: read.append(name) or measure(fd, name)
     )
     drop = Maildrop.open(root, ANA, lock)
     assert len(drop.messages) == 6

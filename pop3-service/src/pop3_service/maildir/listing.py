@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 import msgspec
 
-from lineproto.stuffing import OctetCounter
+from lineproto.stuffing import LF_ONLY, OctetCounter
 from pop3_service.maildir import index
 from pop3_service.maildir.index import FolderState
-from pop3_service.maildir.message import Message, base_name, is_mail, order, unique_id
+from pop3_service.maildir.message import Message, base_name, id_of_base, is_mail, order
 
 CHUNK = 256 * 1024
 RESCANS = 3
@@ -43,14 +44,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     state: FolderState | None = None
 
 
-class _Entry(msgspec.Struct, frozen=True, gc=False):
-    folder: str
-    name: str
-    inode: int
-    size: int
-    mtime_ns: int
-
-
 def folder_state(dir_fd: int, path: str = "") -> FolderState:
     """Give what changes when a message comes, goes or is renamed.
 
@@ -75,64 +68,98 @@ def list_messages(
         known = Snapshot(stored.messages, 0, stored.state)
     if known.state == state:
         return known
-    entries, passed_over, settled_state = _stable_scan(folder_fd)
-    sizes = {(it.inode, it.size, it.mtime_ns): it for it in known.messages}
-    messages, measured = _with_sizes(folder_fd, entries, sizes)
-    passed_over += len(entries) - len(messages)
-    if passed_over:  # such an entry can become mail without a trace in its folder
+    scan = _Scan(folder_fd, known.messages)
+    settled_state = scan.run()
+    messages = _with_unique_ids(sorted(scan.found.values(), key=_order))
+    if scan.passed_over:  # such an entry can become mail without a trace in its folder
         settled_state = None
-    changed = measured or len(known.messages) != len(messages)
+    changed = scan.measured or len(known.messages) != len(messages)
     if update_index and (changed or (settled_state and len(messages) >= LARGE)):
         index.save(folder_fd, messages, settled_state)
-    return Snapshot(messages, passed_over, settled_state)
+    return Snapshot(messages, scan.passed_over, settled_state)
 
 
-def _with_sizes(
-    folder_fd: int, entries: list[_Entry], sizes: dict[tuple[int, int, int], Message]
-) -> tuple[tuple[Message, ...], int]:
-    """Make messages of the entries that can be read; give how many had to be."""
-    messages: list[Message] = []
+def _order(message: Message) -> tuple[int, int, str]:
+    return order(message.name, message.mtime_ns)
+
+
+def _with_unique_ids(messages: list[Message]) -> tuple[Message, ...]:
+    """Give all their ids; files of one base name are told apart by their order."""
     seen: dict[str, int] = {}
-    measured = 0
-    for entry in entries:
-        known = sizes.get((entry.inode, entry.size, entry.mtime_ns))
-        if known is not None:
-            octets, form = known.octets, known.form
-        else:
-            found = _measure(folder_fd, entry)
-            if found is None:
-                continue
-            octets, form = found
-            measured += 1
-        base = base_name(entry.name)
+    for at, message in enumerate(messages):
+        base = base_name(message.name)
         seen[base] = occurrence = seen.get(base, 0) + 1
-        messages.append(
-            Message(
-                entry.folder,
-                entry.name,
-                unique_id(entry.name, occurrence),
-                octets,
-                form,
-                entry.inode,
-                entry.size,
-                entry.mtime_ns,
-            )
+        uidl = id_of_base(base, occurrence)
+        if not message.uidl:
+            message.uidl = uidl
+        elif message.uidl != uidl:  # other sessions may know it by its former id
+            messages[at] = msgspec.structs.replace(message, uidl=uidl)
+    return tuple(messages)
+
+
+class _Scan:
+    """A look at both folders. What ``known`` says of a file spares reading it.
+
+    ``found`` has the messages by inode, in no order; those that are new have no unique id yet.
+    """
+
+    def __init__(self, folder_fd: int, known: Iterable[Message]) -> None:
+        self.found: dict[int, Message] = {}
+        self.passed_over = 0
+        self.measured = 0
+        self._folder_fd = folder_fd
+        self._known = {message.inode: message for message in known}
+
+    def run(self) -> FolderState | None:
+        """Look until nothing was renamed meanwhile, a few times at most.
+
+        Gives the state of the folders that the listing holds for; None if it may not hold.
+        """
+        for _ in range(RESCANS):
+            began_ns = time.time_ns()  # of the clock that file systems use
+            before = folder_state(self._folder_fd)
+            self._known.update(self.found)
+            self.found, self.passed_over = {}, 0
+            for folder in FOLDERS:
+                self._look_into(folder)
+            if folder_state(self._folder_fd) == before:
+                return before if _is_settled(before, began_ns) else None
+        return None
+
+    def _look_into(self, folder: str) -> None:
+        fd = os.open(folder, FOLDER_FLAGS, dir_fd=self._folder_fd)
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_file(follow_symlinks=False):
+                        self._take(folder, fd, entry)
+                    else:
+                        self.passed_over += 1
+        finally:
+            os.close(fd)
+
+    def _take(self, folder: str, fd: int, entry: os.DirEntry[str]) -> None:
+        name, inode = entry.name, entry.inode()
+        known = self._known.get(inode)
+        try:
+            if known is not None and known.is_in(entry.stat(follow_symlinks=False)):
+                if known.name != name or known.folder != folder:
+                    known = msgspec.structs.replace(known, folder=folder, name=name, uidl="")
+                self.found[inode] = known
+                return
+            status, octets, form = _measure(fd, name)
+        except FileNotFoundError:
+            return  # the folder's state tells
+        except OSError:
+            self.passed_over += 1
+            return
+        self.measured += 1
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+        self.found[status.st_ino] = Message(
+            folder, name, "", octets, form, status.st_ino, size, mtime_ns
         )
-    return tuple(messages), measured
-
-
-def _stable_scan(folder_fd: int) -> tuple[list[_Entry], int, FolderState | None]:
-    """Scan until nothing was renamed meanwhile, a few times at most; in order."""
-    for _ in range(RESCANS):
-        began_ns = time.time_ns()  # of the clock that file systems use
-        before = folder_state(folder_fd)
-        entries, passed_over = _scan(folder_fd)
-        if folder_state(folder_fd) == before:
-            break
-    else:
-        before = None
-    entries.sort(key=lambda entry: order(entry.name, entry.mtime_ns))
-    return entries, passed_over, before if before and _is_settled(before, began_ns) else None
 
 
 def _is_settled(state: FolderState, now_ns: int) -> bool:
@@ -142,47 +169,26 @@ def _is_settled(state: FolderState, now_ns: int) -> bool:
     return max(mtimes) + (COARSE_TICK_NS if coarse else TICK_NS) < now_ns
 
 
-def _scan(folder_fd: int) -> tuple[list[_Entry], int]:
-    entries: dict[int, _Entry] = {}
-    passed_over = 0
-    for folder in FOLDERS:
-        fd = os.open(folder, FOLDER_FLAGS, dir_fd=folder_fd)
-        try:
-            with os.scandir(fd) as found:
-                for item in found:
-                    name = item.name
-                    if name.startswith("."):
-                        continue
-                    try:
-                        status = item.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    if not is_mail(status):
-                        passed_over += 1
-                        continue
-                    inode = status.st_ino
-                    entries[inode] = _Entry(folder, name, inode, status.st_size, status.st_mtime_ns)
-        finally:
-            os.close(fd)
-    return list(entries.values()), passed_over
+def _measure(dir_fd: int, name: str) -> tuple[os.stat_result, int, int]:
+    """Give a message's status, octets and form by reading it.
 
-
-def _measure(folder_fd: int, entry: _Entry) -> tuple[int, int] | None:
-    """Give a message's octets and form by reading it; None if it cannot be read or is gone."""
+    Raises:
+        OSError: it cannot be read, or is no mail.
+    """
+    fd = os.open(name, READ_FLAGS, dir_fd=dir_fd)
     try:
-        fd = os.open(f"{entry.folder}/{entry.name}", READ_FLAGS, dir_fd=folder_fd)
-    except OSError:
-        return None
-    try:
-        if not is_mail(os.fstat(fd)):
-            return None
+        status = os.fstat(fd)
+        if not is_mail(status):
+            raise PermissionError("not mail")
+        size = status.st_size
+        chunk = os.read(fd, min(size + 1, CHUNK))
+        if len(chunk) == size < CHUNK and b"\r" not in chunk:  # most are small, with bare LF
+            octets = size + chunk.count(b"\n")
+            return status, octets if chunk.endswith(b"\n") else octets + 2, LF_ONLY
         counter = OctetCounter()
-        while chunk := os.read(fd, min(entry.size + 1, CHUNK)):
+        while chunk:
             counter.feed(chunk)
-            if len(chunk) == entry.size:
-                break
-        return counter.finish(), counter.form
-    except OSError:
-        return None
+            chunk = os.read(fd, CHUNK)
+        return status, counter.finish(), counter.form
     finally:
         os.close(fd)

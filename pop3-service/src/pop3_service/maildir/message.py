@@ -11,15 +11,16 @@ import stat
 import msgspec
 
 _UIDL = re.compile(r"[\x21-\x7e]{1,70}")
-_TIME = re.compile(r"(\d{1,18})\.")
+_TIME = re.compile(r"(\d{1,18})\.(?:M(\d{1,18}))?")
 _MICROSECONDS = re.compile(r"M(\d{1,18})")
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Message(msgspec.Struct, array_like=True, gc=False):
     """A message of a snapshot: a msgspec struct, since an index of 100,000 is read at once.
 
     ``octets`` is its size in CRLF form, as STAT and LIST tell it, and ``form`` what is known of
-    its octets (``lineproto.stuffing``). ``inode``, ``size`` and ``mtime_ns`` tell whether a file is
+    its octets (``lineproto.stuffing``): the one thing that may change, as more is found out by
+    sending it. ``inode``, ``size`` and ``mtime_ns`` tell whether a file is
     still the one that was listed.
     """
 
@@ -57,7 +58,11 @@ def unique_id(name: str, occurrence: int = 1) -> str:
 
     Two files should never have one base name; where they do, ``occurrence`` counts them.
     """
-    base = base_name(name)
+    return id_of_base(base_name(name), occurrence)
+
+
+def id_of_base(base: str, occurrence: int) -> str:
+    """Give the UIDL of a file's base name; see ``unique_id``."""
     if occurrence == 1 and _UIDL.fullmatch(base):
         return base
     octets = os.fsencode(base)
@@ -72,5 +77,8 @@ def order(name: str, mtime_ns: int) -> tuple[int, int, str]:
     time = _TIME.match(name)
     if time is None:
         return mtime_ns // 10**9, 0, name
-    micro = _MICROSECONDS.search(name, time.end())
-    return int(time[1]), int(micro[1]) if micro else 0, name
+    seconds, micro = time.group(1, 2)
+    if micro is None:
+        found = _MICROSECONDS.search(name, time.end())
+        micro = found[1] if found else 0
+    return int(seconds), int(micro), name

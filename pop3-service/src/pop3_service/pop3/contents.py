@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from lineproto.reply import Listing, Ready
+from lineproto.reply import Listing, Ok, Ready
 
 READY_MESSAGES = 20_000
 """Messages up to which listings are kept; longer ones are made anew each time, line by line."""
@@ -36,29 +36,32 @@ class Contents:
 
     def scan_listing(self) -> Ready | Listing:
         """Give the answer to LIST (RFC 1939 section 5)."""
-        if self._scan_listing is not None:
-            return self._scan_listing
-        lines = (f"{number} {it.octets}" for number, it in enumerate(self.messages, 1))
-        listing = Listing(scan_head(len(self.messages), self.octets), lines)
-        if len(self.messages) > READY_MESSAGES:
-            return listing
-        self._scan_listing = Ready(listing.encode())
+        if self._scan_listing is None:
+            lines = (f"{number} {it.octets}" for number, it in enumerate(self.messages, 1))
+            head = scan_head(len(self.messages), self.octets)
+            if len(self.messages) > READY_MESSAGES:
+                return Listing(head, lines)
+            self._scan_listing = _ready(head, lines)
         return self._scan_listing
 
     def unique_id_listing(self) -> Ready | Listing:
         """Give the answer to UIDL (RFC 1939 section 7)."""
-        if self._unique_id_listing is not None:
-            return self._unique_id_listing
-        lines = (f"{number} {it.uidl}" for number, it in enumerate(self.messages, 1))
-        listing = Listing(UNIQUE_ID_HEAD, lines)
-        if len(self.messages) > READY_MESSAGES:
-            return listing
-        self._unique_id_listing = Ready(listing.encode())
+        if self._unique_id_listing is None:
+            lines = (f"{number} {it.uidl}" for number, it in enumerate(self.messages, 1))
+            if len(self.messages) > READY_MESSAGES:
+                return Listing(UNIQUE_ID_HEAD, lines)
+            self._unique_id_listing = _ready(UNIQUE_ID_HEAD, lines)
         return self._unique_id_listing
 
 
 UNIQUE_ID_HEAD = "unique-id listing follows"
 NOTHING = Contents(())
+
+
+def _ready(head: str, lines: Iterable[str]) -> Ready:
+    """Make a listing of lines that begin with a number and are ASCII: nothing is to be stuffed."""
+    text = "\r\n".join((*lines, ".", ""))
+    return Ready(Ok(head).encode() + text.encode("ascii"))
 
 
 def scan_head(count: int, octets: int) -> str:

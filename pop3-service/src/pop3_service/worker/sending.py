@@ -36,14 +36,15 @@ def small_message(drop: OpenMaildrop, message: Message) -> bytes | None:
     stored = drop.read_at_once(message)
     if stored is None:
         return None
-    form = message.form
-    if form & _PLAIN == _PLAIN and stored.endswith(b"\n"):
+    if message.form & _PLAIN == _PLAIN and stored.endswith(b"\n"):
         body = stored.replace(b"\n", b"\r\n")
         octets = len(body)
     else:
-        encoder = WireEncoder(form)
+        encoder = WireEncoder(message.form)
         body = encoder.feed(stored) + encoder.finish()
         octets = encoder.octets
+        if octets == message.octets:
+            message.form = encoder.form
     if octets != message.octets:
         return None
     return b"+OK %d octets\r\n%b%b" % (octets, body, END)
@@ -90,6 +91,7 @@ async def _send_stored(
     sender = _Sender(connection, context, fd, message.size, message.form)
     if lines is None:
         await sender.send(Ok(f"{message.octets} octets"), None, message.octets)
+        message.form = sender.form
     else:
         await sender.send(Ok("top of message follows"), TopCutter(lines), None)
 
@@ -109,6 +111,11 @@ class _Sender:
         self._size = size
         self._encoder = WireEncoder(form)
         self._buffer = bytearray(min(PIECE, size))
+
+    @property
+    def form(self) -> int:
+        """What is known of the octets, once all were sent."""
+        return self._encoder.form
 
     async def send(self, head: Ok, cutter: TopCutter | None, octets: int | None) -> None:
         """Send the reply. ``octets`` is what LIST told; another count is an error, never sent."""
