@@ -43,7 +43,7 @@ def test_a_store_with_accounts_gets_no_demo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["maildir-volume/user1/new/1.a", "maildir-volume/.valija.lock", "var/accounts.sqlite"],
+    ["maildir-volume/user1/new/1.a", "maildir-volume/.valija-locks/00", "var/accounts.sqlite"],
 )
 def test_what_a_run_writes_is_not_tracked(path: str) -> None:
     told = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)

@@ -16,7 +16,7 @@ from lineproto.clock import SystemClock
 from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable, MessageNotFound
 from pop3_service.maildir import index, listing
 from pop3_service.maildir.delivery import Delivery, list_maildir, open_stored, remove_maildir
-from pop3_service.maildir.lock import LOCK_FILE, MaildropLock, lock_key
+from pop3_service.maildir.lock import FILES, LOCK_FOLDER, MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.message import base_name, order, unique_id
 from pop3_service.maildir.paths import make_folder
@@ -321,10 +321,26 @@ def test_the_lock_of_a_killed_process_is_free_at_once(root: Path, lock: Maildrop
 
 
 def test_a_lock_file_that_is_a_link_is_not_followed(root: Path, tmp_path: Path) -> None:
-    (root / LOCK_FILE).symlink_to(tmp_path / "elsewhere")
+    (root / LOCK_FOLDER).mkdir()
+    (root / LOCK_FOLDER / "07").symlink_to(tmp_path / "elsewhere")
+    before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(MaildropUnavailable, match="cannot lock"):
         MaildropLock(root)
     assert not (tmp_path / "elsewhere").exists()
+    (root / LOCK_FOLDER).rename(root / "moved")
+    (root / LOCK_FOLDER).symlink_to(root / "moved")
+    with pytest.raises(MaildropUnavailable, match="cannot lock"):
+        MaildropLock(root)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_locks_are_spread_so_that_none_is_searched_among_thousands(root: Path) -> None:
+    by_file: dict[int, int] = {}
+    for number in range(10_000):
+        file = lock_key((f"user{number}",)) % FILES
+        by_file[file] = by_file.get(file, 0) + 1
+    assert len(by_file) == FILES
+    assert max(by_file.values()) < 2 * 10_000 / FILES
 
 
 def test_a_maildrop_that_cannot_be_listed_is_not_left_locked(
