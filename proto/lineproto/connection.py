@@ -28,6 +28,8 @@ WRITE_HIGH = 64 * 1024
 """Octets waiting unsent at which a connection stops answering."""
 COMMANDS_A_TURN = 100
 """Commands answered before other connections get their turn."""
+OCTETS_A_COMMAND = 4096
+"""A reply counts as one more command for so many octets."""
 MAX_DROPPED = 1024 * 1024
 """Octets of overlong lines after which a connection is closed."""
 LINGER_S = 2.0
@@ -261,10 +263,10 @@ class Connection:
         while self._ready() and (answer := self._next_answer()) is not None:
             if isinstance(answer, bytes):
                 replies.append(answer)
-                if self._dialogue.finished or self._securing is not None:
+                if self._dialogue.finished or self._securing is not None or not len(self._lines):
                     break
-                budget -= 1
-                if not budget:
+                budget -= 1 + len(answer) // OCTETS_A_COMMAND
+                if budget <= 0:
                     self._pumping = True
                     asyncio.get_running_loop().call_soon(self._pump, True)
                     break

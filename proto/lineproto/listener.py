@@ -7,6 +7,7 @@ import errno
 import select
 import socket
 import ssl
+from collections.abc import Callable
 from functools import partial
 
 from lineproto.clock import Clock
@@ -32,6 +33,8 @@ class Listener:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.count_sent: Callable[[int], None] = _count_nothing
+        """Told the octets that are handed to the network."""
         self.connections: set[Connection] = set()
         self._sockets: dict[socket.socket, bool] = {}  # and whether TLS begins at once
         self._resting: list[socket.socket] = []
@@ -48,9 +51,6 @@ class Listener:
     def tls_context(self) -> ssl.SSLContext | None:
         """Give what TLS handshakes that begin now are done with; None where there is no TLS."""
         return None
-
-    def count_sent(self, octets: int) -> None:
-        """Count octets handed to the network."""
 
     def accept_failed(self, error: OSError) -> None:
         """The system has no room for one more connection; accepting goes on in a moment."""
@@ -161,6 +161,10 @@ class Listener:
             resting, self._resting = self._resting, []
             for sock in resting:
                 self._watch(sock)
+
+
+def _count_nothing(_: int) -> None:
+    """Where nobody wants to know."""
 
 
 def bind(

@@ -26,10 +26,10 @@ class Poller:
     """An epoll object in asyncio's loop. Handlers are called with the events of their socket."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._loop.add_reader(self._epoll.fileno(), self._dispatch)
+        self.loop.add_reader(self._epoll.fileno(), self._dispatch)
 
     def add(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
         """Watch a descriptor."""
@@ -48,7 +48,7 @@ class Poller:
     def close(self) -> None:
         """Let go of the epoll object, once nothing is watched any more."""
         if not self._epoll.closed:
-            self._loop.remove_reader(self._epoll.fileno())
+            self.loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
 
     def _dispatch(self) -> None:
@@ -356,7 +356,7 @@ class Stream:
         self._reading = False
         self._unsent = None
         self._set_events(0)
-        asyncio.get_running_loop().call_soon(self._end, error)
+        self._poller.loop.call_soon(self._end, error)
 
     def _end(self, error: Exception | None) -> None:
         self._socket.close()

@@ -183,6 +183,7 @@ class Talks(Listener):
         self.heard: list[tuple[Talk, bytes]] = []
         self.talks: list[Talk] = []
         self.sent_bytes = 0
+        self.count_sent = self._count
         self.refusing = False
         self._ends: list[socket.socket] = []
 
@@ -192,7 +193,7 @@ class Talks(Listener):
         self.talks.append(talk)
         return talk
 
-    def count_sent(self, octets: int) -> None:
+    def _count(self, octets: int) -> None:
         self.sent_bytes += octets
 
     async def connect(self, *, greeted: bool = True) -> Client:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 
 from pop3_service.domain.session import Totals
 
@@ -88,6 +89,15 @@ class CounterSlot:
     def add(self, name: str, count: int = 1) -> None:
         """Count."""
         self._values[_INDEX[name]] += count
+
+    def adder(self, name: str) -> Callable[[int], None]:
+        """Give a function that counts one thing: for what is counted with every reply."""
+        values, at = self._values, _INDEX[name]
+
+        def add(count: int) -> None:
+            values[at] += count
+
+        return add
 
     def settle(self) -> None:
         """Count what was open as closed: its process is gone."""

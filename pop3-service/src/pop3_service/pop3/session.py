@@ -84,6 +84,7 @@ class Session:
     """One POP3 session. ``finished`` is True once the connection is to be closed."""
 
     __slots__ = (
+        "_allowed",
         "_bad_commands",
         "_capabilities",
         "_contents",
@@ -96,6 +97,7 @@ class Session:
 
     def __init__(self, capabilities: Sequence[str], *, may_start_tls: bool = False) -> None:
         self.state = State.AUTHORIZATION
+        self._allowed = ALLOWED[State.AUTHORIZATION]
         self.may_start_tls = may_start_tls
         self.finished = False
         self._capabilities = capabilities
@@ -109,7 +111,7 @@ class Session:
     def execute(self, command: Command) -> Reply | Action:
         """Do a command, or say what has to be done for it."""
         self._bad_commands = 0
-        if type(command) not in ALLOWED[self.state]:
+        if type(command) not in self._allowed:
             return Err(f"not allowed in {self.state} state")
         match command:
             case User(name):
@@ -156,7 +158,7 @@ class Session:
 
     def admitted(self, contents: Contents) -> Reply:
         """The login succeeded and the maildrop is locked: this is what it holds."""
-        self.state = State.TRANSACTION
+        self._enter(State.TRANSACTION)
         self._contents = contents
         return Ok("Logged in")
 
@@ -173,6 +175,10 @@ class Session:
         return Ok(f"{deleted} messages deleted, bye" if deleted else "bye")
 
     # --- how --------------------
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._allowed = ALLOWED[state]
 
     def _pass(self, password: bytes) -> Reply | Action:
         if self._name is None:
@@ -198,7 +204,7 @@ class Session:
         if self.state is State.AUTHORIZATION:
             self.finished = True
             return Ok("bye")
-        self.state = State.UPDATE
+        self._enter(State.UPDATE)
         return Commit(tuple(sorted(self._deleted)))
 
     def _dele(self, number: int) -> Reply:

@@ -33,6 +33,7 @@ class Pop3Listener(Listener):
         self._tag = tag
         self._numbers = itertools.count(1)
         self._dialogues: dict[str, Pop3Dialogue] = {}
+        self.count_sent = context.counters.adder("sent_bytes")
         self._set_sweep(context.settings)
 
     # --- connections --------------------
@@ -55,10 +56,6 @@ class Pop3Listener(Listener):
         if self._context.watched:
             self._context.tell(SessionEventKind.CONNECTED, dialogue.info())
         return dialogue
-
-    def count_sent(self, octets: int) -> None:
-        """Count octets handed to the network."""
-        self._context.counters.add("sent_bytes", octets)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Give what TLS handshakes that begin now are done with."""
