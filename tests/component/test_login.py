@@ -170,3 +170,20 @@ def test_one_connection_more_than_the_maximum_is_told_and_closed(
         assert client.greeting.startswith(b"+OK")
     status = service.manage(lambda admin: admin.get_status())
     assert status.current_connection_count >= 0
+
+
+def test_who_has_read_the_answer_to_quit_can_log_in_again_at_once(service: Service) -> None:
+    """RFC 1939 section 6: the lock goes first, whichever worker the next connection comes to."""
+    box = service.account()
+    client = service.connect()
+    assert client.log_in(box.name) == "+OK Logged in"
+    for _ in range(60):
+        with client, service.connect() as following:
+            following.ask(f"USER {box.name}")
+            assert client.ask("QUIT") == "+OK bye"
+            assert following.ask("PASS secret") == "+OK Logged in"
+            client = Pop3(service.daemon.pop3)
+            client.ask(f"USER {box.name}")
+            assert following.ask("QUIT") == "+OK bye"
+            assert client.ask("PASS secret") == "+OK Logged in"
+    client.close()

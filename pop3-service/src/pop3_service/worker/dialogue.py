@@ -124,10 +124,7 @@ class Pop3Dialogue:
 
     def lost(self, reason: str) -> None:
         """The connection is gone: unlock, and log the session's totals in one line."""
-        if self._drop is not None:
-            self._drop.close()
-            self._drop = None
-            self._context.counters.add("logouts")
+        self._unlock()
         self._on_end(self)
         log.info(
             "session ended",
@@ -183,9 +180,7 @@ class Pop3Dialogue:
             case SendMessage(index, lines):
                 return self._send(index, lines)
             case Commit(()):
-                reply = self._session.committed(0, 0)
-                self.finished = True
-                return reply.encode()
+                return self._committed(0, 0)
             case Commit(indexes):
                 return self._commit(indexes)
             case StartTls():
@@ -315,6 +310,17 @@ class Pop3Dialogue:
         self._context.counters.add("deleted_messages", deleted)
         if failed:
             log.error("deletion failed", id=self.session_id, account=self.account, failed=failed)
+        return self._committed(deleted, failed)
+
+    def _committed(self, deleted: int, failed: int) -> bytes:
+        """Answer QUIT. Who has read the answer may log in again at once, at any worker."""
         reply = self._session.committed(deleted, failed)
         self.finished = True
+        self._unlock()
         return reply.encode()
+
+    def _unlock(self) -> None:
+        if self._drop is not None:
+            self._drop.close()
+            self._drop = None
+            self._context.counters.add("logouts")
