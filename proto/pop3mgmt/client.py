@@ -34,6 +34,8 @@ LOGIN_DEADLINE_S = 90.0
 """A wrong login is answered with growing delay, so this is longer than that may become."""
 TRIAL_S = 60.0
 """For what is tried before it takes effect: a transform, certificates."""
+RESTART_S = 120.0
+"""As long as a call may take: each worker is replaced after the one before it."""
 CHUNK = 256 * 1024
 """Octets of a message sent at a time."""
 
@@ -230,6 +232,12 @@ class Caller:
         request = server_pb2.ReloadCertificatesRequest()
         options = self._options(at_least_s=TRIAL_S)
         return list((await _call(self._server.ReloadCertificates(request, **options))).certificates)
+
+    async def restart_workers(self) -> int:
+        """Replace the worker processes without ending a session; give how many."""
+        request = server_pb2.RestartWorkersRequest()
+        options = self._options(at_least_s=RESTART_S)
+        return (await _call(self._server.RestartWorkers(request, **options))).worker_count
 
     async def get_status(self) -> server_pb2.Status:
         """Give the state of the service."""

@@ -30,6 +30,7 @@ STATUS: dict[Reason, grpc.StatusCode] = {
     Reason.LOGIN_THROTTLED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.MAILDROP_IN_USE: grpc.StatusCode.ABORTED,
     Reason.CERTIFICATE_INVALID: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.WORKERS_BUSY: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.TRANSFORM_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.TRANSFORM_FAILED: grpc.StatusCode.UNAVAILABLE,
     Reason.MAILDROP_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,

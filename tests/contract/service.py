@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from pop3_service.api.server import ManagementServer
@@ -28,7 +28,7 @@ from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
-from pop3_service.supervisor.status import StatusDesk
+from pop3_service.supervisor.status import StatusDesk, WorkerCounts
 from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.tokens import Tokens
 from pop3_service.transform.runner import Runner
@@ -117,6 +117,7 @@ class Service:
         self.client: ManagementClient
         self.admin: Caller
         self.target = ""
+        self.restart: Callable[[], Awaitable[int]]
 
     @contextlib.asynccontextmanager
     async def running(
@@ -159,7 +160,7 @@ class Service:
             status = StatusDesk(
                 "1.2.3",
                 self.board.totals,
-                lambda: (2, 1),
+                lambda: WorkerCounts(2, 1, 3),
                 store.accounts,
                 accounts,
                 settings,
@@ -171,7 +172,7 @@ class Service:
                 AuthServicer(self.authenticator, throttle, tokens, accounts, clock),
                 AccountsServicer(accounts, self.sessions),
                 SessionsServicer(self.sessions, tokens),
-                ServerServicer(status, settings, self.certificates, tokens, clock),
+                ServerServicer(status, settings, self.certificates, self._restart, tokens, clock),
                 MaildropServicer(maildrops, accounts),
                 with_reflection=with_reflection,
             )
@@ -186,6 +187,9 @@ class Service:
         """Make an account and log in to it."""
         await self.admin.create_account(name, password)
         return await self.client.login(name, password)
+
+    async def _restart(self) -> int:
+        return await self.restart()
 
     async def _certify(self, pairs: list[CertificatePair]) -> None:
         for worker in self.workers:

@@ -164,7 +164,9 @@ async def test_the_state_tells_what_there_is(service: Service, clock: FakeClock)
         status.deleted_message_count,
         status.refused_login_count,
     } == {7}
-    assert (status.account_count, status.worker_count, status.worker_restart_count) == (1, 2, 1)
+    assert status.account_count == 1
+    assert (status.worker_count, status.draining_worker_count) == (2, 1)
+    assert status.worker_restart_count == 3
 
 
 async def test_the_state_comes_again_each_interval(service: Service, clock: FakeClock) -> None:

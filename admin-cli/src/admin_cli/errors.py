@@ -19,6 +19,7 @@ HINTS: dict[Reason, str] = {
     Reason.SESSION_NOT_FOUND: "'pop3ctl sessions list' shows the sessions",
     Reason.MESSAGE_NOT_FOUND: "'pop3ctl maildrop list' shows the messages",
     Reason.CERTIFICATE_INVALID: "'pop3ctl certificates list' shows those in force",
+    Reason.WORKERS_BUSY: "'pop3ctl status' shows how many are draining",
     Reason.ACCOUNT_LIMIT: "raise it with 'pop3ctl settings set max_accounts=...'",
     Reason.LAST_ADMIN: "make another admin first",
     Reason.LOGIN_THROTTLED: "wait before the next try",

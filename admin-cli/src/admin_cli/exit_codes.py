@@ -27,6 +27,7 @@ EXIT_CODES: dict[Reason, int] = {
     Reason.MAILDROP_UNAVAILABLE: 10,
     Reason.TRANSFORM_FAILED: 10,
     Reason.STORE_UNAVAILABLE: 10,
+    Reason.WORKERS_BUSY: 10,
     Reason.SERVICE_UNAVAILABLE: 10,
     Reason.DEADLINE_EXCEEDED: 10,
     Reason.INTERNAL: INTERNAL,
@@ -42,7 +43,7 @@ MEANINGS: dict[int, str] = {
     7: "the account already exists",
     8: "a limit: accounts, connections, the last admin",
     9: "too many wrong logins; wait",
-    10: "service, maildrop or transform unavailable, or too slow",
+    10: "service, maildrop or transform unavailable, busy, or too slow",
     INTERNAL: "internal error",
     INTERRUPTED: "interrupted or declined: Ctrl-C, a closed pipe, a 'no'",
 }

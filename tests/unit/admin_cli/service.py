@@ -226,6 +226,10 @@ class Service(
         self.certificates.append(certificate("new.example"))
         return server_pb2.ReloadCertificatesResponse(certificates=self.certificates)
 
+    def RestartWorkers(self, _: Any, context: Any) -> Any:
+        self._admit(context)
+        return server_pb2.RestartWorkersResponse(worker_count=2)
+
     # --- maildrop ---
 
     def ListMessages(self, request: Any, context: Any) -> Any:

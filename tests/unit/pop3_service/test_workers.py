@@ -25,7 +25,7 @@ from pop3_service.control.plane import (
     LoginOutcome,
 )
 from pop3_service.domain.account import AccountName
-from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable, WorkersBusy
 from pop3_service.domain.session import SessionEvent, SessionEventKind
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import make_folder
@@ -396,10 +396,17 @@ async def test_one_process_is_a_pool_of_its_own() -> None:
     await pool.set_certificates(())
     await pool.stop(2.0)
     assert calls == [Settings(), [], 2.0]
-    assert pool.restarts == 0
+    assert (pool.restarts, pool.draining) == (0, 0)
+    with pytest.raises(InvalidArgument, match="one process"):
+        await pool.restart()
 
 
 # --- replacing workers --------------------
+
+
+def children() -> set[str]:
+    """The processes that this one has started."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 async def ended(pool: Pool, pids: set[int]) -> None:
@@ -417,6 +424,7 @@ async def test_workers_are_replaced_and_their_sessions_go_on_to_their_end(pool: 
     # The worker with a session is there still, beside its successor; it hears of every change.
     await ended(pool, {it.pid for it in pool.workers if it.pid in old and it.slot.index == 1})
     assert len(pool.workers) == 3
+    assert pool.pool.draining == 1
     changed = Settings().changed({"max_connections": 7})
     await pool.pool.apply(changed)
     assert [it.settings.max_connections for it in pool.workers if it.settings] == [7, 7, 7]
@@ -427,6 +435,7 @@ async def test_workers_are_replaced_and_their_sessions_go_on_to_their_end(pool: 
     assert pool.board.totals().current_connections == 2
     assert (await client.ask("QUIT")).startswith("+OK")
     await ended(pool, old)
+    assert pool.pool.draining == 0
     await another.login()
     totals = pool.board.totals()
     assert (totals.current_connections, totals.logged_in_sessions) == (1, 1)
@@ -468,11 +477,31 @@ async def test_workers_are_not_replaced_again_before_the_old_ones_have_ended(poo
     await client.login()
     old = {worker.pid for worker in pool.workers}
     await pool.pool.restart()
-    with pytest.raises(ServiceUnavailable, match="still have sessions"):
+    with pytest.raises(WorkersBusy, match="still have sessions"):
         await pool.pool.restart()
     await client.ask("QUIT")
     await ended(pool, old)
     assert await pool.pool.restart() == 2
+
+
+async def test_of_two_restarts_at_a_time_the_second_is_refused(pool: Pool) -> None:
+    first = asyncio.create_task(pool.pool.restart())
+    await asyncio.sleep(0)
+    with pytest.raises(WorkersBusy, match="already"):
+        await pool.pool.restart()
+    assert await first == 2
+
+
+async def test_a_stop_in_the_middle_of_a_restart_leaves_no_process(tmp_path: Path) -> None:
+    before = children()
+    async with started(tmp_path) as pool:
+        restart = asyncio.create_task(pool.pool.restart())
+        async with asyncio.timeout(WAIT_S):
+            while len(children() - before) < 3:
+                await asyncio.sleep(0)
+    with pytest.raises(ServiceUnavailable, match="stopping"):
+        await restart
+    assert children() == before
 
 
 async def test_when_no_new_worker_comes_up_the_old_one_serves_on(pool: Pool) -> None:

@@ -67,6 +67,7 @@ ACCESS: dict[str, Access] = {
     f"{_V1}ServerService/GetSettings": Access.ADMIN,
     f"{_V1}ServerService/UpdateSettings": Access.ADMIN,
     f"{_V1}ServerService/ReloadCertificates": Access.ADMIN,
+    f"{_V1}ServerService/RestartWorkers": Access.ADMIN,
     f"{_V1}MaildropService/ListMessages": Access.USER,
     f"{_V1}MaildropService/PutMessage": Access.ADMIN,
     f"{_V1}MaildropService/GetMessage": Access.USER,

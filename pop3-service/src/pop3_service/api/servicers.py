@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -261,12 +261,14 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         status: StatusDesk,
         settings: SettingsDesk,
         certificates: CertificatesDesk,
+        restart_workers: Callable[[], Awaitable[int]],
         tokens: Tokens,
         clock: Clock,
     ) -> None:
         self._status = status
         self._settings = settings
         self._certificates = certificates
+        self._restart_workers = restart_workers
         self._tokens = tokens
         self._clock = clock
 
@@ -329,6 +331,15 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         """Read the certificates again."""
         found = await self._certificates.reload(caller().name)
         return server_pb2.ReloadCertificatesResponse(certificates=map(certificate_message, found))
+
+    async def RestartWorkers(
+        self, request: server_pb2.RestartWorkersRequest, context: Context
+    ) -> server_pb2.RestartWorkersResponse:
+        """Replace the worker processes."""
+        log.info("workers are to be replaced", by=caller().name)
+        count = await self._restart_workers()
+        log.info("workers replaced", by=caller().name, count=count)
+        return server_pb2.RestartWorkersResponse(worker_count=count)
 
 
 class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):

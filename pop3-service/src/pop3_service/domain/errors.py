@@ -139,6 +139,12 @@ class CertificateInvalid(ServiceError):
         self.file = file
 
 
+class WorkersBusy(ServiceError):
+    """Workers are being replaced already, or those replaced before still have sessions."""
+
+    reason = Reason.WORKERS_BUSY
+
+
 class TransformInvalid(ServiceError):
     """The transform's command line cannot be run, or failed on a sample message."""
 

@@ -45,7 +45,7 @@ from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.remote_worker import ListeningSocket, Slot
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
-from pop3_service.supervisor.status import StatusDesk
+from pop3_service.supervisor.status import StatusDesk, WorkerCounts
 from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.tokens import Tokens
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
@@ -141,7 +141,7 @@ class Supervisor:
             status = StatusDesk(
                 self._version,
                 board.totals,
-                lambda: (config.workers, pool.restarts),
+                lambda: WorkerCounts(config.workers, pool.draining, pool.restarts),
                 store.accounts,
                 accounts,
                 settings,
@@ -153,7 +153,7 @@ class Supervisor:
                 AuthServicer(authenticator, throttle, tokens, accounts, clock),
                 AccountsServicer(accounts, self._sessions),
                 SessionsServicer(self._sessions, tokens),
-                ServerServicer(status, settings, self._certificates, tokens, clock),
+                ServerServicer(status, settings, self._certificates, pool.restart, tokens, clock),
                 MaildropServicer(maildrops, accounts),
                 with_reflection=config.grpc_reflection,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from lineproto.clock import Clock
 from pop3_service.domain.certificate import Certificate
@@ -13,6 +14,14 @@ from pop3_service.storage.store import AccountStore
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk
+
+
+class WorkerCounts(NamedTuple):
+    """Worker processes: in service, replaced but with sessions still, restarted after a death."""
+
+    serving: int
+    draining: int
+    restarts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +33,7 @@ class Status:
     status_time: datetime
     totals: Totals
     account_count: int
-    worker_count: int
-    worker_restarts: int
+    workers: WorkerCounts
     transform: str
     certificates: list[Certificate]
     warnings: list[str]
@@ -38,14 +46,13 @@ class StatusDesk:
         self,
         version: str,
         totals: Callable[[], Totals],
-        workers: Callable[[], tuple[int, int]],
+        workers: Callable[[], WorkerCounts],
         store: AccountStore,
         accounts: AccountsDesk,
         settings: SettingsDesk,
         certificates: CertificatesDesk,
         clock: Clock,
     ) -> None:
-        """``workers`` gives how many worker processes there are and how many were restarted."""
         self._version = version
         self._totals = totals
         self._workers = workers
@@ -58,15 +65,13 @@ class StatusDesk:
 
     async def status(self) -> Status:
         """Give the state now."""
-        worker_count, restarts = self._workers()
         return Status(
             version=self._version,
             start_time=self._start_time,
             status_time=self._clock.now(),
             totals=self._totals(),
             account_count=await self._store.count(),
-            worker_count=worker_count,
-            worker_restarts=restarts,
+            workers=self._workers(),
             transform=self._settings.current.transform,
             certificates=self._certificates.in_force(),
             warnings=await self._accounts.warnings() + self._certificates.warnings(),

@@ -17,7 +17,7 @@ from lineproto.clock import Clock
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane, Worker
-from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
+from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable, WorkersBusy
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.remote_worker import RemoteWorker, Slot
 
@@ -68,6 +68,11 @@ class WorkerPool:
         """The workers there are now, those that were replaced and still have sessions too."""
         return [*self._live.values(), *self._retiring]
 
+    @property
+    def draining(self) -> int:
+        """How many workers were replaced and still have sessions."""
+        return len(self._retiring)
+
     async def start(self, settings: Settings, certificates: Sequence[CertificatePair] = ()) -> None:
         """Start a worker in each slot and wait until all serve.
 
@@ -100,12 +105,17 @@ class WorkerPool:
         session: no connection is reset.
 
         Raises:
-            ServiceUnavailable: a worker replaced earlier still has sessions, or a new one did not
-                come up; the old one serves on.
+            WorkersBusy: workers are being replaced, or one replaced before still has sessions.
+            ServiceUnavailable: a new one did not come up, and the old one serves on; or the service
+                is stopping.
         """
-        if self._wanted or self._retiring:
-            raise ServiceUnavailable("workers that were replaced before still have sessions")
+        if self._wanted:
+            raise WorkersBusy("workers are being replaced already")
+        if self._retiring:
+            raise WorkersBusy("workers that were replaced before still have sessions")
         for slot in self._slots:
+            if self._stopping:
+                raise ServiceUnavailable("the service is stopping")
             wanted = asyncio.get_running_loop().create_future()
             self._wanted[slot.index] = wanted
             self._asked[slot.index].set()
@@ -118,12 +128,18 @@ class WorkerPool:
     async def stop(self, grace_s: float) -> None:
         """Let all workers finish and end them."""
         self._stopping = True
-        workers = [*self._live.values(), *self._retiring]
+        for wanted in self._wanted.values():
+            if not wanted.done():
+                wanted.set_exception(ServiceUnavailable("the service is stopping"))
+        workers = {*self._live.values(), *self._retiring}
         await asyncio.gather(*(worker.stop(grace_s) for worker in workers))
         tasks = [*self._keepers, *(task for task in self._retiring.values() if task)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # A successor that came up meanwhile has none of the sessions that the grace was for.
+        late = {*self._live.values(), *self._retiring} - workers
+        await asyncio.gather(*(worker.stop(0.0) for worker in late))
 
     # --- a slot --------------------
 
@@ -248,6 +264,7 @@ class LocalPool:
     """``workers=0``: the one worker is in this process."""
 
     restarts = 0
+    draining = 0
 
     def __init__(self, worker: Worker, stop: Callable[[float], Awaitable[object]]) -> None:
         self.watched = False

@@ -21,6 +21,7 @@ CODE: dict[Reason, str | None] = {
     Reason.LOGIN_THROTTLED: "SYS/TEMP",
     Reason.MAILDROP_IN_USE: "IN-USE",
     Reason.CERTIFICATE_INVALID: "SYS/PERM",
+    Reason.WORKERS_BUSY: "SYS/TEMP",
     Reason.TRANSFORM_INVALID: "SYS/TEMP",
     Reason.TRANSFORM_FAILED: "SYS/TEMP",
     Reason.MAILDROP_UNAVAILABLE: "SYS/TEMP",
