@@ -106,6 +106,7 @@ async def status(caller: Caller, line: Line) -> Reply:
         f"refused-logins: {now.refused_login_count}",
         f"accounts: {now.account_count}",
         f"workers: {now.worker_count}",
+        f"draining-workers: {now.draining_worker_count}",
         f"worker-restarts: {now.worker_restart_count}",
         f"transform: {now.transform or 'off'}",
     ]
@@ -162,6 +163,11 @@ async def transform(caller: Caller, line: Line) -> Reply:
 async def reload_certificates(caller: Caller, line: Line) -> Reply:
     """Read the certificates' files again."""
     return Ok(f"{len(await caller.reload_certificates())} certificates in force")
+
+
+async def restart_workers(caller: Caller, line: Line) -> Reply:
+    """Replace the worker processes."""
+    return Ok(f"{await caller.restart_workers()} workers replaced")
 
 
 def _certificate(certificate: Certificate) -> str:
@@ -230,5 +236,11 @@ VERBS: dict[str, Verb] = {
         Role.ADMIN,
         "read the certificates' files again",
         reload_certificates,
+    ),
+    "RESTART_WORKERS": Verb(
+        "RESTART_WORKERS",
+        Role.ADMIN,
+        "replace the worker processes; no session ends",
+        restart_workers,
     ),
 }

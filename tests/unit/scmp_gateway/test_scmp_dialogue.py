@@ -33,6 +33,7 @@ class Login(Caller):
         self.renewal: Exception | None = None
         self.certificates: Exception | list[Certificate] = []
         self.status: Exception | Status = Status(sent_bytes=7)
+        self.restarted: Exception | int = 2
         self.take_expiry(datetime.now(UTC) + timedelta(hours=1))
 
     async def renew(self) -> datetime:
@@ -46,6 +47,11 @@ class Login(Caller):
         if isinstance(self.certificates, Exception):
             raise self.certificates
         return self.certificates
+
+    async def restart_workers(self) -> int:
+        if isinstance(self.restarted, Exception):
+            raise self.restarted
+        return self.restarted
 
     async def get_status(self) -> Status:
         if isinstance(self.status, Exception):
@@ -155,6 +161,17 @@ async def test_certificates_are_read_again(talk: Talk) -> None:
     assert await talk.ask(b"RELOAD_CERTIFICATES") == "+OK 2 certificates in force"
     talk.login.certificates = ManagementError(Reason.CERTIFICATE_INVALID, "a.pem: it is bad")
     assert await talk.ask(b"RELOAD_CERTIFICATES") == "-ERR [CERTIFICATE] a.pem: it is bad"
+
+
+async def test_workers_are_replaced(talk: Talk) -> None:
+    assert await talk.ask(b"RESTART_WORKERS") == "+OK 2 workers replaced"
+    for reason, code in (
+        (Reason.WORKERS_BUSY, "BUSY"),
+        (Reason.INVALID_ARGUMENT, "INVALID"),
+        (Reason.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+    ):
+        talk.login.restarted = ManagementError(reason, "why")
+        assert await talk.ask(b"RESTART_WORKERS") == f"-ERR [{code}] why"
 
 
 async def test_a_fault_is_logged_under_the_number_that_the_client_is_told(talk: Talk) -> None:
