@@ -26,6 +26,7 @@ COMMANDS: dict[str, Lazy] = {
     "sessions": Lazy("admin_cli.sessions:sessions", "Show and end POP3 sessions."),
     "settings": Lazy("admin_cli.server:settings", "Show and change settings."),
     "certificates": Lazy("admin_cli.certificates:certificates", "Show and reload certificates."),
+    "workers": Lazy("admin_cli.workers:workers", "Replace the worker processes."),
     "transform": Lazy("admin_cli.server:transform", "Pass mail through a program."),
     "maildrop": Lazy("admin_cli.maildrop:maildrop", "List, store and show messages."),
     "completion": Lazy("admin_cli.completion:completion", "Print shell completion."),
