@@ -85,14 +85,14 @@ def test_a_killed_worker_is_back_and_the_maildrop_is_free(running: Project) -> N
         assert client.log_in("user2", "pass2") == "+OK Logged in"
         client.ask("DELE 1")
         workers = {pid for pid, what in running.processes().items() if what == "worker"}
-        assert len(workers) == 2
+        assert workers
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
         assert client.at_end()
 
     def back() -> bool:
         now = {pid for pid, what in running.processes().items() if what == "worker"}
-        return len(now) == 2 and not now & workers
+        return len(now) == len(workers) and not now & workers
 
     wait_for(back)
     with running.connect() as client:

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pop3_service.cores import usable_cores
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import DEFAULT_TEMPLATE
 
@@ -88,6 +89,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int:
+    if text == "auto":
+        return usable_cores()
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("not a whole number, nor auto")
+    return int(text)
+
+
 def _path_or_none(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -121,7 +130,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("tls_dir", None, _path_or_none, "further certificates, chosen by the name a client asks"
            " for: in each sub-folder fullchain.pem and privkey.pem, as certbot lays them out",
            metavar="DIR"),
-    Option("workers", 0, _count, "worker processes; 0 means one process", "-w", "N"),
+    Option("workers", 0, _workers, "worker processes; 0 means one process for everything, auto one"
+           " worker for each core that the service may use", "-w", "N"),
     Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),
     Option("grpc_reflection", False, _flag, "serve gRPC reflection"),
     Option("host_name", "", str, "name in the greeting (this host's)", metavar="NAME"),

@@ -108,6 +108,13 @@ def test_a_setting_can_be_given_by_flag_and_by_variable(option: Option) -> None:
     assert both.settings == {name: "7"}
 
 
+def test_workers_can_be_as_many_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pop3_service.config.usable_cores", lambda: 3)
+    assert read("--workers", "auto").workers == 3
+    assert read("-w", "auto").workers == 3
+    assert read(environment={"POP3_WORKERS": "auto"}).workers == 3
+
+
 def test_an_empty_variable_names_no_certificate() -> None:
     environment = {"POP3_TLS_CERT": "", "POP3_TLS_KEY": "", "POP3_TLS_DIR": ""}
     config = read(environment=environment)
@@ -133,6 +140,7 @@ def test_an_empty_transform_is_a_change_to_none() -> None:
         ("-P", "1.5"),
         ("--workers", "many"),
         ("--workers", "+1"),
+        ("--workers", "AUTO"),
         ("--password-passes", "0x1"),
     ],
 )
