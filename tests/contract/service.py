@@ -129,7 +129,13 @@ class Service:
             stack.callback(self.board.close)
             store = await Store.open(self.folder / "data")
             stack.push_async_callback(store.close)
-            self.authenticator = Authenticator(store.accounts, clock, memory_kib=8, passes=1)
+            self.authenticator = Authenticator(
+                store.accounts,
+                clock,
+                lambda: settings.current.remember_login_s,
+                memory_kib=8,
+                passes=1,
+            )
             stack.callback(self.authenticator.close)
             tokens = Tokens(clock)
             maildrops = MaildirStore(MailPaths(self.folder / "mail"), clock)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pop3_service.control.plane import Admitted
 from pop3_service.domain.account import Account, AccountName, Role
 from pop3_service.domain.errors import LoginThrottled, StoreUnavailable
 from pop3_service.domain.passwords import MAX_OCTETS
@@ -40,9 +41,33 @@ def accounts() -> FakeAccounts:
     return FakeAccounts()
 
 
+class Lifetime:
+    """How long a login is remembered."""
+
+    seconds = 600.0
+
+
 @pytest.fixture
-def authenticator(accounts: FakeAccounts) -> Iterator[Authenticator]:
-    made = Authenticator(accounts, FakeClock(), memory_kib=8, passes=1)  # type: ignore[arg-type]
+def lifetime() -> Lifetime:
+    return Lifetime()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def authenticator(
+    accounts: FakeAccounts, clock: FakeClock, lifetime: Lifetime
+) -> Iterator[Authenticator]:
+    made = Authenticator(
+        accounts,  # type: ignore[arg-type]
+        clock,
+        lambda: lifetime.seconds,
+        memory_kib=8,
+        passes=1,
+    )
     yield made
     made.close()
 
@@ -135,7 +160,7 @@ async def test_a_stored_hash_that_is_damaged_lets_nobody_in(
 async def test_a_hash_made_with_other_costs_still_counts(
     accounts: FakeAccounts, authenticator: Authenticator
 ) -> None:
-    other = Authenticator(accounts, FakeClock(), memory_kib=16, passes=2)  # type: ignore[arg-type]
+    other = Authenticator(accounts, FakeClock(), lambda: 600, memory_kib=16, passes=2)  # type: ignore[arg-type]
     accounts.put("ana", await other.hash(b"secret"))
     other.close()
     assert await authenticator.verify(b"ana", b"secret") is not None
@@ -232,3 +257,50 @@ async def test_a_store_that_fails_is_no_wrong_password(
     accounts.failure = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
         await authenticator.verify(b"ana", b"secret")
+
+
+# --- remembered logins --------------------
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The passwords that were hashed to be compared."""
+    passwords: list[bytes] = []
+    verify = Authenticator._verify
+
+    def noted(self: Authenticator, hashed: str, password: bytes) -> bool:
+        passwords.append(password)
+        return verify(self, hashed, password)
+
+    monkeypatch.setattr(Authenticator, "_verify", noted)
+    return passwords
+
+
+async def test_a_login_is_hashed_once_in_its_lifetime_and_tells_its_age(
+    authenticator: Authenticator, clock: FakeClock, ana: str, hashed: list[bytes]
+) -> None:
+    assert await authenticator.login(b"ana", b"secret") == Admitted("ana")
+    clock.move(599)
+    assert await authenticator.login(b"ana", b"secret") == Admitted("ana", 599)
+    assert hashed == [b"secret"]
+    clock.move(2)
+    assert await authenticator.login(b"ana", b"secret") == Admitted("ana")
+    assert hashed == [b"secret"] * 2
+
+
+async def test_with_no_lifetime_every_login_is_hashed(
+    authenticator: Authenticator, lifetime: Lifetime, ana: str, hashed: list[bytes]
+) -> None:
+    await authenticator.login(b"ana", b"secret")
+    lifetime.seconds = 0
+    for _ in range(3):
+        assert await authenticator.login(b"ana", b"secret") == Admitted("ana")
+    assert len(hashed) == 4
+
+
+async def test_a_wrong_password_is_not_remembered(
+    authenticator: Authenticator, ana: str, hashed: list[bytes]
+) -> None:
+    for _ in range(2):
+        assert await authenticator.login(b"ana", b"wrong") is None
+    assert len(hashed) == 2

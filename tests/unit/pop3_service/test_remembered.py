@@ -11,9 +11,25 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+class Lifetime:
+    """What the setting is now."""
+
+    seconds = 60.0
+
+
 @pytest.fixture
-def logins(clock: FakeClock) -> RememberedLogins:
-    return RememberedLogins(clock, lifetime_s=60, limit=3)
+def lifetime() -> Lifetime:
+    return Lifetime()
+
+
+@pytest.fixture
+def logins(clock: FakeClock, lifetime: Lifetime) -> RememberedLogins:
+    return RememberedLogins(clock, lambda: lifetime.seconds, limit=3)
+
+
+def found(logins: RememberedLogins, name: bytes, password: bytes) -> str | None:
+    login = logins.find(name, password)
+    return login.account if login else None
 
 
 def test_a_login_is_known_for_its_time_and_no_longer(
@@ -22,11 +38,56 @@ def test_a_login_is_known_for_its_time_and_no_longer(
     assert logins.find(b"ana", b"secret") is None
     logins.remember(b"ana", b"secret", "Ana")
     clock.move(60)
-    assert logins.find(b"ana", b"secret") == "Ana"
+    assert found(logins, b"ana", b"secret") == "Ana"
     clock.move(0.1)
     assert logins.find(b"ana", b"secret") is None
     logins.remember(b"ana", b"secret", "Ana")
-    assert logins.find(b"ana", b"secret") == "Ana"
+    assert found(logins, b"ana", b"secret") == "Ana"
+
+
+def test_another_lifetime_holds_for_what_is_remembered_already(
+    logins: RememberedLogins, clock: FakeClock, lifetime: Lifetime
+) -> None:
+    logins.remember(b"ana", b"secret", "ana")
+    clock.move(40)
+    lifetime.seconds = 39
+    assert logins.find(b"ana", b"secret") is None
+    logins.remember(b"ana", b"secret", "ana")
+    clock.move(100)
+    lifetime.seconds = 100
+    assert found(logins, b"ana", b"secret") == "ana"
+
+
+def test_use_does_not_extend_it(logins: RememberedLogins, clock: FakeClock) -> None:
+    logins.remember(b"ana", b"secret", "ana")
+    for _ in range(6):
+        clock.move(10)
+        assert found(logins, b"ana", b"secret") == "ana"
+    clock.move(1)
+    assert logins.find(b"ana", b"secret") is None
+
+
+def test_what_was_verified_elsewhere_keeps_its_age(
+    logins: RememberedLogins, clock: FakeClock
+) -> None:
+    logins.remember(b"ana", b"secret", "ana", 50)
+    clock.move(10)
+    assert found(logins, b"ana", b"secret") == "ana"
+    clock.move(1)
+    assert logins.find(b"ana", b"secret") is None
+
+
+def test_with_a_lifetime_of_0_nothing_is_known_and_nothing_kept(
+    logins: RememberedLogins, lifetime: Lifetime
+) -> None:
+    logins.remember(b"ana", b"secret", "ana")
+    lifetime.seconds = 0
+    assert logins.find(b"ana", b"secret") is None
+    logins.remember(b"eva", b"secret", "eva")
+    lifetime.seconds = 60
+    assert logins.find(b"ana", b"secret") is None
+    assert logins.find(b"eva", b"secret") is None
+    logins.forget("ana")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +119,7 @@ def test_an_account_is_forgotten_under_all_its_spellings_and_alone(
     logins.forget("nobody")
     assert logins.find(b"ana", b"secret") is None
     assert logins.find(b"a\xc2\xadna", b"secret") is None
-    assert logins.find(b"eva", b"secret") == "eva"
+    assert found(logins, b"eva", b"secret") == "eva"
 
 
 def test_past_the_limit_the_oldest_is_forgotten(logins: RememberedLogins) -> None:

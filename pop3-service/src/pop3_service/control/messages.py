@@ -130,6 +130,7 @@ class AdmittedAnswer(Struct, frozen=True, tag=True):
     """A login's good end."""
 
     account: str
+    age_s: float
 
 
 class RefusedAnswer(Struct, frozen=True, tag=True):
@@ -197,15 +198,15 @@ def decode(octets: bytes) -> Ask | Answer:
 def from_outcome(outcome: LoginOutcome) -> Result:
     """Write a login's outcome."""
     if isinstance(outcome, Admitted):
-        return AdmittedAnswer(outcome.account)
+        return AdmittedAnswer(outcome.account, outcome.age_s)
     return RefusedAnswer(outcome.reason, outcome.text, outcome.delay_s)
 
 
 def to_outcome(result: Result) -> LoginOutcome:
     """Read a login's outcome."""
     match result:
-        case AdmittedAnswer(account):
-            return Admitted(account)
+        case AdmittedAnswer(account, age_s):
+            return Admitted(account, age_s)
         case RefusedAnswer(reason, text, delay_s):
             return Refused(reason, text, delay_s)
     return Refused(Reason.SERVICE_UNAVAILABLE, "the service cannot check passwords now")

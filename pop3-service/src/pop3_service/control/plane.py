@@ -21,9 +21,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The password was right; ``account`` is the account's own spelling of its name."""
+    """The password was right; ``account`` is the account's own spelling of its name.
+
+    ``age_s`` seconds have gone since it was hashed.
+    """
 
     account: str
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

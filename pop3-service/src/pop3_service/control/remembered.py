@@ -9,49 +9,61 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lineproto.clock import Clock
 
-LIFETIME_S = 600.0
-"""Seconds from a verification until the next: most clients poll more often than that."""
 MAX_LOGINS = 20_000
 """Logins remembered; then the oldest are forgotten."""
 
 
-class _Login(NamedTuple):
+class RememberedLogin(NamedTuple):
+    """Whose login it is, and when its password was hashed, by the monotonic clock."""
+
     account: str
-    expire_time_s: float
+    verify_time_s: float
 
 
 class RememberedLogins:
-    """Verified names and passwords, for a short time and up to a number."""
+    """Verified names and passwords, for a short time and up to a number.
+
+    ``lifetime_s`` gives the seconds from a verification until the next, as the settings have them
+    now; 0 means that nothing is remembered.
+    """
 
     def __init__(
-        self, clock: Clock, *, lifetime_s: float = LIFETIME_S, limit: int = MAX_LOGINS
+        self, clock: Clock, lifetime_s: Callable[[], float], *, limit: int = MAX_LOGINS
     ) -> None:
         self._clock = clock
         self._lifetime_s = lifetime_s
         self._limit = limit
         self._key = secrets.token_bytes(32)
-        self._logins: OrderedDict[bytes, _Login] = OrderedDict()
+        self._logins: OrderedDict[bytes, RememberedLogin] = OrderedDict()
         self._by_account: dict[str, set[bytes]] = {}
 
-    def find(self, name: bytes, password: bytes) -> str | None:
-        """Give the account that these were verified for a moment ago; None says nothing."""
+    def find(self, name: bytes, password: bytes) -> RememberedLogin | None:
+        """Give the login that was verified by these a moment ago; None says nothing."""
+        lifetime_s = self._lifetime_s()
+        if not lifetime_s:
+            return None
         digest = self._digest(name, password)
         login = self._logins.get(digest)
         if login is None:
             return None
-        if login.expire_time_s < self._clock.monotonic():
+        if login.verify_time_s + lifetime_s < self._clock.monotonic():
             self._drop(digest, login)
             return None
-        return login.account
+        return login
 
-    def remember(self, name: bytes, password: bytes, account: str) -> None:
-        """Note that these were verified just now."""
+    def remember(self, name: bytes, password: bytes, account: str, age_s: float = 0.0) -> None:
+        """Note that these were verified, so many seconds ago."""
+        if not self._lifetime_s():
+            self._logins.clear()
+            self._by_account.clear()
+            return
         digest = self._digest(name, password)
-        login = _Login(account, self._clock.monotonic() + self._lifetime_s)
+        login = RememberedLogin(account, self._clock.monotonic() - age_s)
         self._logins[digest] = login
         self._logins.move_to_end(digest)
         self._by_account.setdefault(account, set()).add(digest)
@@ -64,7 +76,7 @@ class RememberedLogins:
         for digest in self._by_account.pop(account, ()):
             del self._logins[digest]
 
-    def _drop(self, digest: bytes, login: _Login) -> None:
+    def _drop(self, digest: bytes, login: RememberedLogin) -> None:
         del self._logins[digest]
         digests = self._by_account[login.account]
         digests.discard(digest)

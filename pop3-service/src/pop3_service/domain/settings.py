@@ -42,6 +42,9 @@ class Settings:
     transform_timeout_s: float = _number(
         60.0, 0.1, 3600, "time for a transform, besides 1 s for each MiB"
     )
+    remember_login_s: float = _number(
+        600.0, 0, 3600, "for how long a right password is not hashed again; 0 for never"
+    )
 
     def changed(self, values: Mapping[str, object]) -> Settings:
         """Give these settings with some values replaced; text is read as the field's type.

@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from lineproto.clock import Clock
+from pop3_service.control.plane import Admitted
 from pop3_service.control.remembered import RememberedLogins
 from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument, LoginThrottled
@@ -31,10 +32,18 @@ class Authenticator:
     """Checks names and passwords. It takes the same time whether the account is there or not."""
 
     def __init__(
-        self, accounts: AccountStore, clock: Clock, *, memory_kib: int = 19456, passes: int = 2
+        self,
+        accounts: AccountStore,
+        clock: Clock,
+        remember_login_s: Callable[[], float],
+        *,
+        memory_kib: int = 19456,
+        passes: int = 2,
     ) -> None:
+        """``remember_login_s`` gives the setting of now."""
         self.changes = 0
-        self._remembered = RememberedLogins(clock)
+        self._clock = clock
+        self._remembered = RememberedLogins(clock, remember_login_s)
         self._accounts = accounts
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="argon2")
@@ -50,19 +59,19 @@ class Authenticator:
         """Hash a new password."""
         return await self._in_thread(self._hasher.hash, prepare_password(password))
 
-    async def login(self, name: bytes, password: bytes) -> AccountName | None:
-        """Give the name of the account whose name and password these are, or None.
+    async def login(self, name: bytes, password: bytes) -> Admitted | None:
+        """Admit who has an account of this name and password; None if nobody has.
 
         As ``verify``, but what was verified a moment ago is not hashed again.
         """
         known = self._remembered.find(name, password)
         if known is not None:
-            return AccountName(known)
+            return Admitted(known.account, self._clock.monotonic() - known.verify_time_s)
         account = await self.verify(name, password)
         if account is None:
             return None
         self._remembered.remember(name, password, account.name)
-        return account.name
+        return Admitted(account.name)
 
     async def verify(self, name: bytes, password: bytes) -> Account | None:
         """Give the account whose name and password these are, or None.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from pop3_service.control.plane import Admitted, Credentials, LoginOutcome, Refused
+from pop3_service.control.plane import Credentials, LoginOutcome, Refused
 from pop3_service.domain.errors import InvalidCredentials, ServiceError
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
@@ -31,11 +31,11 @@ class LoginDesk:
     async def login(self, credentials: Credentials) -> LoginOutcome:
         """Check a password. A wrong name and a wrong password have one answer."""
         try:
-            account = await self._authenticator.login(credentials.name, credentials.password)
+            admitted = await self._authenticator.login(credentials.name, credentials.password)
         except ServiceError as error:
             return Refused(error.reason, str(error))
-        if account is not None:
-            return Admitted(account)
+        if admitted is not None:
+            return admitted
         wrong = InvalidCredentials()
         delay_s = self._throttle.failed(credentials.peer)
         log.info(

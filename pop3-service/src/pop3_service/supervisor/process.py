@@ -110,6 +110,7 @@ class Supervisor:
             authenticator = Authenticator(
                 store.accounts,
                 clock,
+                lambda: self._settings.current.remember_login_s,
                 memory_kib=config.password_memory_kib,
                 passes=config.password_passes,
             )

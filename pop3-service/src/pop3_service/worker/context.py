@@ -74,7 +74,7 @@ class WorkerContext:
         self.greeting = Ok(greeting.text).encode()
         self.capabilities = capabilities(greeting.implementation)
         self.maildrops = Maildrops(paths)
-        self.logins = RememberedLogins(clock)
+        self.logins = RememberedLogins(clock, lambda: self.settings.remember_login_s)
         self.tls: ssl.SSLContext | None = None
         self.runner = Runner(spool, clock)
         self.counters = board.slot(slot)

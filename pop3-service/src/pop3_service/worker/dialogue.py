@@ -171,10 +171,10 @@ class Pop3Dialogue:
         """Carry an action out: at once where nothing has to be waited for."""
         match action:
             case Login(name, password):
-                account = self._context.logins.find(name, password)
-                if account is None:
+                known = self._context.logins.find(name, password)
+                if known is None:
                     return self._log_in(Credentials(name, password, self._connection.peer))
-                return self._enter_at_once(account)
+                return self._enter_at_once(known.account)
             case SendMessage(index, None) if not self._context.settings.transform:
                 return self._send_at_once(index)
             case SendMessage(index, lines):
@@ -215,7 +215,9 @@ class Pop3Dialogue:
             self._changed = None
         if isinstance(outcome, Refused):
             return await self._refuse(outcome)
-        self._context.logins.remember(credentials.name, credentials.password, outcome.account)
+        self._context.logins.remember(
+            credentials.name, credentials.password, outcome.account, outcome.age_s
+        )
         answer = self._enter_at_once(outcome.account)
         return answer if isinstance(answer, bytes) else await answer
 
