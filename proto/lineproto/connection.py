@@ -397,9 +397,11 @@ class Connection:
             self._stream.close()
 
     def _forget(self) -> None:
-        dialogue = self._dialogue
         self._listener.release(self)
-        dialogue.lost(self._reason)
+        self._dialogue.lost(self._reason)
+        # It knows this connection. Without the ring all is freed at once, and not when the
+        # garbage collector comes, for whom everybody's session waits.
+        del self._dialogue
 
     # --- what the listener calls --------------------
 

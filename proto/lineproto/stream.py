@@ -360,7 +360,9 @@ class Stream:
 
     def _end(self, error: Exception | None) -> None:
         self._socket.close()
-        self._owner.connection_lost(error)
+        owner = self._owner
+        del self._owner  # it has this stream: no ring is left for the garbage collector
+        owner.connection_lost(error)
 
     # --- the poller --------------------
 

@@ -56,5 +56,5 @@ def test_a_known_login_asks_nobody_until_the_setting_says_so(
 
 
 def test_a_lifetime_above_an_hour_is_refused(own_service: Callable[..., Service]) -> None:
-    with pytest.raises(RuntimeError, match="remember_login_s must be from 0 to 3600"):
+    with pytest.raises(RuntimeError, match="remember_login must be from 0 to 3600"):
         own_service(POP3_REMEMBER_LOGIN="3601")
