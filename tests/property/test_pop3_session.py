@@ -1,5 +1,6 @@
 """Any octets parse or are refused; the session machine keeps RFC 1939's promises in any order."""
 
+import contextlib
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import scale
 from lineproto.reply import Err, Listing, Ok, Ready
+from pop3_service.pop3 import command
 from pop3_service.pop3.command import MAKERS, BadCommand, parse
 from pop3_service.pop3.contents import Contents
 from pop3_service.pop3.session import Commit, Login, SendMessage, Session, State
@@ -63,10 +65,10 @@ class SessionModel(RuleBasedStateMachine):
     @rule(right=st.booleans())
     def log_in(self, right: bool) -> None:
         assert isinstance(self.do(b"PASS early"), Err)
-        assert isinstance(self.do(b"USER u"), Ok)
+        assert isinstance(self.do(b"USER u"), Ready)
         assert self.do(b"PASS a b ") == Login(b"u", b"a b ")
         if right:
-            assert isinstance(self.session.admitted(Contents(self.messages)), Ok)
+            assert self.session.admitted(Contents(self.messages)) == Ready(b"+OK Logged in\r\n")
         else:
             self.session.refused(Err("no", "AUTH"))
             assert isinstance(self.do(b"PASS again"), Err)
@@ -125,13 +127,32 @@ class SessionModel(RuleBasedStateMachine):
         if self.session.state is not State.TRANSACTION:
             return
         kept = {n: self.messages[n - 1] for n in range(1, 6) if n not in self.marked}
-        assert self.do(b"STAT") == Ok(f"{len(kept)} {sum(m.octets for m in kept.values())}")
+        octets = sum(m.octets for m in kept.values())
+        assert self.do(b"STAT").encode() == b"+OK %d %d\r\n" % (len(kept), octets)
         sizes, ids = self.do(b"LIST"), self.do(b"UIDL")
         assert lines_of(sizes) == [f"{n} {m.octets}" for n, m in kept.items()]
         assert lines_of(ids) == [f"{n} {m.uidl}" for n, m in kept.items()]
         for number in range(1, 6):
-            reply = self.do(b"LIST %d" % number)
-            assert isinstance(reply, Ok if number in kept else Err)
+            sizes, ids = self.do(b"LIST %d" % number), self.do(b"UIDL %d" % number)
+            if number in kept:
+                message = kept[number]
+                assert sizes.encode() == b"+OK %d %d\r\n" % (number, message.octets)
+                assert ids.encode() == f"+OK {number} {message.uidl}\r\n".encode()
+            else:
+                assert isinstance(sizes, Err)
+                assert isinstance(ids, Err)
 
 
 TestSessionModel = SessionModel.TestCase
+
+
+def test_short_lines_are_parsed_once_and_a_password_is_never_kept() -> None:
+    assert parse(b"RETR 1") is parse(b"RETR 1")
+    for line in (b"USER ana", b"PASS secret", b"pass s", b"X", b"LIST 1 2"):
+        with contextlib.suppress(BadCommand):
+            parse(line)
+        assert line not in command._parsed
+    for number in range(2 * command.KEPT_LINES):
+        parse(b"TOP 1 %d" % number)
+    assert len(command._parsed) <= command.KEPT_LINES
+    assert parse(b"TOP 1 %d" % number) == command.Top(1, number)

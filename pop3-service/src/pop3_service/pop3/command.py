@@ -15,6 +15,11 @@ NUMBER_DIGITS = 10
 """Digits of a number; more could not be a message number."""
 
 
+KEPT_LINES = 4096
+KEPT_OCTETS = 16
+"""Short lines that all clients send alike are parsed once, up to so many of them."""
+
+
 class BadCommand(Exception):
     """The line is not a command, or its arguments are not of the command's form."""
 
@@ -108,11 +113,17 @@ def parse(line: bytes) -> Command:
     Raises:
         BadCommand: with the text of the reply.
     """
+    known = _parsed.get(line)
+    if known is not None:
+        return known
     keyword, _, rest = line.partition(b" ")
     maker = MAKERS.get(keyword.upper())
     if maker is None:
         raise BadCommand("unknown command")
-    return maker(rest)
+    command = maker(rest)
+    if len(line) <= KEPT_OCTETS and type(command) in _ALIKE and len(_parsed) < KEPT_LINES:
+        _parsed[line] = command
+    return command
 
 
 def _user(rest: bytes) -> Command:
@@ -198,3 +209,7 @@ MAKERS: dict[bytes, Callable[[bytes], Command]] = {
     b"STLS": _bare(Stls()),
     b"QUIT": _bare(Quit()),
 }
+
+_ALIKE = frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit})
+"""Commands that say nothing of who sends them. A password is never kept."""
+_parsed: dict[bytes, Command] = {}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lineproto.reply import Err, Listing, Ok, Reply
+from lineproto.reply import Err, Listing, Ok, Ready, Reply
 from pop3_service.pop3.command import (
     BadCommand,
     Capa,
@@ -32,6 +32,11 @@ from pop3_service.pop3.contents import NOTHING, UNIQUE_ID_HEAD, Contents, Messag
 
 MAX_BAD_COMMANDS = 10
 """Consecutive unknown or unparsable commands that end the connection."""
+
+
+NAME_ACCEPTED = Ready(Ok("User name accepted, send PASS command").encode())
+LOGGED_IN = Ready(Ok("Logged in").encode())
+DONE = Ready(Ok().encode())
 
 
 class State(StrEnum):
@@ -116,12 +121,11 @@ class Session:
         match command:
             case User(name):
                 self._name = name
-                return Ok("User name accepted, send PASS command")
+                return NAME_ACCEPTED
             case Pass(password):
                 return self._pass(password)
             case Stat():
-                count, octets = self._kept_totals()
-                return Ok(f"{count} {octets}")
+                return Ready(b"+OK %d %d\r\n" % self._kept_totals())
             case List(number):
                 return self._list(number)
             case Uidl(number):
@@ -135,7 +139,7 @@ class Session:
             case Dele(number):
                 return self._dele(number)
             case Noop():
-                return Ok()
+                return DONE
             case Rset():
                 self._deleted = frozenset()
                 return Ok(f"maildrop has {len(self._contents.messages)} messages")
@@ -160,7 +164,7 @@ class Session:
         """The login succeeded and the maildrop is locked: this is what it holds."""
         self._enter(State.TRANSACTION)
         self._contents = contents
-        return Ok("Logged in")
+        return LOGGED_IN
 
     def refused(self, reply: Err) -> Reply:
         """The login failed: the client starts again with USER (RFC 1939 section 7)."""
@@ -225,7 +229,7 @@ class Session:
         index = self._find(number)
         if isinstance(index, Err):
             return index
-        return Ok(f"{number} {self._contents.messages[index].octets}")
+        return Ready(b"+OK %d %d\r\n" % (number, self._contents.messages[index].octets))
 
     def _uidl(self, number: int | None) -> Reply:
         if number is None:
@@ -236,7 +240,8 @@ class Session:
         index = self._find(number)
         if isinstance(index, Err):
             return index
-        return Ok(f"{number} {self._contents.messages[index].uidl}")
+        uidl = self._contents.messages[index].uidl
+        return Ready(b"+OK %d %b\r\n" % (number, uidl.encode("ascii")))
 
     def _find(self, number: int) -> int | Err:
         """Give the index of a message that is there and not marked as deleted."""

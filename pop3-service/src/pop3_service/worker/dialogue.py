@@ -91,11 +91,13 @@ class Pop3Dialogue:
             result = self._session.bad_command(error)
         self.finished = self._session.finished
         match result:
+            case Ready(octets):
+                return octets if len(octets) <= WRITE_HIGH else self._send_ready(octets)
+            case SendMessage():
+                return self._act(result)
             case Listing() if self._drop is not None and len(self._drop.messages) > LONG_LISTING:
                 return self._send_listing(result)
-            case Ready(octets) if len(octets) > WRITE_HIGH:
-                return self._send_ready(octets)
-            case Ok() | Err() | Listing() | Ready():
+            case Ok() | Err() | Listing():
                 return result.encode()
         return self._act(result)
 
