@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import select
 import socket
 import ssl
@@ -18,7 +17,6 @@ BACKLOG = 1024
 """Connections that wait to be accepted, a socket."""
 ACCEPTS_A_TURN = 64
 """Connections accepted from one socket before those there are get their turn."""
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Listener:
@@ -137,12 +135,13 @@ class Listener:
         for _turn in range(ACCEPTS_A_TURN):
             try:
                 own, address = sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except (BlockingIOError, InterruptedError):
                 return
+            except ConnectionAbortedError:  # it was gone before its turn came
+                continue
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
-                # Looking again at once would only spin; the next sweep does.
+                # Out of descriptors or memory: looking again at once would only spin; the next
+                # sweep does.
                 self.poller.remove(sock.fileno())
                 self._resting.append(sock)
                 self.accept_failed(error)

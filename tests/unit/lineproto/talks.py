@@ -5,16 +5,22 @@ Nothing here waits for time to pass: ``turns`` and ``until`` let the loop go rou
 
 import asyncio
 import socket
+import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from lineproto.connection import Connection
 from lineproto.listener import Listener
 from lineproto.stream import Stream
+from pop3_service.worker.tls import server_context
+from support.certificates import authority
+from support.tls import TlsEnd, client_context
 from unit.pop3_service.clock import FakeClock
 
 BIG = b"x" * 9_998 + b"\r\n"
 IDLE_S = 600.0
+SERVER = server_context([authority().issue("talks.example").pair])
+"""What every handshake of the server is done with."""
 
 
 async def turns(count: int = 20) -> None:
@@ -66,6 +72,9 @@ class Talk:
                 return self._wait(line)
             case b"stream":
                 return self._stream()
+            case b"stls":
+                self.connection.start_tls(SERVER)
+                return b"go\r\n"
         return line + b"\r\n"
 
     async def _wait(self, line: bytes) -> bytes:
@@ -124,9 +133,14 @@ class Client:
     async def send(self, octets: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self.socket, octets)
 
+    async def receive(self) -> bytes:
+        """Whatever is there, at least one octet; b"" once the server has closed."""
+        async with asyncio.timeout(20):
+            return await asyncio.get_running_loop().sock_recv(self.socket, 1 << 20)
+
     async def line(self) -> bytes:
         while b"\n" not in self._unread:
-            octets = await self._receive()
+            octets = await self.receive()
             assert octets, "the server closed within a line"
             self._unread += octets
         line, _, self._unread = self._unread.partition(b"\n")
@@ -152,13 +166,9 @@ class Client:
 
     async def rest(self) -> bytes:
         """All that comes until the server closes."""
-        while octets := await self._receive():
+        while octets := await self.receive():
             self._unread += octets
         return self._unread
-
-    async def _receive(self) -> bytes:
-        async with asyncio.timeout(20):
-            return await asyncio.get_running_loop().sock_recv(self.socket, 1 << 20)
 
     def half_close(self) -> None:
         self.socket.shutdown(socket.SHUT_WR)
@@ -173,6 +183,53 @@ class Client:
         return self.talk.lost_reasons
 
 
+class TlsClient(Client):
+    """A client in TLS, or about to be. ``cuts`` are the sizes in which its records arrive."""
+
+    def __init__(self, client: Client, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(client.socket, client.talk, client.transport)
+        self.end = TlsEnd(context or client_context())
+        self.notified = False
+        self.cuts: Iterable[int] = ()
+
+    async def send(self, octets: bytes) -> None:
+        await self.send_raw(self.end.encrypt(octets))
+
+    async def send_raw(self, records: bytes) -> None:
+        for size in self.cuts:
+            if not records:
+                return
+            await super().send(records[:size])
+            records = records[size:]
+            await turns(2)
+        await super().send(records)
+
+    async def receive(self) -> bytes:
+        records = b""  # those that came behind the handshake's last are there already
+        while not (octets := self.end.decrypt(records)):
+            if octets is None:
+                self.notified = True
+                return b""
+            records = await super().receive()
+            if not records:
+                return b""
+        return octets
+
+    async def handshake(self) -> None:
+        records = b""
+        while True:
+            await self.send_raw(self.end.handshake(records))
+            if self.end.established:
+                return
+            records = await super().receive()
+            assert records, "the server closed within the handshake"
+
+    async def say_goodbye(self) -> None:
+        """Send a close_notify and nothing more."""
+        await self.send_raw(self.end.goodbye())
+        self.half_close()
+
+
 class Talks(Listener):
     """A listener whose connections talk; ``connect`` gives the other end of a new one."""
 
@@ -185,6 +242,7 @@ class Talks(Listener):
         self.sent_bytes = 0
         self.count_sent = self._count
         self.refusing = False
+        self.accept_errors: list[OSError] = []
         self._ends: list[socket.socket] = []
 
     def dialogue(self, connection: Connection) -> Talk:
@@ -197,16 +255,35 @@ class Talks(Listener):
         self.sent_bytes += octets
 
     async def connect(self, *, greeted: bool = True) -> Client:
+        client = self._connect(None)
+        if greeted:
+            assert await client.line() == b"hello"
+        return client
+
+    async def connect_tls(
+        self, context: ssl.SSLContext | None = None, *, greeted: bool = True
+    ) -> TlsClient:
+        """A connection in TLS from its first octet; without a handshake unless ``greeted``."""
+        client = TlsClient(self._connect(SERVER), context)
+        if greeted:
+            await client.handshake()
+            assert await client.line() == b"hello"
+        return client
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        return SERVER
+
+    def accept_failed(self, error: OSError) -> None:
+        self.accept_errors.append(error)
+
+    def _connect(self, context: ssl.SSLContext | None) -> Client:
         end, own = socket.socketpair()
         self._ends.append(end)
         end.setblocking(False)
         for one in (end, own):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
-        connection = Connection(self, own, "")
-        client = Client(end, self.talks[-1], connection._stream)
-        if greeted:
-            assert await client.line() == b"hello"
-        return client
+        connection = Connection(self, own, "", context)
+        return Client(end, self.talks[-1], connection._stream)
 
     async def close(self) -> None:
         for end in self._ends:

@@ -2,14 +2,19 @@
 
 import asyncio
 import errno
+import os
+import resource
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from lineproto.connection import address_text
 from lineproto.listener import Listener, bind
 from support.daemon import IPV6_BIND, IPV6_HOST
-from unit.lineproto.talks import IDLE_S, Talks
+from support.tls import client_context
+from unit.lineproto.talks import IDLE_S, Talks, turns, until
 from unit.pop3_service.clock import FakeClock
 
 # --- listening --------------------
@@ -37,6 +42,142 @@ async def test_a_listener_serves_its_sockets_and_sweeps_them(
         await asyncio.open_connection("127.0.0.1", ports[0])
     writer.close()
     writer6.close()
+
+
+# --- accepting --------------------
+
+
+class Doubtful(socket.socket):
+    """A listening socket that counts and that fails as told."""
+
+    calls = 0
+    failures: tuple[OSError, ...] = ()
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.calls += 1
+        if self.failures:
+            first, *rest = self.failures
+            self.failures = tuple(rest)
+            raise first
+        return super().accept()
+
+
+async def doubtful(talks: Talks, *failures: OSError) -> Doubtful:
+    """Have a listener serve such a socket."""
+    sock = Doubtful(fileno=bind("127.0.0.1", 0).detach())
+    sock.failures = failures
+    talks.clock.waits = True
+    await talks.start([sock])
+    return sock
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Let this process open no more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_one = os.dup(0)
+    os.close(next_one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_without_descriptors_a_listener_rests_and_goes_on_at_the_sweep(
+    talks: Talks, clock: FakeClock
+) -> None:
+    """Attack 57; without a spin, and without a connection lost that waits in the queue."""
+    before = await talks.connect()
+    sock = await doubtful(talks)
+    clients = [socket.create_connection(sock.getsockname()) for _ in range(3)]
+    with no_descriptor_left():
+        await until(lambda: talks.accept_errors)
+        await turns(100)
+        assert sock.calls == 1
+        assert await before.ask(b"still here") == b"still here"
+        clock.move(talks.sweep_s)  # nothing has changed by then: it is told again, once
+        await until(lambda: len(talks.accept_errors) == 2)
+        await turns(100)
+        assert sock.calls == 2
+    assert [error.errno for error in talks.accept_errors] == [errno.EMFILE] * 2
+    clock.move(talks.sweep_s)
+    await until(lambda: len(talks.connections) == 4)
+    for client in clients:
+        assert client.recv(100) == b"hello\r\n"
+        client.close()
+    assert len(talks.accept_errors) == 2
+    await talks.stop(0)
+
+
+@pytest.mark.parametrize("number", [errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EPERM])
+async def test_whatever_else_keeps_a_listener_from_accepting_is_told_once_and_no_spin(
+    talks: Talks, clock: FakeClock, number: int
+) -> None:
+    sock = await doubtful(talks, OSError(number, "no"))
+    with socket.create_connection(sock.getsockname()) as client:
+        await until(lambda: talks.accept_errors)
+        await turns(100)
+        assert sock.calls == 1
+        clock.move(talks.sweep_s)
+        await until(lambda: talks.connections)
+        assert client.recv(100) == b"hello\r\n"
+    assert len(talks.accept_errors) == 1
+    await talks.stop(0)
+
+
+async def test_a_client_that_went_before_its_turn_is_skipped(talks: Talks) -> None:
+    sock = await doubtful(talks, ConnectionAbortedError(errno.ECONNABORTED, "gone"))
+    with socket.create_connection(sock.getsockname()) as client:
+        await until(lambda: talks.connections)
+        assert client.recv(100) == b"hello\r\n"
+    assert talks.accept_errors == []
+    await talks.stop(0)
+
+
+async def test_a_listener_that_rests_can_be_stopped(talks: Talks, clock: FakeClock) -> None:
+    sock = await doubtful(talks, OSError(errno.EMFILE, "no"))
+    with socket.create_connection(sock.getsockname()):
+        await until(lambda: talks.accept_errors)
+        assert await talks.stop(0) == 0
+    assert sock.fileno() == -1
+
+
+async def test_tls_begins_at_once_on_the_sockets_for_it_alone(
+    talks: Talks, clock: FakeClock
+) -> None:
+    clock.waits = True
+    clear, hidden = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
+    await talks.start([clear], [hidden])
+    port, tls_port = (sock.getsockname()[1] for sock in (clear, hidden))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.readline() == b"hello\r\n"
+    tls_reader, tls_writer = await asyncio.open_connection(
+        "127.0.0.1", tls_port, ssl=client_context(), server_hostname="talks.example"
+    )
+    assert await tls_reader.readline() == b"hello\r\n"
+    assert [talk.connection.is_tls for talk in talks.talks] == [False, True]
+    writer.close()
+    tls_writer.close()
+    await talks.stop(0)
+
+
+async def test_without_a_certificate_a_socket_for_tls_closes_what_comes(
+    talks: Talks, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never clear text where TLS is meant."""
+    clock.waits = True
+    monkeypatch.setattr(talks, "tls_context", lambda: None)
+    hidden = bind("127.0.0.1", 0)
+    await talks.start([], [hidden])
+    reader, writer = await asyncio.open_connection("127.0.0.1", hidden.getsockname()[1])
+    assert await reader.read() == b""
+    assert talks.talks == []
+    writer.close()
+    await talks.stop(0)
+
+
+# --- binding --------------------
 
 
 async def test_a_listener_without_a_dialogue_of_its_own_is_none(clock: FakeClock) -> None:
