@@ -185,7 +185,7 @@ class Connection:
 
     @property
     def tls_version(self) -> str:
-        """The TLS version and cipher; empty in clear text."""
+        """The TLS version and cipher; empty in clear text. It is known to the end and after."""
         return self._stream.tls_version
 
     def start_tls(self, context: ssl.SSLContext) -> None:
@@ -387,7 +387,12 @@ class Connection:
         while the server stops, the client closes first: what it has not taken from the network
         yet could go with the server's container.
         """
-        pending = len(self._lines) > 0 or self._lines.dropped > 0 or not self._reading
+        pending = (
+            len(self._lines) > 0
+            or self._lines.dropped > 0
+            or not self._reading
+            or self._stream.has_unread_records()
+        )
         self._lines.clear()
         if (pending or self._linger_s) and not self._eof and not self._stream.is_handshaking:
             if not self._reading:

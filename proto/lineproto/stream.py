@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import select
 import socket
 import ssl
+import sys
+import termios
 from collections.abc import Callable
 from typing import Protocol
 
@@ -43,7 +46,8 @@ class Poller:
     def remove(self, fd: int) -> None:
         """Watch no more; to be called before the descriptor is closed."""
         del self._handlers[fd]
-        self._epoll.unregister(fd)
+        with contextlib.suppress(OSError):  # one that is closed has left by itself
+            self._epoll.unregister(fd)
 
     def close(self) -> None:
         """Let go of the epoll object, once nothing is watched any more."""
@@ -104,6 +108,7 @@ class Stream:
         "_unsent",
         "_write_eof",
         "_write_high",
+        "tls_version",
     )
 
     def __init__(
@@ -115,6 +120,8 @@ class Stream:
         self._poller = poller
         self._owner = owner
         self._write_high = write_high
+        self.tls_version = ""
+        """TLS version and cipher, such as ``TLSv1.3 TLS_AES_256_GCM_SHA384``; kept to the end."""
         self._unsent: bytearray | None = None
         self._tls_context: ssl.SSLContext | None = None
         self._handshaking = False
@@ -132,14 +139,6 @@ class Stream:
     def is_tls(self) -> bool:
         """Whether what is sent and received now is in TLS."""
         return isinstance(self._socket, ssl.SSLSocket) and not self._handshaking
-
-    @property
-    def tls_version(self) -> str:
-        """The TLS version and the cipher, such as ``TLSv1.3 TLS_AES_256_GCM_SHA384``; or empty."""
-        if not isinstance(self._socket, ssl.SSLSocket):
-            return ""
-        cipher = self._socket.cipher()
-        return f"{self._socket.version()} {cipher[0]}" if cipher else ""
 
     @property
     def is_handshaking(self) -> bool:
@@ -165,6 +164,12 @@ class Stream:
     def get_write_buffer_size(self) -> int:
         """Octets written and not yet sent."""
         return 0 if self._unsent is None else len(self._unsent)
+
+    def has_unread_records(self) -> bool:
+        """Whether something came in TLS and was not read yet; each record is read by itself."""
+        if self._lost or not isinstance(self._socket, ssl.SSLSocket):
+            return False
+        return fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)) != bytes(4)
 
     def write(self, octets: bytes) -> None:
         """Send octets, at once as far as the network takes them."""
@@ -211,9 +216,7 @@ class Stream:
             return
         self._closing = True
         self._reading = False
-        if self._unsent is None:
-            if isinstance(self._socket, ssl.SSLSocket):
-                self._say_goodbye()
+        if self._unsent is None and self._say_goodbye():
             self._lose(None)
         else:
             self._watch()
@@ -241,10 +244,10 @@ class Stream:
         try:
             octets = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+            self._watch()
             return
         except ssl.SSLWantWriteError:  # an answer of TLS itself found no room
-            self._poller.change(self._fd, self._events | select.EPOLLOUT)
-            self._events |= select.EPOLLOUT
+            self._set_events(self._events | select.EPOLLOUT)
             return
         except OSError as error:
             self._lose(error)
@@ -281,7 +284,7 @@ class Stream:
         unsent = self._unsent
         if unsent is None:
             return
-        sent = self._send(unsent)
+        sent = self._send(unsent) if unsent else 0  # only a goodbye is left
         if self._lost:
             return
         if sent < len(unsent):
@@ -308,10 +311,11 @@ class Stream:
         assert context is not None  # noqa: S101 - both callers looked
         self._handshaking = True
         try:
+            self._socket.getpeername()  # wrap_socket would close one that is gone by itself
             self._socket = context.wrap_socket(
                 self._socket, server_side=True, do_handshake_on_connect=False
             )
-        except OSError as error:  # the other end is gone already
+        except OSError as error:
             self._lose(error)
 
     def _handshake(self) -> None:
@@ -328,24 +332,35 @@ class Stream:
             return
         else:
             self._handshaking = False
+            cipher = self._socket.cipher()
+            self.tls_version = sys.intern(f"{self._socket.version()} {cipher and cipher[0]}")
             self._watch()
             self._owner.tls_established()
             return
         if events != self._events:
             self._set_events(events)
 
-    def _say_goodbye(self) -> None:
-        """Tell the other end of the TLS session that it ends here; its answer is not waited for."""
-        assert isinstance(self._socket, ssl.SSLSocket)  # noqa: S101 - the callers looked
-        if not self._handshaking:
-            with contextlib.suppress(OSError, ValueError):
+    def _say_goodbye(self) -> bool:
+        """Tell the other end of the TLS session that it ends here; its answer is not waited for.
+
+        False if the network has no room even for that; then it is said once there is.
+        """
+        if isinstance(self._socket, ssl.SSLSocket) and not self._handshaking:
+            try:
                 self._socket.unwrap()
+            except ssl.SSLWantWriteError:
+                self._unsent = bytearray()
+                return False
+            except (OSError, ValueError):  # its answer is not there, or it is gone
+                return True
+        return True
 
     # --- the end --------------------
 
     def _shut_down(self) -> None:
-        if isinstance(self._socket, ssl.SSLSocket):
-            self._say_goodbye()
+        if not self._say_goodbye():
+            self._watch()
+            return
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 

@@ -59,6 +59,9 @@ def _context(pair: CertificatePair) -> ssl.SSLContext:
     context.set_ciphers(CIPHERS)
     context.set_alpn_protocols(ALPN)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    # A client that closed its side of TCP alone still gets its replies. Nobody gains by cutting a
+    # stream: half a command is none, and without QUIT nothing is deleted.
+    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
     # All that is offered is strong, so the client chooses: one without AES in hardware wants
     # ChaCha20, which is many times faster there.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
