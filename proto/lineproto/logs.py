@@ -56,6 +56,18 @@ def configure(level: str, form: str) -> None:
         logger_factory=lambda *_: output,
         cache_logger_on_first_use=True,
     )
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_unraisable(fault: sys.UnraisableHookArgs) -> None:
+    """Log what no caller could catch, as the name of a TLS client that is no text (ssl's fault)."""
+    hostile = isinstance(fault.exc_value, UnicodeError)
+    structlog.get_logger().warning(
+        "a callback failed",
+        of=repr(fault.object)[:100],
+        reason=repr(fault.exc_value)[:200],
+        exc_info=None if hostile else fault.exc_value,
+    )
 
 
 class Output:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import ssl
 import sys
 from collections.abc import Iterator
 
@@ -10,13 +11,18 @@ import pytest
 import structlog
 
 from lineproto import logs
+from pop3_service.worker.tls import server_context
+from support.certificates import authority
+from support.tls import TlsEnd, client_context
 
 NASTY = "a\r\nlevel=error event=forged\x1b[31m\0\x07\x85\u2028\"'=\\ {0} %s ${jndi:x}"
 
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
+    hook = sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     structlog.reset_defaults()
 
 
@@ -73,6 +79,37 @@ def test_an_exception_is_one_line_too() -> None:
     except ValueError as error:
         structlog.get_logger().error("call failed", exc_info=error)
     assert text(stream).count("\n") == 1
+
+
+@pytest.mark.parametrize("form", list(logs.LogFormat))
+def test_the_name_of_a_tls_client_that_is_no_text_is_one_short_line(form: str) -> None:
+    """Attack 59: Python's ssl can tell nobody, and would write a traceback to the terminal."""
+    stream = written(form)
+    end = TlsEnd(client_context(), "marker.example")
+    hello = end.handshake().replace(b"marker", b"\xff\n\xc3\xb6\x80'")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    incoming.write(hello)
+    context = server_context([authority().issue("mail.example").pair])
+    with pytest.raises(ssl.SSLError):
+        context.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
+    assert text(stream).count("\n") == 1
+    assert "a callback failed" in text(stream)
+    assert "Traceback" not in text(stream)
+    assert len(text(stream)) < 500
+
+
+def test_any_other_fault_that_nobody_could_catch_tells_where_it_was() -> None:
+    stream = written("logfmt")
+
+    class Bad:
+        def __del__(self) -> None:
+            raise ValueError("in the end")
+
+    Bad()
+    assert text(stream).count("\n") == 1
+    assert "__del__" in text(stream)
+    assert "in the end" in text(stream)
+    assert "Traceback" in text(stream)
 
 
 def test_less_than_the_level_is_not_written() -> None:
