@@ -1,6 +1,7 @@
 """A plain POP3 client that hides nothing: octets out, octets in, no interpretation."""
 
 import socket
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -8,8 +9,18 @@ from typing import Self
 class Pop3:
     """A connection; ``greeting`` is its first line. Times out rather than hang."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", timeout: float = 30) -> None:
+    def __init__(
+        self,
+        port: int,
+        host: str = "127.0.0.1",
+        timeout: float = 30,
+        tls: ssl.SSLContext | None = None,
+        name: str | None = None,
+    ) -> None:
+        """With ``tls`` it is in TLS from the first octet, and asks for ``name``."""
         self.socket = socket.create_connection((host, port), timeout)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=name)
         self.file = self.socket.makefile("rb")
         self.greeting = self.line()
 
@@ -62,6 +73,18 @@ class Pop3:
         """USER and PASS; gives the reply to PASS."""
         assert self.ask(f"USER {name}").startswith("+OK")
         return self.ask(f"PASS {password}")
+
+    def secure(self, context: ssl.SSLContext, name: str | None = None) -> None:
+        """Go over to TLS, after the reply to STLS."""
+        self.file.close()
+        self.socket = context.wrap_socket(self.socket, server_hostname=name)
+        self.file = self.socket.makefile("rb")
+
+    @property
+    def tls(self) -> ssl.SSLSocket:
+        """The connection as one in TLS."""
+        assert isinstance(self.socket, ssl.SSLSocket)
+        return self.socket
 
     def at_end(self) -> bool:
         """Whether the server has closed, with an end of file or a reset."""

@@ -128,6 +128,7 @@ class Pop3Dialogue:
         """The connection is gone: unlock, and log the session's totals in one line."""
         self._unlock()
         self._on_end(self)
+        tls = self._connection.tls_version
         log.info(
             "session ended",
             id=self.session_id,
@@ -139,6 +140,7 @@ class Pop3Dialogue:
             sent_bytes=self._connection.sent_bytes,
             sent_messages=self.sent_messages,
             deleted_messages=self._deleted,
+            **({"tls": tls} if tls else {}),
         )
 
     # --- what the listener calls --------------------
