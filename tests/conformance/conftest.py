@@ -1,24 +1,43 @@
 """The programs that transcripts are played to: the service in both shapes, and a gateway."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from component.conftest import Service
 from conformance.transcript import Programs
 from support import daemon, gateway
+from support.certificates import authority
+
+
+@contextmanager
+def running(folder: Path, workers: int, **more: str) -> Iterator[Programs]:
+    """A service and a gateway."""
+    settings = {"POP3_MIN_LOGIN_DELAY": "0", "POP3_MAX_LOGIN_DELAY": "0", **more}
+    with (
+        daemon.running(folder, workers=workers, environment=settings) as service,
+        gateway.running(service.grpc_target) as front,
+    ):
+        yield Programs(Service(service), front)
 
 
 @pytest.fixture(scope="session", params=[0, 2], ids=["workers=0", "workers=2"])
 def running_programs(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Programs]:
-    """One service and one gateway for all transcripts."""
-    settings = {"POP3_MIN_LOGIN_DELAY": "0", "POP3_MAX_LOGIN_DELAY": "0"}
+    """One service and one gateway for all transcripts but those of TLS."""
+    with running(tmp_path_factory.mktemp("service"), request.param) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="session", params=[0, 2], ids=["workers=0", "workers=2"])
+def running_tls_programs(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Programs]:
+    """The same with a certificate."""
     folder = tmp_path_factory.mktemp("service")
-    with (
-        daemon.running(folder, workers=request.param, environment=settings) as service,
-        gateway.running(service.grpc_target) as front,
-    ):
-        yield Programs(Service(service), front)
+    chain, key = authority().issue("pop.test").write(folder / "tls")
+    given = {"POP3_TLS_CERT": str(chain), "POP3_TLS_KEY": str(key)}
+    with running(folder, request.param, **given) as programs:
+        yield programs
 
 
 @pytest.fixture
@@ -26,3 +45,10 @@ def programs(running_programs: Programs) -> Iterator[Programs]:
     """The same, without accounts but the first admin, and with settings as they were."""
     yield running_programs
     running_programs.as_new()
+
+
+@pytest.fixture
+def tls_programs(running_tls_programs: Programs) -> Iterator[Programs]:
+    """The same of those with a certificate."""
+    yield running_tls_programs
+    running_tls_programs.as_new()

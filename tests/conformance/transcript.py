@@ -6,12 +6,14 @@ A file holds comments (``#``), directives (``word: value``) and the dialogue::
     mail: Subject: a\\n\\nb\\n      its next message (of the account named last)
     setting: transform = wc     a setting of the service
     pop3: first                 speak on this connection from here on; opened if it is not there
+    pop3s: third                the same as pop3, in TLS from the first octet
     scmp: second                the same, to the gateway
     login: ana secret           USER and PASS on the connection there is, or on a new one
     C: DELE 1                   lines sent; those that follow each other go out as one segment
     S: +OK *                    a line received: exact, but ``*`` is any text and ``{x}`` is any
                                 word, which later lines may use
     closed                      the server has closed the connection
+    handshake                   TLS begins on the connection, as after STLS
     drop                        the client closes it, and the service has noticed
     kept: 2 3                   the messages whose files are there, of the account named last
     vanish: 1                   another program removes a message's file
@@ -22,7 +24,6 @@ connection still open is closed by the client, and nothing more may have come.
 """
 
 import re
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, ROLE_USER
 from support.events import wait_for
 from support.gateway import Gateway
 from support.pop3 import Pop3
+from support.tls import client_context
 
 PLAIN = {"n": b"\n", "r": b"\r", "t": b"\t", "\\": b"\\"}
 
@@ -116,6 +118,8 @@ class Player:
             "mail": self._mail,
             "setting": self._setting,
             "pop3": lambda label: self._connect("pop3", label),
+            "pop3s": lambda label: self._connect("pop3s", label),
+            "handshake": self._handshake,
             "scmp": lambda label: self._connect("scmp", label),
             "login": self._login,
             "C": self._send,
@@ -188,9 +192,13 @@ class Player:
     def _connect(self, protocol: str, label: str) -> None:
         self._current = label
         if label not in self._connections:
-            service, gateway = self.programs.service, self.programs.gateway
-            port = service.daemon.pop3 if protocol == "pop3" else gateway.port
-            self._connections[label] = Pop3(port, timeout=self.timeout_s)
+            service, gateway = self.programs.service.daemon, self.programs.gateway
+            port = {"pop3": service.pop3, "pop3s": service.pop3_tls, "scmp": gateway.port}[protocol]
+            tls = client_context() if protocol == "pop3s" else None
+            self._connections[label] = Pop3(port, timeout=self.timeout_s, tls=tls)
+
+    def _handshake(self, _: str) -> None:
+        self._client().secure(client_context())
 
     def _client(self) -> Pop3:
         if self._current not in self._connections:
@@ -263,6 +271,6 @@ class Player:
         for label, client in self._connections.items():
             if label not in self._greeted:
                 raise Mismatch("the greeting is not in the transcript")
-            client.socket.shutdown(socket.SHUT_WR)
+            client.half_close()
             if rest := client.file.read():
                 raise Mismatch(f"more came: {rest!r}")

@@ -86,6 +86,10 @@ class Pop3:
         assert isinstance(self.socket, ssl.SSLSocket)
         return self.socket
 
+    def half_close(self) -> None:
+        """Send no more and read on; the ssl module's own shutdown would end TLS for reading too."""
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
+
     def at_end(self) -> bool:
         """Whether the server has closed, with an end of file or a reset."""
         try:
