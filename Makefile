@@ -40,7 +40,7 @@ run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends 
 	@echo 'TLS   localhost:1995; its certificate is var/tls/fullchain.pem'
 	@echo 'SCMP  telnet localhost 1111, as default / default; then HELP'
 	@echo 'CLI   POP3CTL_USER=default POP3CTL_PASSWORD=default $(BIN)/pop3ctl status'
-	@trap stopped=yes INT TERM; \
+	@trap stopped=yes HUP INT TERM; \
 	$(BIN)/pop3d --demo --bind-ipv4 127.0.0.1 --bind-ipv6 ::1 $(ARGS) & service=$$!; \
 	$(BIN)/scmp-gateway & gateway=$$!; \
 	wait -n; status=$$?; \

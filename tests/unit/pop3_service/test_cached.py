@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable
 from pop3_service.maildir import cached, listing
 from pop3_service.maildir.cached import MailRoot
 from pop3_service.maildir.listing import COARSE_TICK_NS, TICK_NS
-from pop3_service.maildir.lock import MaildropLock
+from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.worker import maildrops as module
@@ -66,6 +66,25 @@ async def in_thread(work: Callable[[], Any]) -> Any:
 
 async def opened(maildrops: Maildrops) -> OpenMaildrop:
     return await maildrops.open("ana", in_thread)
+
+
+@pytest.fixture(params=["at once", "in a thread"])
+def log_in(
+    request: pytest.FixtureRequest, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Awaitable[OpenMaildrop]]:
+    """A login to a maildrop that changed, or that nothing is known of."""
+
+    async def enter() -> OpenMaildrop:
+        drop = maildrops.open_at_once("ana")
+        assert (drop is None) == (request.param == "in a thread")
+        return await opened(maildrops) if drop is None else drop
+
+    if request.param == "in a thread":
+        monkeypatch.setattr(MailRoot, "list_cached", lambda *_: None)
+    return enter
+
+
+LogIn = Callable[[], Awaitable[OpenMaildrop]]
 
 
 # --- reading --------------------
@@ -196,12 +215,11 @@ def uidls(drop: OpenMaildrop) -> list[str]:
 
 
 async def test_a_maildrop_that_did_not_change_is_opened_without_a_look_at_its_mail(
-    root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+    root: Path, maildrops: Maildrops, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver(root, b"one\n", "1.a")
     settle(root)
-    assert maildrops.open_at_once("ana") is None
-    first = await opened(maildrops)
+    first = await log_in()
     first.close()
     monkeypatch.setattr(os, "scandir", None)
     again = maildrops.open_at_once("ana")
@@ -215,12 +233,12 @@ async def test_a_maildrop_that_did_not_change_is_opened_without_a_look_at_its_ma
 
 @pytest.mark.parametrize("change", ["delivered", "removed", "renamed", "moved", "folder"])
 async def test_a_change_by_another_program_is_seen_at_the_next_login(
-    root: Path, maildrops: Maildrops, change: str
+    root: Path, log_in: LogIn, change: str
 ) -> None:
     """Attack 32."""
     path = deliver(root, b"one\n", "1.a")
     settle(root)
-    (await opened(maildrops)).close()
+    (await log_in()).close()
     match change:
         case "delivered":
             deliver(root, b"two\n", "2.b")
@@ -233,8 +251,7 @@ async def test_a_change_by_another_program_is_seen_at_the_next_login(
         case "folder":
             (root / "ana").rename(root / "old")
             make_folder(root, ANA)
-    assert maildrops.open_at_once("ana") is None
-    drop = await opened(maildrops)
+    drop = await log_in()
     assert uidls(drop) == {
         "delivered": ["1.a", "2.b"], "removed": [], "folder": []
     }.get(change, ["1.a"])  # fmt: skip
@@ -249,6 +266,7 @@ async def test_a_change_by_another_program_is_seen_at_the_next_login(
 async def test_a_change_in_the_same_tick_as_the_listing_is_not_missed(
     root: Path,
     maildrops: Maildrops,
+    log_in: LogIn,
     monkeypatch: pytest.MonkeyPatch,
     mtime_ns: int,
     tick_ns: int,
@@ -262,46 +280,118 @@ async def test_a_change_in_the_same_tick_as_the_listing_is_not_missed(
 
     stamp()
     monkeypatch.setattr(listing.time, "time_ns", lambda: mtime_ns + tick_ns)
-    (await opened(maildrops)).close()
+    (await log_in()).close()
     deliver(root, b"two\n", "2.b")
     stamp()  # the change left no trace
-    assert maildrops.open_at_once("ana") is None
-    drop = await opened(maildrops)
+    drop = await log_in()
     assert uidls(drop) == ["1.a", "2.b"]
     drop.close()
     # Once a change would show, the listing holds.
     monkeypatch.setattr(listing.time, "time_ns", lambda: mtime_ns + tick_ns + 1)
-    (await opened(maildrops)).close()
+    (await log_in()).close()
+    monkeypatch.setattr(os, "scandir", None)
     drop_at_once = maildrops.open_at_once("ana")
     assert drop_at_once is not None
     drop_at_once.close()
 
 
 async def test_what_is_no_mail_now_may_become_it_and_is_looked_at_each_time(
-    root: Path, maildrops: Maildrops
+    root: Path, log_in: LogIn
 ) -> None:
     path = deliver(root, b"one\n", "1.a")
     os.link(path, root / "second")
     settle(root)
-    drop = await opened(maildrops)
+    drop = await log_in()
     assert (uidls(drop), drop.passed_over) == ([], 1)
     drop.close()
     (root / "second").unlink()  # no trace in new
-    assert maildrops.open_at_once("ana") is None
-    drop = await opened(maildrops)
+    drop = await log_in()
     assert uidls(drop) == ["1.a"]
     drop.close()
 
 
-async def test_after_a_deletion_or_an_order_the_next_login_looks_again(
-    root: Path, maildrops: Maildrops
+async def test_after_a_deletion_the_next_login_looks_again_and_reads_nothing_again(
+    root: Path, maildrops: Maildrops, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        deliver(root, b"x\n", f"{number}.a")
+    settle(root)
+    drop = await log_in()
+    drop.shrink(list(drop.messages[:2]))
+    assert drop.delete(list(drop.messages[:2])) == (2, 0)
+    drop.close()
+    deliver(root, b"new\n", "9.b")
+    looks: list[str] = []
+    for eye in (listing.Patient, cached._Impatient):
+        measure = eye.measure
+        monkeypatch.setattr(
+            eye,
+            "measure",
+            lambda self, fd, name, measure=measure: looks.append(name) or measure(self, fd, name),
+        )
+    drop = await log_in()
+    assert uidls(drop) == ["2.a", "3.a", "4.a", "9.b"]
+    assert looks == ["9.b"]
+    drop.forget()
+    drop.close()
+    drop = await log_in()
+    assert uidls(drop) == ["2.a", "3.a", "4.a", "9.b"]
+    drop.close()
+
+
+async def test_a_deletion_that_failed_leaves_its_message_in_the_next_listing(
+    root: Path, log_in: LogIn
 ) -> None:
     deliver(root, b"one\n", "1.a")
     settle(root)
-    drop = await opened(maildrops)
-    drop.forget()
+    drop = await log_in()
+    drop.shrink(list(drop.messages))
+    drop.close()  # nothing was deleted
+    drop = await log_in()
+    assert uidls(drop) == ["1.a"]
     drop.close()
+
+
+async def test_what_is_listed_at_once_is_what_a_thread_would_list(
+    root: Path, maildrops: Maildrops
+) -> None:
+    for number, message in enumerate(varied(40)):
+        if len(message) < cached.SMALL:
+            deliver(root, message, f"{number}.a", "cur" if number % 2 else "new")
+    os.mkfifo(root / "ana/new/fifo")
+    (root / "ana/cur/folder").mkdir()
+    (root / "ana/cur/link").symlink_to(root / "ana/new")
+    deliver(root, b"dup\n", "1.a:2,S", "cur")
+    drop = maildrops.open_at_once("ana")
+    assert drop is not None
+    at_once = (drop.messages, drop.passed_over)
+    drop.close()
+    maildrops.forget("ana")
+    drop = await opened(maildrops)
+    assert (drop.messages, drop.passed_over) == at_once
+    drop.close()
+
+
+@pytest.mark.parametrize("why", ["many", "large", "link", "cold", "missing"])
+async def test_what_would_take_long_is_left_to_a_thread(
+    root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    for number in range(cached.AT_ONCE + (why == "many")):
+        deliver(root, b"x\n", f"{number}.a")
+    match why:
+        case "large":
+            deliver(root, b"x\n" * cached.SMALL, "0.a")
+        case "link":
+            (root / "ana/cur").rmdir()
+            (root / "ana/cur").symlink_to("new")
+        case "cold":
+            monkeypatch.setattr(os, "preadv", lambda *_: 0)
+        case "missing":
+            (root / "ana").rename(root / "gone")
+    before = len(os.listdir("/proc/self/fd"))
     assert maildrops.open_at_once("ana") is None
+    assert len(os.listdir("/proc/self/fd")) == before
+    maildrops._lock.acquire(lock_key(ANA))  # it was not left locked
 
 
 async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(
@@ -318,6 +408,8 @@ async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(
         if first is not None:
             first.close()
     kept = []
+    monkeypatch.setattr(os, "scandir", None)  # what is not kept would have to be looked at
+    monkeypatch.setattr(MailRoot, "list_cached", lambda *_: None)
     for name in names:
         drop = maildrops.open_at_once(name)
         if drop is not None:

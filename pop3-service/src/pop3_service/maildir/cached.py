@@ -11,12 +11,15 @@ import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pop3_service.domain.errors import MaildropUnavailable
-from pop3_service.maildir.message import Message
+from pop3_service.maildir.listing import FOLDERS, Scan, Snapshot, measured
+from pop3_service.maildir.message import Message, is_mail
 
+AT_ONCE = 100
+"""Messages of a maildrop that is listed at once; a larger one is the business of a thread."""
 SMALL = 64 * 1024
 """Octets of a message that is read and sent at once."""
 LOCAL_FILE_SYSTEMS = frozenset(
@@ -33,6 +36,10 @@ class _OpenHow(ctypes.Structure):
         ("mode", ctypes.c_uint64),
         ("resolve", ctypes.c_uint64),
     )
+
+
+class WouldWait(Exception):
+    """It cannot be done without waiting, or is too much to be done at once."""
 
 
 class MailRoot:
@@ -68,7 +75,7 @@ class MailRoot:
         if self._open_cached is None or not 0 < size < SMALL:
             return None
         name = os.fsencode(message.name)
-        fd = self._open_cached(b"%b/%b/%b" % (folder, message.folder.encode(), name))
+        fd = self._open_cached(self.fd, b"%b/%b/%b" % (folder, message.folder.encode(), name))
         if fd < 0:
             return None
         try:
@@ -85,6 +92,81 @@ class MailRoot:
             os.close(fd)
         return bytes(self._view[:size])
 
+    def list_cached(self, folder: bytes, known: Iterable[Message]) -> Snapshot | None:
+        """List a small Maildir's messages as a login does, if that takes no wait.
+
+        What ``known`` says of a file spares reading it. None says nothing but that
+        ``list_messages`` must do it. Not to be called from two threads at a time.
+        """
+        if self._open_cached is None:
+            return None
+        fd = self._open_cached(self.fd, folder)
+        if fd < 0:
+            return None
+        try:
+            for part in FOLDERS:  # the scan opens them once more, and does not wait then
+                part_fd = self._open_cached(fd, part.encode())
+                if part_fd < 0:
+                    return None
+                os.close(part_fd)
+            return Scan(fd, known, _Impatient(self, self._open_cached)).run()
+        except (WouldWait, OSError):
+            return None
+        finally:
+            os.close(fd)
+
+    def read_whole(self, fd: int, size: int) -> bytes:
+        """Give all octets of an open file.
+
+        Raises:
+            WouldWait: not all are in the kernel's memory, or the file is too long.
+        """
+        if size >= SMALL:
+            raise WouldWait
+        try:
+            if os.preadv(fd, (self._buffer,), 0, os.RWF_NOWAIT) != size:
+                raise WouldWait
+        except OSError:
+            raise WouldWait from None
+        return bytes(self._view[:size])
+
+
+class _Impatient:
+    """A ``listing.Eye`` that never waits, and gives up where it would have to."""
+
+    def __init__(self, root: MailRoot, open_cached: Callable[[int, bytes], int]) -> None:
+        self._root = root
+        self._open_cached = open_cached
+        self._looks = 0
+
+    def status(self, folder_fd: int, entry: os.DirEntry[str]) -> os.stat_result:
+        """Give a file's status."""
+        fd = self._open(folder_fd, entry.name)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def measure(self, folder_fd: int, name: str) -> tuple[os.stat_result, int, int]:
+        """Read a message."""
+        fd = self._open(folder_fd, name)
+        try:
+            status = os.fstat(fd)
+            if not is_mail(status):
+                raise PermissionError("not mail")
+            if not status.st_size:
+                return status, *measured(b"")
+            return status, *measured(self._root.read_whole(fd, status.st_size))
+        finally:
+            os.close(fd)
+
+    def _open(self, folder_fd: int, name: str) -> int:
+        self._looks += 1
+        fd = self._open_cached(folder_fd, os.fsencode(name)) if self._looks <= AT_ONCE else -1
+        if fd < 0:  # the kernel does not say whether it would wait or may not
+            raise WouldWait
+        return fd
+
 
 def read_piece(fd: int, offset: int, buffer: bytearray) -> bytes | None:
     """Read the next octets of a file into ``buffer`` if the kernel has them; None if not."""
@@ -95,8 +177,8 @@ def read_piece(fd: int, offset: int, buffer: bytearray) -> bytes | None:
     return bytes(buffer) if count == len(buffer) else bytes(memoryview(buffer)[:count])
 
 
-def _cached_opener(root_fd: int) -> Callable[[bytes], int] | None:
-    """Give a function that opens a path beneath the root without waiting; None if there is none.
+def _cached_opener(root_fd: int) -> Callable[[int, bytes], int] | None:
+    """Give a function that opens a path beneath a folder without waiting; None if there is none.
 
     It follows no link, and gives a negative number where it cannot open.
     """
@@ -119,12 +201,12 @@ def _cached_opener(root_fd: int) -> Callable[[bytes], int] | None:
     )
     address, size = ctypes.addressof(how), ctypes.sizeof(how)
 
-    def open_cached(path: bytes, _how: _OpenHow = how) -> int:
-        fd: int = syscall(_OPENAT2, root_fd, path, address, size)
+    def open_cached(dir_fd: int, path: bytes, _how: _OpenHow = how) -> int:
+        fd: int = syscall(_OPENAT2, dir_fd, path, address, size)
         return fd
 
     # A program under a seccomp filter or on an old kernel finds out here.
-    probe = open_cached(b".")
+    probe = open_cached(root_fd, b".")
     if probe < 0:
         return None
     os.close(probe)

@@ -15,6 +15,7 @@ from pop3_service.maildir.listing import (
     FOLDERS,
     READ_FLAGS,
     Snapshot,
+    folder_state,
     list_messages,
 )
 from pop3_service.maildir.lock import MaildropLock, lock_key
@@ -104,9 +105,12 @@ class Maildrop:
         try:
             touched: dict[str, int] = dict.fromkeys(FOLDERS, 0)
             failed = 0
+            # In folders that nobody touched since, each name stands for the file it did.
+            state = self.snapshot.state
+            untouched = state is not None and folder_state(folder_fd) == state
             for message in messages:
                 try:
-                    touched[self._remove(folder_fd, message)] += 1
+                    touched[self._remove(folder_fd, message, untouched)] += 1
                 except OSError:
                     failed += 1
             lost = sum(n for folder, n in touched.items() if n and not _synced(folder_fd, folder))
@@ -130,8 +134,10 @@ class Maildrop:
             raise MessageNotFound("the message was changed by another program")
         return fd
 
-    def _remove(self, folder_fd: int, message: Message) -> str:
+    def _remove(self, folder_fd: int, message: Message, is_it: bool) -> str:
         """Remove a message's file; give the folder whose sync makes that durable.
+
+        ``is_it`` says that the name stands for the message for certain.
 
         Raises:
             OSError: it is still there, or another file has its name.
@@ -139,12 +145,15 @@ class Maildrop:
         folder, name = message.folder, message.name
         for _ in range(3):  # another program may rename it each time
             try:
-                status = os.stat(f"{folder}/{name}", dir_fd=folder_fd, follow_symlinks=False)
-                if status.st_ino != message.inode:
-                    raise PermissionError("the file is another than at login")
-                os.unlink(f"{folder}/{name}", dir_fd=folder_fd)
+                path = f"{folder}/{name}"
+                if not is_it:
+                    status = os.stat(path, dir_fd=folder_fd, follow_symlinks=False)
+                    if status.st_ino != message.inode:
+                        raise PermissionError("the file is another than at login")
+                os.unlink(path, dir_fd=folder_fd)
                 return folder
             except FileNotFoundError:
+                is_it = False
                 try:
                     folder, name = _find(folder_fd, message)
                 except MessageNotFound:

@@ -309,8 +309,8 @@ class Pop3Dialogue:
         """Delete durably before the reply; from here on the client's going changes nothing."""
         assert self._drop is not None  # noqa: S101 - as above
         self.interruptible = False
-        self._drop.forget()
         doomed = [self._drop.messages[index] for index in indexes]
+        self._drop.shrink(doomed)
         deleted, failed = await self._context.on_disk(partial(self._drop.delete, doomed))
         self._deleted = deleted
         self._context.counters.add("deleted_messages", deleted)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
 from pop3_service.domain.account import AccountName
-from pop3_service.maildir.cached import MailRoot
+from pop3_service.maildir.cached import AT_ONCE, MailRoot
 from pop3_service.maildir.listing import Snapshot, folder_state
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
@@ -46,21 +46,23 @@ class _Kept(NamedTuple):
 class OpenMaildrop:
     """A maildrop that a session has locked, and its contents as the protocol sees them."""
 
-    __slots__ = ("_drop", "_folder", "_forget", "_root", "contents")
+    __slots__ = ("_account", "_drop", "_folder", "_maildrops", "_root", "contents")
 
     def __init__(
         self,
+        account: str,
         drop: Maildrop,
         contents: Contents,
         folder: bytes,
         root: MailRoot,
-        forget: Callable[[], None],
+        maildrops: Maildrops,
     ) -> None:
         self.contents = contents
+        self._account = account
         self._drop = drop
         self._folder = folder
         self._root = root
-        self._forget = forget
+        self._maildrops = maildrops
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -86,7 +88,11 @@ class OpenMaildrop:
 
     def forget(self) -> None:
         """Let the next login look again: the maildrop is not as it was listed."""
-        self._forget()
+        self._maildrops.forget(self._account)
+
+    def shrink(self, deleted: list[Message]) -> None:
+        """Let the next login look again: these messages are to go."""
+        self._maildrops.shrink(self._account, deleted)
 
     def close(self) -> None:
         """Unlock."""
@@ -114,25 +120,39 @@ class Maildrops:
         self._root.close()
 
     def open_at_once(self, account: str) -> OpenMaildrop | None:
-        """Lock a maildrop that is known and has not changed; None says nothing.
+        """Lock a maildrop that has not changed, or is small; None says nothing.
 
         Raises:
+            InvalidArgument: the account's name gives no mail path.
             MaildropInUse: another session holds it.
         """
-        kept = self._kept.get(account)
-        if kept is None or kept.snapshot.state is None or not self._root.is_local:
+        if not self._root.is_local:
             return None
+        kept = self._kept.get(account)
+        if kept is None:
+            kept = self._made(self._paths.parts(AccountName(account)), Snapshot((), 0))
         self._lock.acquire(kept.key)
+        current = self._current(account, kept)
+        if current is None:
+            self._lock.release(kept.key)
+            return None
+        drop = Maildrop(self._paths.root, current.parts, self._lock, current.key, current.snapshot)
+        return self._opened(account, drop, current)
+
+    def _current(self, account: str, kept: _Kept) -> _Kept | None:
+        """Give what there is now, if that takes no wait."""
         try:
             unchanged = folder_state(self._root.fd, kept.folder) == kept.snapshot.state
         except OSError:
-            unchanged = False
-        if not unchanged:
-            self._lock.release(kept.key)
             return None
-        self._kept.move_to_end(account)
-        drop = Maildrop(self._paths.root, kept.parts, self._lock, kept.key, kept.snapshot)
-        return self._opened(account, drop, kept)
+        if unchanged:
+            self._kept.move_to_end(account)
+            return kept
+        if len(kept.snapshot.messages) > AT_ONCE:
+            return None
+        folder = os.fsencode(kept.folder.removesuffix("/"))
+        snapshot = self._root.list_cached(folder, kept.snapshot.messages)
+        return None if snapshot is None else self._keep(account, kept.parts, snapshot)
 
     async def open(self, account: str, on_disk: OnDisk) -> OpenMaildrop:
         """Lock and list a maildrop, with what waits for the disk in a thread.
@@ -157,6 +177,16 @@ class Maildrops:
             raise
         return self._opened(account, drop, self._keep(account, parts, drop.snapshot))
 
+    def shrink(self, account: str, deleted: Iterable[Message]) -> None:
+        """Keep what is known of a small maildrop's other messages; the next login looks again."""
+        kept = self._kept.get(account)
+        if kept is None or len(kept.snapshot.messages) > AT_ONCE:
+            self.forget(account)
+            return
+        gone = {message.inode for message in deleted}
+        rest = tuple(it for it in kept.snapshot.messages if it.inode not in gone)
+        self._keep(account, kept.parts, Snapshot(rest, 0))
+
     def forget(self, account: str) -> None:
         """Keep nothing of a maildrop."""
         kept = self._kept.pop(account, None)
@@ -168,17 +198,20 @@ class Maildrops:
         if kept is not None and kept.snapshot is snapshot:
             return kept
         self.forget(account)
-        folder = "/".join(parts) + "/"
-        kept = _Kept(parts, folder, lock_key(parts), snapshot, Contents(snapshot.messages))
+        kept = self._made(parts, snapshot)
         self._kept[account] = kept
         self._cost += kept.cost
         while self._cost > MAX_MESSAGES and len(self._kept) > 1:
             self.forget(next(iter(self._kept)))
         return kept
 
+    def _made(self, parts: tuple[str, ...], snapshot: Snapshot) -> _Kept:
+        folder = "/".join(parts) + "/"
+        return _Kept(parts, folder, lock_key(parts), snapshot, Contents(snapshot.messages))
+
     def _opened(self, account: str, drop: Maildrop, kept: _Kept) -> OpenMaildrop:
         folder = os.fsencode(kept.folder.removesuffix("/"))
-        return OpenMaildrop(drop, kept.contents, folder, self._root, partial(self.forget, account))
+        return OpenMaildrop(account, drop, kept.contents, folder, self._root, self)
 
 
 def _close_unwanted(opening: asyncio.Future[Maildrop]) -> None:
