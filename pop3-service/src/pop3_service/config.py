@@ -232,4 +232,10 @@ def _secret(variable: str, environment: Mapping[str, str]) -> str | None:
             raise BadOption(f"{variable}_FILE: {error.strerror}") from None
         except UnicodeDecodeError:
             raise BadOption(f"{variable}_FILE: it is not text") from None
-    return environment.get(variable) or None
+    text = environment.get(variable) or None
+    if text is not None and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # octets that are no UTF-8
+            raise BadOption(f"{variable}: it is not text") from None
+    return text

@@ -97,7 +97,8 @@ class ScmpDialogue:
     def lost(self, reason: str) -> None:
         """The connection is gone: let the token end, and log the session in one line."""
         self._on_end(self._caller)
-        log.info(
+        # One that said nothing is a look whether the port is open, as health checks take often.
+        (log.info if self._commands else log.debug)(
             "session ended",
             peer=self._connection.peer,
             account=self._caller.account.name if self._caller else None,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -206,6 +207,12 @@ def test_a_secret_file_that_cannot_be_read_is_told(tmp_path: Path, octets: bytes
         path.write_bytes(octets)
     with pytest.raises(BadOption, match="POP3_ADMIN_PASSWORD_FILE"):
         read(environment={"POP3_ADMIN_PASSWORD_FILE": str(path)})
+
+
+def test_a_secret_in_the_environment_that_is_no_text_is_a_clear_error() -> None:
+    with pytest.raises(BadOption, match="POP3_ADMIN_PASSWORD: it is not text"):
+        read(environment={"POP3_ADMIN_PASSWORD": os.fsdecode(b"pass\xff")})
+    assert read(environment={"POP3_ADMIN_PASSWORD": "contraseña"}).admin_password == "contraseña"
 
 
 def test_the_configuration_does_not_print_the_secret() -> None:

@@ -196,6 +196,14 @@ async def test_when_the_connection_is_lost_its_login_is_to_end(talk: Talk) -> No
     ]  # fmt: skip
 
 
+async def test_a_look_whether_the_port_is_open_is_not_told_at_info() -> None:
+    talk = Talk()
+    with structlog.testing.capture_logs() as logs:
+        talk.dialogue.lost("connection closed by client")
+    assert [(it["event"], it["log_level"]) for it in logs] == [("session ended", "debug")]
+    await talk.client.close()
+
+
 async def test_a_login_that_has_ended_is_ended_no_more(talk: Talk) -> None:
     talk.login.status = talk.login.renewal = ENDED
     await talk.ask(b"STATUS")
