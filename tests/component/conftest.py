@@ -97,13 +97,37 @@ def service(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Servic
         yield Service(running)
 
 
-@pytest.fixture(params=[0, 2], ids=["workers=0", "workers=2"])
-def own_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Starts a service for one test alone; settings are given as for the environment."""
+Start = Callable[..., Service]
+
+
+@contextlib.contextmanager
+def starting(folder: Path, workers: int) -> Iterator[Start]:
+    """Gives what starts services in a folder; settings are given as for the environment."""
     with contextlib.ExitStack() as stack:
 
         def start(**environment: str) -> Service:
-            running = daemon.running(tmp_path, workers=request.param, environment=environment)
+            running = daemon.running(folder, workers=workers, environment=environment)
             return Service(stack.enter_context(running))
 
+        yield start
+
+
+@pytest.fixture(params=[0, 2], ids=["workers=0", "workers=2"])
+def own_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Starts a service for one test alone."""
+    with starting(tmp_path, request.param) as start:
+        yield start
+
+
+@pytest.fixture
+def with_workers(tmp_path: Path) -> Iterator[Start]:
+    """The same with two workers, for what is about processes."""
+    with starting(tmp_path, 2) as start:
+        yield start
+
+
+@pytest.fixture
+def in_one_process(tmp_path: Path) -> Iterator[Start]:
+    """The same in one process."""
+    with starting(tmp_path, 0) as start:
         yield start

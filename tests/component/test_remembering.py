@@ -31,11 +31,9 @@ def known_to_both_workers(service: Service, box: Mailbox) -> None:
 
 
 def test_a_known_login_asks_nobody_until_the_setting_says_so(
-    own_service: Callable[..., Service],
+    with_workers: Callable[..., Service],
 ) -> None:
-    service = own_service()
-    if not service.manage(lambda admin: admin.get_status()).worker_count:
-        pytest.skip("there is no other process to ask")
+    service = with_workers()
     box = service.account()
     known_to_both_workers(service, box)
     with without_supervisor(service):

@@ -53,15 +53,8 @@ class Crowd:
 
 
 @pytest.fixture
-def service(own_service: Start) -> Service:
-    return own_service()
-
-
-@pytest.fixture
-def workers(service: Service) -> Service:
-    if not service_status(service).worker_count:
-        pytest.skip("everything runs in one process")
-    return service
+def workers(with_workers: Start) -> Service:
+    return with_workers()
 
 
 def service_status(service: Service) -> Status:
@@ -139,9 +132,8 @@ def test_who_asks_and_goes_away_gets_new_workers_nevertheless(workers: Service) 
     assert len(service.daemon.pids()) == 3
 
 
-def test_one_process_has_no_workers_to_replace(service: Service) -> None:
-    if service_status(service).worker_count:
-        pytest.skip("there are workers")
+def test_one_process_has_no_workers_to_replace(in_one_process: Start) -> None:
+    service = in_one_process()
     with pytest.raises(ManagementError, match="one process") as refused:
         restart(service)
     assert refused.value.reason is Reason.INVALID_ARGUMENT

@@ -191,4 +191,4 @@ def test_maildirs_by_domain_have_users_of_a_domain_and_an_admin_without_mail(
         with service.connect() as client:
             assert client.log_in("default", "default").startswith("-ERR ")
             assert client.ask("QUIT") == "+OK bye"
-    assert [path.name for path in running.mail.iterdir() if path.is_dir()] == ["example.org"]
+    assert [path.name for path in running.mail.glob("[!.]*")] == ["example.org"]
