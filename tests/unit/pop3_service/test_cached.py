@@ -372,7 +372,7 @@ async def test_what_is_listed_at_once_is_what_a_thread_would_list(
     drop.close()
 
 
-@pytest.mark.parametrize("why", ["many", "large", "link", "cold", "missing"])
+@pytest.mark.parametrize("why", ["many", "large", "link", "cold", "missing", "long"])
 async def test_what_would_take_long_is_left_to_a_thread(
     root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
@@ -386,6 +386,8 @@ async def test_what_would_take_long_is_left_to_a_thread(
             (root / "ana/cur").symlink_to("new")
         case "cold":
             monkeypatch.setattr(os, "preadv", lambda *_: 0)
+        case "long":  # entries that are no mail, but have to be gone through
+            monkeypatch.setattr(cached, "LONG_FOLDER", 4095)
         case "missing":
             (root / "ana").rename(root / "gone")
     before = len(os.listdir("/proc/self/fd"))
@@ -435,6 +437,18 @@ async def test_a_large_maildrop_is_kept_in_the_index_too(
     assert again.messages == first.messages
     again.close()
     lock.close()
+
+
+def test_a_fault_while_listing_at_once_leaves_nothing_locked(
+    maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(MailRoot, "list_cached", fault)
+    with pytest.raises(ZeroDivisionError):
+        maildrops.open_at_once("ana")
+    maildrops._lock.acquire(lock_key(ANA))
 
 
 async def test_names_that_are_no_utf8_cost_time_and_lose_nothing(

@@ -20,6 +20,8 @@ from pop3_service.maildir.message import Message, is_mail
 
 AT_ONCE = 100
 """Messages of a maildrop that is listed at once; a larger one is the business of a thread."""
+LONG_FOLDER = 64 * 1024
+"""Octets of a folder itself that is not read at once, whatever its entries are."""
 SMALL = 64 * 1024
 """Octets of a message that is read and sent at once."""
 LOCAL_FILE_SYSTEMS = frozenset(
@@ -108,7 +110,10 @@ class MailRoot:
                 part_fd = self._open_cached(fd, part.encode())
                 if part_fd < 0:
                     return None
+                long = os.fstat(part_fd).st_size > LONG_FOLDER
                 os.close(part_fd)
+                if long:
+                    return None
             return Scan(fd, known, _Impatient(self, self._open_cached)).run()
         except (WouldWait, OSError):
             return None

@@ -103,7 +103,7 @@ class Maildrops:
     """Opens maildrops. What it keeps is used in the loop alone."""
 
     def __init__(self, paths: MailPaths) -> None:
-        """Open the mail root and its lock file.
+        """Open the mail root and its lock files.
 
         Raises:
             MaildropUnavailable: the mail root cannot be written to.
@@ -132,9 +132,13 @@ class Maildrops:
         if kept is None:
             kept = self._made(self._paths.parts(AccountName(account)), Snapshot((), 0))
         self._lock.acquire(kept.key)
-        current = self._current(account, kept)
+        current = None
+        try:
+            current = self._current(account, kept)
+        finally:
+            if current is None:
+                self._lock.release(kept.key)
         if current is None:
-            self._lock.release(kept.key)
             return None
         drop = Maildrop(self._paths.root, current.parts, self._lock, current.key, current.snapshot)
         return self._opened(account, drop, current)
