@@ -34,6 +34,8 @@ MAX_DROPPED = 1024 * 1024
 """Octets of overlong lines after which a connection is closed."""
 LINGER_S = 2.0
 """How long a closed connection still takes in what the client had already sent."""
+CLOSED_BY_CLIENT = "connection closed by client"
+"""The reason of an end that a client brought about in order."""
 HANDSHAKE_S = 30.0
 """How long a TLS handshake may take."""
 
@@ -300,7 +302,7 @@ class Connection:
         if self._dialogue.finished or self._closing:
             return
         if self._eof:
-            self._close("connection closed by client")
+            self._close(CLOSED_BY_CLIENT)
             return
         if not self._reading:
             self._reading = True
@@ -353,7 +355,7 @@ class Connection:
         elif self._dialogue.finished:
             self._close("session ended")
         elif self._writable and self._eof:
-            self._close("connection closed by client")
+            self._close(CLOSED_BY_CLIENT)
         elif self._writable and self._stopping:
             self._close("server is stopping")
         elif self._lines.dropped > MAX_DROPPED:
@@ -442,7 +444,7 @@ class Connection:
 
 def _why_lost(error: Exception | None) -> str:
     if error is None:
-        return "connection closed by client"
+        return CLOSED_BY_CLIENT
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error.strerror or 'unknown'}"
     return "connection reset"

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from lineproto.connection import Answer, Connection
+from lineproto.connection import CLOSED_BY_CLIENT, Answer, Connection
 from lineproto.reply import Err, Listing, Ok, Reply
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
@@ -97,8 +97,9 @@ class ScmpDialogue:
     def lost(self, reason: str) -> None:
         """The connection is gone: let the token end, and log the session in one line."""
         self._on_end(self._caller)
-        # One that said nothing is a look whether the port is open, as health checks take often.
-        (log.info if self._commands else log.debug)(
+        # Who says nothing and goes looked whether the port is open, as health checks often do.
+        only_looked = not self._commands and reason == CLOSED_BY_CLIENT
+        (log.debug if only_looked else log.info)(
             "session ended",
             peer=self._connection.peer,
             account=self._caller.account.name if self._caller else None,

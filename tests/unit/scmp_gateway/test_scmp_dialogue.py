@@ -200,7 +200,11 @@ async def test_a_look_whether_the_port_is_open_is_not_told_at_info() -> None:
     talk = Talk()
     with structlog.testing.capture_logs() as logs:
         talk.dialogue.lost("connection closed by client")
-    assert [(it["event"], it["log_level"]) for it in logs] == [("session ended", "debug")]
+        talk.dialogue.lost("idle")
+    assert [(it["log_level"], it["reason"]) for it in logs] == [
+        ("debug", "connection closed by client"),
+        ("info", "idle"),
+    ]
     await talk.client.close()
 
 
