@@ -81,18 +81,11 @@ class MailRoot:
         if fd < 0:
             return None
         try:
-            if not message.is_in(os.fstat(fd)):
-                return None
-            # A buffer with room for more than there should be: the end is seen as well.
-            if os.preadv(fd, (self._buffer,), 0, os.RWF_NOWAIT) != size:
-                return None
-        except OSError as error:
-            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
-                self._open_cached = None  # the file system knows no such read
+            return self.read_whole(fd, size) if message.is_in(os.fstat(fd)) else None
+        except (WouldWait, OSError):
             return None
         finally:
             os.close(fd)
-        return bytes(self._view[:size])
 
     def list_cached(self, folder: bytes, known: Iterable[Message]) -> Snapshot | None:
         """List a small Maildir's messages as a login does, if that takes no wait.
@@ -129,10 +122,14 @@ class MailRoot:
         if size >= SMALL:
             raise WouldWait
         try:
-            if os.preadv(fd, (self._buffer,), 0, os.RWF_NOWAIT) != size:
-                raise WouldWait
-        except OSError:
+            # A buffer with room for more than there should be: the end is seen as well.
+            count = os.preadv(fd, (self._buffer,), 0, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
+                self._open_cached = None  # the file system knows no such read
             raise WouldWait from None
+        if count != size:
+            raise WouldWait
         return bytes(self._view[:size])
 
 
