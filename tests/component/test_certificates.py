@@ -55,6 +55,7 @@ def test_new_pairs_are_taken_by_signal_by_call_and_by_file(
     assert service.daemon.pids() == pids
 
 
+@pytest.mark.attack(16)
 def test_a_bad_pair_leaves_the_one_before_it_and_shows_in_the_state(
     own_service: Start, tmp_path: Path
 ) -> None:

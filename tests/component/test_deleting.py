@@ -105,8 +105,9 @@ def test_what_is_gone_already_counts_as_deleted(service: Service) -> None:
     assert box.files() == bases(3)
 
 
+@pytest.mark.attack(35)
 def test_a_quit_whose_client_is_gone_is_finished_all_the_same(service: Service) -> None:
-    """Attack 35: DELE and QUIT were both sent; how far the reply came changes nothing."""
+    """DELE and QUIT were both sent; how far the reply came changes nothing."""
     box = service.account(*MESSAGES)
     client = log_in(service, box)
     client.send(b"DELE 2\r\nQUIT\r\n")
@@ -140,8 +141,8 @@ def test_a_refused_second_session_can_go_on_with_another_maildrop(service: Servi
         assert client.ask("STAT") == "+OK 1 7"
 
 
+@pytest.mark.attack(26)
 def test_of_many_logins_at_once_for_one_maildrop_one_succeeds(service: Service) -> None:
-    """Attack 26."""
     box = service.account(*MESSAGES)
     clients = [service.connect() for _ in range(20)]
     for client in clients:

@@ -60,9 +60,10 @@ def log_in_again(service: Service, box: Mailbox) -> Pop3:
 
 
 # A worker that dies again and again is kept waiting for its next start, and the test with it.
+@pytest.mark.attack(35, "kill")
 @pytest.mark.timeout(300 + 10 * scale.KILLS)
 def test_no_deletion_is_lost_or_made_up_wherever_a_worker_is_killed(pair: Service) -> None:
-    """Attack 35: a message goes only if DELE and QUIT were sent; what was answered +OK is gone."""
+    """A message goes only if DELE and QUIT were sent; what was answered +OK is gone."""
     random_ = random.Random(35)
     wire = {number: b"message %d\r\n" % number * 3000 for number in range(1, MESSAGES + 1)}
     answered = unanswered = 0

@@ -17,8 +17,8 @@ from support.pop3 import Pop3
 DIALOGUE = b"CAPA\r\nUSER %s\r\nPASS secret\r\nSTAT\r\nUIDL 1\r\nRETR 1\r\nNOOP\r\nQUIT\r\n"
 
 
+@pytest.mark.attack(4, "cut")
 def test_a_dialogue_cut_into_single_octets_has_the_same_replies(service: Service) -> None:
-    """Attack 4."""
     box = service.account(b".dot\r\n\r\nbody")
     seen = []
     for cut in (len(DIALOGUE), 1, 7):
@@ -33,6 +33,8 @@ def test_a_dialogue_cut_into_single_octets_has_the_same_replies(service: Service
     assert seen[1:] == [seen[0], seen[0]]
 
 
+@pytest.mark.attack(4, "lf")
+@pytest.mark.attack(5, "case")
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_lines_end_at_lf_with_or_without_cr(service: Service, end: bytes) -> None:
     box = service.account(b"x")
@@ -41,6 +43,7 @@ def test_lines_end_at_lf_with_or_without_cr(service: Service, end: bytes) -> Non
         assert [client.line()[:3] for _ in range(3)] == [b"+OK"] * 3
 
 
+@pytest.mark.attack(4, "cr")
 def test_a_cr_alone_ends_no_line(service: Service) -> None:
     with service.connect() as client:
         client.send(b"NOOP\rQUIT\r\r\n")
@@ -48,6 +51,8 @@ def test_a_cr_alone_ends_no_line(service: Service) -> None:
         assert client.ask("QUIT") == "+OK bye"
 
 
+@pytest.mark.attack(4, "nul", "8-bit")
+@pytest.mark.attack(5, "empty", "blanks")
 @pytest.mark.parametrize("line", [b"", b"  ", b"\t", b"\0", b"\xff\xfe", b"NOOP\0", b" NOOP"])
 def test_a_line_that_is_no_command_is_an_error_and_nothing_more(
     service: Service, line: bytes
@@ -60,15 +65,15 @@ def test_a_line_that_is_no_command_is_an_error_and_nothing_more(
         assert client.ask("QUIT") == "+OK bye"
 
 
+@pytest.mark.attack(9, "replies")
 def test_control_characters_are_not_echoed(service: Service) -> None:
-    """Attack 9."""
     with service.connect() as client:
         client.send(b"\x1b[31mX\x07\r\n")
         assert b"\x1b" not in client.line()
 
 
+@pytest.mark.attack(7, "pipelined")
 def test_pipelined_commands_are_all_answered_in_order(service: Service) -> None:
-    """Attack 7."""
     box = service.account(b"one\n", b"two\n")
     commands = [f"LIST {1 + number % 2}" for number in range(scale.PIPELINED)]
     with service.connect(120) as client:
@@ -82,8 +87,8 @@ def test_pipelined_commands_are_all_answered_in_order(service: Service) -> None:
         assert client.ask("QUIT").startswith("+OK")
 
 
+@pytest.mark.attack(7, "after quit")
 def test_what_comes_after_quit_is_dropped_and_the_reply_arrives(service: Service) -> None:
-    """Attack 7."""
     box = service.account(b"one\n")
     with service.connect(120) as client:
         client.log_in(box.name)
@@ -92,10 +97,10 @@ def test_what_comes_after_quit_is_dropped_and_the_reply_arrives(service: Service
     assert box.files() == set()
 
 
+@pytest.mark.attack(3)
 def test_a_client_that_never_reads_costs_bounded_memory_and_nobody_else(
     service: Service,
 ) -> None:
-    """Attack 3."""
     box, other = service.account(b"x" * 10_000_000), service.account(b"other\n")
     with service.connect() as deaf, service.connect() as client:
         deaf.log_in(box.name)
@@ -109,8 +114,8 @@ def test_a_client_that_never_reads_costs_bounded_memory_and_nobody_else(
         assert service.memory_kb() - before < 4096
 
 
+@pytest.mark.attack(1)
 def test_an_endless_line_is_cut_off_in_bounded_memory(service: Service) -> None:
-    """Attack 1."""
     with service.connect() as client:
         before = service.memory_kb()
         sent, began_s = 0, time.monotonic()
@@ -163,8 +168,8 @@ def test_a_client_that_sends_no_more_is_answered_before_the_end(service: Service
     assert received.endswith(b"one\r\n.\r\n+OK 1 500000\r\n")
 
 
+@pytest.mark.attack(8, "command")
 def test_a_command_in_the_middle_of_retr_is_answered_after_it(service: Service) -> None:
-    """Attack 8."""
     box = service.account(b"line\n" * 1_000_000)
     with service.connect(60) as client:
         client.log_in(box.name)
@@ -176,8 +181,8 @@ def test_a_command_in_the_middle_of_retr_is_answered_after_it(service: Service) 
         assert client.line() == b"+OK bye\r\n"
 
 
+@pytest.mark.attack(8, "disconnect")
 def test_a_disconnect_in_the_middle_of_retr_frees_the_maildrop(service: Service) -> None:
-    """Attack 8."""
     box = service.account(b"line\n" * 1_000_000)
     with service.connect() as client:
         client.log_in(box.name)
@@ -192,10 +197,11 @@ def test_a_disconnect_in_the_middle_of_retr_frees_the_maildrop(service: Service)
 # --- silence --------------------
 
 
+@pytest.mark.attack(2, "before login", "after login")
 def test_a_silent_client_is_closed_without_update_in_either_state(
     own_service: Callable[..., Service],
 ) -> None:
-    """Attack 2; the least that a setting allows stands for the ten minutes."""
+    """The least that a setting allows stands for the ten minutes."""
     service = own_service(POP3_IDLE_TIMEOUT="1")
     box = service.account(b"one\n")
     with service.connect() as waiting, service.connect() as client, service.connect() as slow:
@@ -209,8 +215,9 @@ def test_a_silent_client_is_closed_without_update_in_either_state(
     wait_for(lambda: sum("reason=idle" in line for line in service.daemon.log) == 3)
 
 
+@pytest.mark.attack(2, "before login")
 def test_single_octets_do_not_keep_a_connection_open(own_service: Callable[..., Service]) -> None:
-    """Attack 2: only a complete command counts as a sign of life."""
+    """Only a complete command counts as a sign of life."""
     service = own_service(POP3_IDLE_TIMEOUT="1")
     with service.connect() as client:
         for _ in range(200):

@@ -26,11 +26,11 @@ def test_an_account_can_log_in_as_soon_as_it_is_there(service: Service) -> None:
     assert (service.daemon.mail / name / "new").is_dir()
 
 
+@pytest.mark.attack(25, "deleted")
 @pytest.mark.parametrize("act", ["delete", "reset", "disconnect"])
 def test_an_open_session_ends_with_its_account_and_deletes_nothing(
     service: Service, act: str
 ) -> None:
-    """Attack 25."""
     box, other = service.account(MAIL), service.account(MAIL)
     with service.connect() as client, service.connect() as bystander:
         client.log_in(box.name)

@@ -33,8 +33,8 @@ def test_capa_tells_what_is_there(service: Service) -> None:
     assert re.fullmatch(r"IMPLEMENTATION Valija-v\d+\.\d+\.\d+", lines[-1])
 
 
+@pytest.mark.attack(17)
 def test_a_wrong_user_and_a_wrong_password_have_one_answer(service: Service) -> None:
-    """Attack 17."""
     box = service.account()
     with service.connect() as client:
         replies = {
@@ -47,12 +47,13 @@ def test_a_wrong_user_and_a_wrong_password_have_one_answer(service: Service) -> 
         assert client.log_in(box.name) == "+OK Logged in"
 
 
+@pytest.mark.attack(10, "pass")
+@pytest.mark.attack(20)
 @pytest.mark.parametrize(
     "password",
     [" ", "two words", " a  b ", "pässwört", "x" * 200, "%s%n{0}${jndi:ldap://x}", "a\tb"],
 )
 def test_a_password_is_everything_after_the_first_blank(service: Service, password: str) -> None:
-    """Attacks 10 and 20."""
     box = service.account()
     name = f"{box.name}p"
     service.manage(lambda admin: admin.create_account(name, password))
@@ -63,9 +64,10 @@ def test_a_password_is_everything_after_the_first_blank(service: Service, passwo
         assert client.ask(f"PASS {password}") == "+OK Logged in"
 
 
+@pytest.mark.attack(10, "user")
+@pytest.mark.attack(28, "nul", "paths")
 @pytest.mark.parametrize("octets", [b"a\0b", b"\xff\xfe", b"%s%n", b"{0}", b"${jndi:x}", b"../x"])
 def test_a_strange_name_is_a_wrong_name(service: Service, octets: bytes) -> None:
-    """Attacks 10 and 28."""
     with service.connect() as client:
         client.send(b"USER " + octets + b"\r\nPASS " + octets + b"\r\n")
         replies = [client.line(), client.line()]
@@ -73,8 +75,8 @@ def test_a_strange_name_is_a_wrong_name(service: Service, octets: bytes) -> None
         assert client.ask("CAPA").startswith("+OK")
 
 
+@pytest.mark.attack(20)
 def test_a_composed_and_a_decomposed_password_are_the_same(service: Service) -> None:
-    """Attack 20."""
     name = f"{service.account().name}n"
     service.manage(lambda admin: admin.create_account(name, "caf\u00e9"))
     with service.connect() as client:
@@ -116,10 +118,10 @@ def test_no_secret_is_in_the_log(service: Service) -> None:
     assert not re.search(r"oh-so-wrong|too-early|half-secret|\bsecret\b", log)
 
 
+@pytest.mark.attack(19)
 def test_wrong_logins_are_answered_later_and_later_and_nobody_else_waits(
     own_service: Callable[..., Service],
 ) -> None:
-    """Attack 19."""
     service = own_service(POP3_MIN_LOGIN_DELAY="0.4", POP3_MAX_LOGIN_DELAY="1")
     box = service.account(b"one\n")
     delays = []

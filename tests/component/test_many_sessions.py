@@ -1,4 +1,4 @@
-"""Thousands of sessions at a time, while new ones log in (attack 57); memory, by process."""
+"""Thousands of sessions at a time, while new ones log in; memory, by process."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +15,7 @@ from support.pop3 import Pop3
 from support.tls import client_context
 
 
+@pytest.mark.attack(57, "10,000")
 @pytest.mark.parametrize("workers", [0, 2])
 async def test_sessions_by_the_thousand_cost_little_and_hinder_nobody(
     tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]

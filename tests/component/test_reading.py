@@ -15,6 +15,7 @@ from support.mailbuilder import collected, crlf_form, varied
 MAIL = b"Subject: one\n\nfirst\n"
 
 
+@pytest.mark.attack(37)
 def test_varied_messages_come_back_byte_exact_and_sizes_agree(service: Service) -> None:
     messages = [*varied(scale.VARIED_MESSAGES), *collected()]
     box = service.account(*messages)
@@ -62,8 +63,9 @@ def test_order_is_by_delivery_over_both_folders_and_restarts(service: Service) -
         assert [client.ask_many(f"RETR {n}")[1] for n in range(1, 5)] == bodies
 
 
+@pytest.mark.attack(29, "symlink", "hard link", "fifo", "directory")
+@pytest.mark.attack(30, "newline", "flags", "long", "false sizes")
 def test_what_is_no_mail_is_passed_over_and_harms_nothing(service: Service) -> None:
-    """Attacks 29 and 30."""
     box = service.account(MAIL)
     new = box.path / "new"
     (new / "2000.dir").mkdir()
@@ -93,8 +95,9 @@ def test_what_is_no_mail_is_passed_over_and_harms_nothing(service: Service) -> N
         ]  # fmt: skip
 
 
+@pytest.mark.attack(32, "rename")
 def test_a_message_renamed_by_another_program_is_still_found(service: Service) -> None:
-    """Attack 32: new to cur, and flags."""
+    """New to cur, and flags."""
     box = service.account(MAIL, b"two\n")
     with service.connect() as client:
         client.log_in(box.name)
@@ -107,9 +110,11 @@ def test_a_message_renamed_by_another_program_is_still_found(service: Service) -
     assert box.files() == {"1002.M2P1.host"}
 
 
+@pytest.mark.attack(29, "swapped")
+@pytest.mark.attack(36)
 @pytest.mark.parametrize("change", ["gone", "truncated", "grown", "replaced", "link"])
 def test_a_changed_message_is_an_error_for_it_alone(service: Service, change: str) -> None:
-    """Attacks 29, 31 and 36; another file of that name is never deleted."""
+    """Another file of that name is never deleted."""
     box = service.account(MAIL, b"two\n")
     path = box.path / "new/1001.M1P1.host"
     with service.connect() as client:
@@ -140,8 +145,9 @@ def test_a_changed_message_is_an_error_for_it_alone(service: Service, change: st
         assert reply.startswith("+OK")
 
 
+@pytest.mark.attack(31, "truncated")
 def test_a_message_cut_short_under_way_has_no_end(service: Service) -> None:
-    """Attack 31: no client may believe half a message, or read our words as part of it."""
+    """No client may believe half a message, or read our words as part of it."""
     box = service.account(b"line\n" * 4_000_000)
     with service.connect() as client:
         client.log_in(box.name)
@@ -161,6 +167,7 @@ def test_a_message_cut_short_under_way_has_no_end(service: Service) -> None:
         assert client.log_in(box.name) == "+OK Logged in"
 
 
+@pytest.mark.attack(32, "delivery")
 def test_mail_delivered_meanwhile_shows_next_time_and_numbers_never_shift(
     service: Service,
 ) -> None:

@@ -22,10 +22,10 @@ def ask_to_stop(request: pytest.FixtureRequest) -> signal.Signals:
     return request.param
 
 
+@pytest.mark.attack(60, "retr")
 def test_the_command_in_progress_finishes_and_the_next_is_refused(
     own_service: Callable[..., Service], ask_to_stop: signal.Signals
 ) -> None:
-    """Attack 60."""
     service = own_service()
     box, idle = service.account(LARGE), service.account(b"one\n")
     with service.connect() as client, service.connect() as waiting:
@@ -45,8 +45,8 @@ def test_the_command_in_progress_finishes_and_the_next_is_refused(
     assert box.files() == idle.files() == {"1001.M1P1.host"}
 
 
+@pytest.mark.attack(60, "quit")
 def test_a_quit_in_progress_finishes(own_service: Callable[..., Service]) -> None:
-    """Attack 60."""
     service = own_service()
     box = service.account(*[b"m\n"] * 2000)
     with service.connect() as client:
@@ -150,6 +150,7 @@ def test_a_wrong_start_is_told_in_one_line(
     assert "Traceback" not in told.stdout + told.stderr
 
 
+@pytest.mark.attack(27)
 def test_the_default_password_is_told_at_each_start_until_it_is_changed(tmp_path: Path) -> None:
     for _ in range(2):
         with daemon.running(tmp_path) as running:

@@ -224,8 +224,8 @@ def test_stls_is_offered_before_login_in_clear_text_and_nowhere_else(secure: Sec
             client.ask("QUIT")
 
 
+@pytest.mark.attack(14, "refused")
 def test_without_certificates_stls_is_neither_offered_nor_done(service: Service) -> None:
-    """Attack 14."""
     box = service.account(MAIL)
     with service.connect() as client:
         assert "STLS" not in client.listing("CAPA")
@@ -234,8 +234,8 @@ def test_without_certificates_stls_is_neither_offered_nor_done(service: Service)
         assert client.ask("STAT").startswith("+OK 1 ")
 
 
+@pytest.mark.attack(14, "refused")
 def test_stls_in_tls_and_after_login_is_refused_and_the_session_goes_on(secure: Secure) -> None:
-    """Attack 14."""
     box = secure.account(MAIL)
     for way in ("implicit", "stls"):
         with secure.in_tls(way) as client:
@@ -257,8 +257,9 @@ def test_stls_takes_no_argument_and_does_not_begin_then(secure: Secure) -> None:
         assert "STLS" in client.listing("CAPA")
 
 
+@pytest.mark.attack(13)
 def test_what_was_said_in_clear_text_is_forgotten(secure: Secure) -> None:
-    """Attack 13: USER before STLS is no USER, and a name said by somebody else in between."""
+    """USER before STLS is no USER, and a name said by somebody else in between."""
     box = secure.account(MAIL)
     with secure.connect() as client:
         assert client.ask(f"USER {box.name}").startswith("+OK")
@@ -268,11 +269,13 @@ def test_what_was_said_in_clear_text_is_forgotten(secure: Secure) -> None:
         assert client.log_in(box.name) == "+OK Logged in"
 
 
+@pytest.mark.attack(11)
+@pytest.mark.attack(12)
 @pytest.mark.parametrize(
     "behind", ["USER {name}\r\n", "USER {name}\r\nPASS secret\r\n", "USER {name}"]
 )
 def test_what_comes_behind_stls_in_its_segment_is_thrown_away(secure: Secure, behind: str) -> None:
-    """Attacks 11 and 12: whole commands, and a part of one that TLS would finish."""
+    """Whole commands, and a part of one that TLS would finish."""
     box = secure.account(MAIL)
     with secure.connect() as client:
         client.send(b"STLS\r\n" + behind.format(name=box.name).encode())
@@ -286,9 +289,10 @@ def test_what_comes_behind_stls_in_its_segment_is_thrown_away(secure: Secure, be
 # --- what is agreed on --------------------
 
 
+@pytest.mark.attack(15, "alpn")
 @WAYS
 def test_alpn_is_pop3_and_a_client_of_another_protocol_gets_none(secure: Secure, way: str) -> None:
-    """Attack 15. Python's ssl cannot refuse; the client sees that nothing was agreed on."""
+    """Python's ssl cannot refuse; the client sees that nothing was agreed on."""
     for offered, chosen in ((["pop3"], "pop3"), (["imap", "pop3"], "pop3"), (["http/1.1"], None)):
         with secure.in_tls(way, client_context(None, *offered)) as client:
             assert client.tls.selected_alpn_protocol() == chosen
@@ -315,6 +319,7 @@ def test_the_name_a_client_asks_for_picks_the_certificate(
         assert client.ask("QUIT") == "+OK bye"
 
 
+@pytest.mark.attack(15, "old versions")
 @WAYS
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 @pytest.mark.parametrize(
@@ -329,7 +334,6 @@ def test_the_name_a_client_asks_for_picks_the_certificate(
 def test_what_is_of_the_past_is_refused_and_the_log_says_why(
     secure: Secure, way: str, version: ssl.TLSVersion, ciphers: str, told: str
 ) -> None:
-    """Attack 15."""
     context = client_context()
     context.set_ciphers(ciphers)
     context.minimum_version = context.maximum_version = version
@@ -364,6 +368,7 @@ def others_go_on(secure: Secure) -> Iterator[None]:
         assert client.log_in(box.name) == "+OK Logged in"
 
 
+@pytest.mark.attack(15)
 @pytest.mark.parametrize(
     "octets",
     [
@@ -379,7 +384,7 @@ def others_go_on(secure: Secure) -> Iterator[None]:
 def test_what_is_no_tls_on_its_port_is_never_answered_in_clear_text(
     secure: Secure, octets: bytes
 ) -> None:
-    """Attack 15; also plain POP3 spoken on the port for TLS: no password is looked at."""
+    """Also plain POP3 spoken on the port for TLS: no password is looked at."""
     with others_go_on(secure):
         with socket.create_connection(("127.0.0.1", secure.daemon.pop3_tls), 30) as client:
             peer = "peer={}:{}".format(*client.getsockname())
@@ -403,8 +408,9 @@ def test_tls_spoken_on_the_port_for_clear_text_is_refused(secure: Secure) -> Non
             Pop3(secure.daemon.pop3, tls=client_context())
 
 
+@pytest.mark.attack(15, "flood")
 def test_a_client_that_is_gone_before_its_handshake_leaves_nothing(secure: Secure) -> None:
-    """Attack 15: with a reset, with and without octets on their way."""
+    """With a reset, with and without octets on their way."""
     with others_go_on(secure):
         for number in range(30):
             client = socket.create_connection(("127.0.0.1", secure.daemon.pop3_tls), 30)
@@ -415,8 +421,9 @@ def test_a_client_that_is_gone_before_its_handshake_leaves_nothing(secure: Secur
         wait_for(lambda: len(secure.sessions()) == 1)
 
 
+@pytest.mark.attack(15)
+@pytest.mark.attack(59)
 def test_a_name_that_is_no_text_is_one_line_in_the_log(secure: Secure) -> None:
-    """Attacks 15 and 59."""
     hello = TlsEnd(client_context(), "marker.example").handshake()
     with others_go_on(secure):
         with socket.create_connection(("127.0.0.1", secure.daemon.pop3_tls), 30) as client:
@@ -426,11 +433,11 @@ def test_a_name_that_is_no_text_is_one_line_in_the_log(secure: Secure) -> None:
     assert all(line.startswith("timestamp=") for line in secure.daemon.log)
 
 
+@pytest.mark.attack(15, "stall")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_handshakes_that_stall_by_the_hundred_cost_little_and_hinder_nobody(
     tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Attack 15."""
     environment = {**SETTINGS, **configured(tmp_path / "tls")}
     count = scale.STALLED_HANDSHAKES
     with daemon.running(
@@ -477,10 +484,11 @@ def test_handshakes_that_stall_by_the_hundred_cost_little_and_hinder_nobody(
 # --- certificates swapped under load --------------------
 
 
+@pytest.mark.attack(16)
 def test_certificates_are_swapped_under_load_without_one_session_dropped(
     tmp_path: Path, own_service: Callable[..., Service]
 ) -> None:
-    """Attack 16 too: a bad pair in between changes nothing."""
+    """A bad pair in between changes nothing."""
     tls = tmp_path / "tls"
     pairs = [authority().issue(f"mail{n}.example") for n in range(scale.CERTIFICATE_SWAPS + 1)]
     pairs[0].write(tls)

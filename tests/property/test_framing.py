@@ -28,6 +28,7 @@ def drained(buffer: LineBuffer) -> list[bytes | None]:
         lines.append(line)
 
 
+@pytest.mark.attack(4, "cut")
 @settings(max_examples=scale.EXAMPLES)
 @given(OCTETS, st.lists(st.integers(0, 500)))
 def test_lines_are_the_same_however_the_input_is_cut(octets: bytes, cuts: list[int]) -> None:
@@ -52,6 +53,7 @@ def test_one_octet_at_a_time() -> None:
     assert lines == [b"USER a", b"PASS b"]
 
 
+@pytest.mark.attack(1)
 def test_an_endless_line_is_told_once_and_never_kept() -> None:
     buffer = LineBuffer(limit=512)
     for _ in range(1000):

@@ -63,6 +63,7 @@ def top(pieces: list[bytes], count: int) -> bytes:
     return b"".join(encoder.feed(cutter.feed(piece)) for piece in pieces) + encoder.finish()
 
 
+@pytest.mark.attack(37, "dots", "bare lf", "no newline", "empty")
 @pytest.mark.parametrize("length", range(scale.CUT_LENGTH + 1))
 def test_every_placement_of_dots_cr_and_lf_in_every_cut(length: int) -> None:
     for octets in itertools.product(b".\r\na", repeat=length):
@@ -88,6 +89,7 @@ def test_every_placement_of_dots_cr_and_lf_in_every_cut(length: int) -> None:
             assert known.form == form_of(message)
 
 
+@pytest.mark.attack(37, "edges", "nul")
 @settings(max_examples=scale.EXAMPLES)
 @given(MESSAGES, st.lists(st.integers(0, 1000)))
 def test_stuffing_is_the_same_however_the_message_is_cut(message: bytes, cuts: list[int]) -> None:
@@ -116,12 +118,14 @@ def test_what_is_known_of_a_message_spares_work_and_changes_nothing(
         assert encoder.form == form | known & DOTLESS
 
 
+@pytest.mark.attack(37, "dots")
 @settings(max_examples=scale.EXAMPLES)
 @given(MESSAGES)
 def test_the_final_dot_never_stands_inside_a_body(message: bytes) -> None:
     assert b"\r\n.\r\n" not in b"\r\n" + encode(message)
 
 
+@pytest.mark.attack(38, "no blank line")
 @pytest.mark.parametrize("length", range(scale.CUT_LENGTH + 1))
 def test_top_of_every_placement_of_dots_cr_and_lf_in_every_cut(length: int) -> None:
     for octets in itertools.product(b".\r\na", repeat=length):

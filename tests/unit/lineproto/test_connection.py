@@ -156,6 +156,7 @@ async def test_a_line_of_just_the_limit_is_taken(talks: Talks) -> None:
     assert await client.ask(longest + b"x") == b"too long"
 
 
+@pytest.mark.attack(1)
 async def test_an_endless_line_ends_the_connection(talks: Talks) -> None:
     client = await talks.connect()
     piece = b"x" * 65536

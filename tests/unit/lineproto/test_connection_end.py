@@ -63,6 +63,7 @@ async def test_what_must_end_is_answered_though_the_connection_is_told_to_close(
     assert client.talk.lines == [b"commit"]
 
 
+@pytest.mark.attack(7, "after quit")
 async def test_what_comes_behind_the_end_is_neither_answered_nor_in_the_replys_way(
     talks: Talks, clock: FakeClock
 ) -> None:

@@ -70,10 +70,10 @@ async def test_a_handshake_octet_by_octet_is_one(talks: Talks) -> None:
     assert await client.ask(b"one") == b"one"
 
 
+@pytest.mark.attack(15, "stall")
 async def test_a_handshake_that_stalls_is_ended_and_no_octet_prolongs_it(
     talks: Talks, clock: FakeClock
 ) -> None:
-    """Attack 15."""
     silent = await talks.connect_tls(greeted=False)
     slow = await talks.connect_tls(greeted=False)
     hello = slow.end.handshake()
@@ -123,7 +123,7 @@ async def test_after_the_handshake_the_idle_limit_holds(talks: Talks, clock: Fak
 async def test_what_is_no_handshake_ends_that_connection_alone_and_is_told(
     talks: Talks, octets: bytes
 ) -> None:
-    """Attack 15. The fixture sees that the loop has no traceback to tell."""
+    """The fixture sees that the loop has no traceback to tell."""
     client, other = await talks.connect_tls(greeted=False), await talks.connect_tls()
     client.socket.send(octets)
     await until(lambda: client.ended)
@@ -151,6 +151,7 @@ async def test_a_client_that_does_not_trust_the_certificate_is_told_as_the_reaso
     assert client.talk.faults == []
 
 
+@pytest.mark.attack(15)
 @pytest.mark.parametrize("how", ["close", "half-close", "reset"])
 @pytest.mark.parametrize("octets", [0, 1, 7, 150, None])
 async def test_a_client_that_vanishes_within_the_handshake_leaves_nothing(
@@ -364,8 +365,9 @@ async def test_the_goodbye_waits_for_room_like_every_octet(talks: Talks) -> None
         await until(lambda: client.ended)  # noqa: B023 - used within the round
 
 
+@pytest.mark.attack(7, "after quit")
 async def test_records_behind_the_end_do_not_destroy_the_last_reply(talks: Talks) -> None:
-    """A socket closed with octets unread answers with a reset (attack 7)."""
+    """A socket closed with octets unread answers with a reset."""
     client = await talks.connect_tls()
     quit_, more = client.end.encrypt(b"quit\r\n"), client.end.encrypt(b"more\r\n")
     await client.send_raw(quit_ + more * 5)
@@ -450,6 +452,7 @@ async def test_a_connection_goes_on_in_tls_and_is_not_greeted_again(
     assert above.notified
 
 
+@pytest.mark.attack(11)
 @pytest.mark.parametrize(
     "behind",
     [
@@ -462,18 +465,17 @@ async def test_a_connection_goes_on_in_tls_and_is_not_greeted_again(
 async def test_what_was_sent_behind_stls_in_clear_text_is_never_executed(
     talks: Talks, behind: bytes
 ) -> None:
-    """Attack 11."""
     client = await talks.connect()
     above = await secured(client, behind)
     assert await above.ask(b"a") == b"a"
     assert client.talk.lines == [b"stls", b"a"]
 
 
+@pytest.mark.attack(12)
 @pytest.mark.parametrize("behind", [b"inj", b"injected\r", b"x" * 99, b"x" * 5000])
 async def test_a_partial_line_behind_stls_is_not_finished_in_tls(
     talks: Talks, behind: bytes
 ) -> None:
-    """Attack 12."""
     client = await talks.connect()
     above = await secured(client, behind)
     assert await above.ask(b"\na") == b""
@@ -481,10 +483,11 @@ async def test_a_partial_line_behind_stls_is_not_finished_in_tls(
     assert client.talk.lines == [b"stls", b"", b"a"]
 
 
+@pytest.mark.attack(11)
 async def test_clear_text_that_comes_after_the_reply_to_stls_is_never_executed(
     talks: Talks,
 ) -> None:
-    """Attack 11, in a segment of its own."""
+    """In a segment of its own."""
     client = await talks.connect()
     await client.send(b"stls\r\n")
     assert await client.line() == b"go"
@@ -494,8 +497,9 @@ async def test_clear_text_that_comes_after_the_reply_to_stls_is_never_executed(
     assert client.ended[0].startswith("TLS failed: ")
 
 
+@pytest.mark.attack(11)
 async def test_more_behind_stls_than_one_reading_holds_is_never_executed(talks: Talks) -> None:
-    """Attack 11: what is still in the network's buffer is read by TLS, which refuses it."""
+    """What is still in the network's buffer is read by TLS, which refuses it."""
     client = await talks.connect()
     sending = asyncio.create_task(client.send(b"stls\r\n" + b"injected\r\n" * 20_000))
     await until(lambda: client.ended)

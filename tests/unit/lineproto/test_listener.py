@@ -84,10 +84,11 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.attack(57, "descriptors")
 async def test_without_descriptors_a_listener_rests_and_goes_on_at_the_sweep(
     talks: Talks, clock: FakeClock
 ) -> None:
-    """Attack 57; without a spin, and without a connection lost that waits in the queue."""
+    """Without a spin, and without a connection lost that waits in the queue."""
     before = await talks.connect()
     sock = await doubtful(talks)
     clients = [socket.create_connection(sock.getsockname()) for _ in range(3)]

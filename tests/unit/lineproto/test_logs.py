@@ -43,6 +43,7 @@ def text(stream: io.TextIOWrapper) -> str:
     return buffer.getvalue().decode()
 
 
+@pytest.mark.attack(9, "logs")
 @pytest.mark.parametrize("form", list(logs.LogFormat))
 def test_what_a_client_sent_is_one_line_without_control_characters(form: str) -> None:
     stream = written(form)
@@ -81,9 +82,10 @@ def test_an_exception_is_one_line_too() -> None:
     assert text(stream).count("\n") == 1
 
 
+@pytest.mark.attack(59)
 @pytest.mark.parametrize("form", list(logs.LogFormat))
 def test_the_name_of_a_tls_client_that_is_no_text_is_one_short_line(form: str) -> None:
-    """Attack 59: Python's ssl can tell nobody, and would write a traceback to the terminal."""
+    """Python's ssl can tell nobody, and would write a traceback to the terminal."""
     stream = written(form)
     end = TlsEnd(client_context(), "marker.example")
     hello = end.handshake().replace(b"marker", b"\xff\n\xc3\xb6\x80'")

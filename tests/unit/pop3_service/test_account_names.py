@@ -66,6 +66,7 @@ def test_the_examples_of_rfc_4013_that_are_errors_are_refused(text: str) -> None
         prepare(text)
 
 
+@pytest.mark.attack(28, "paths", "nul")
 @pytest.mark.parametrize(
     "text",
     [
@@ -95,6 +96,7 @@ def test_a_name_that_could_leave_its_folder_or_be_misread_is_refused(text: str) 
         AccountName.parse(text)
 
 
+@pytest.mark.attack(28, "long")
 def test_a_name_of_megabytes_is_refused_without_preparing_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,5 +114,6 @@ def test_an_unusual_name_that_does_no_harm_is_taken(text: str) -> None:
     assert AccountName.parse(text) == text
 
 
+@pytest.mark.attack(28, "case")
 def test_names_that_differ_by_case_are_two_names() -> None:
     assert AccountName.parse("Ana") != AccountName.parse("ana")

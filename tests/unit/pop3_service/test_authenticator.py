@@ -118,6 +118,7 @@ async def test_anything_else_gives_nobody_after_one_hash(
     assert len(hashed) == 1
 
 
+@pytest.mark.attack(17)
 async def test_a_name_that_is_not_there_costs_the_same_hash(authenticator: Authenticator) -> None:
     real = await authenticator.hash(b"x")
     parameters = real.split("$")[1:4]
@@ -142,6 +143,7 @@ async def test_octets_that_are_no_text_can_be_a_password(
     assert await authenticator.verify(b"ana", b"\xff") is None
 
 
+@pytest.mark.attack(20)
 async def test_the_longest_password_works(
     accounts: FakeAccounts, authenticator: Authenticator
 ) -> None:
@@ -166,6 +168,7 @@ async def test_a_hash_made_with_other_costs_still_counts(
     assert await authenticator.verify(b"ana", b"secret") is not None
 
 
+@pytest.mark.attack(25, "changed")
 async def test_a_password_changed_during_the_check_does_not_count(
     authenticator: Authenticator, accounts: FakeAccounts, ana: str
 ) -> None:
@@ -178,6 +181,7 @@ async def test_a_password_changed_during_the_check_does_not_count(
     assert await authenticator.verify(b"ana", b"secret") is None
 
 
+@pytest.mark.attack(25, "deleted")
 async def test_an_account_deleted_during_the_check_does_not_count(
     authenticator: Authenticator, accounts: FakeAccounts, ana: str
 ) -> None:

@@ -108,13 +108,13 @@ async def test_what_is_read_at_once_is_what_the_long_way_gives(
     drop.close()
 
 
+@pytest.mark.attack(29, "swapped")
 @pytest.mark.parametrize(
     "change", ["gone", "other", "grown", "same size", "link", "fifo", "second"]
 )
 def test_a_message_that_is_not_as_it_was_listed_is_not_read_at_once(
     root: Path, mail_root: MailRoot, change: str
 ) -> None:
-    """Attack 29."""
     path = deliver(root, b"one\n", "1.a")
     lock = MaildropLock(root)
     drop = Maildrop.open(root, ANA, lock)
@@ -183,10 +183,10 @@ def test_where_the_kernel_or_the_file_system_cannot_all_go_the_long_way(
     lock.close()
 
 
+@pytest.mark.attack(34)
 def test_a_read_that_fails_once_is_tried_again(
     root: Path, mail_root: MailRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attack 34."""
     deliver(root, b"one\n", "1.a")
     lock = MaildropLock(root)
     [message] = Maildrop.open(root, ANA, lock).messages
@@ -231,11 +231,11 @@ async def test_a_maildrop_that_did_not_change_is_opened_without_a_look_at_its_ma
     again.close()
 
 
+@pytest.mark.attack(32, "delivery", "rename")
 @pytest.mark.parametrize("change", ["delivered", "removed", "renamed", "moved", "folder"])
 async def test_a_change_by_another_program_is_seen_at_the_next_login(
     root: Path, log_in: LogIn, change: str
 ) -> None:
-    """Attack 32."""
     path = deliver(root, b"one\n", "1.a")
     settle(root)
     (await log_in()).close()
@@ -260,6 +260,7 @@ async def test_a_change_by_another_program_is_seen_at_the_next_login(
     drop.close()
 
 
+@pytest.mark.attack(36)
 @pytest.mark.parametrize(
     ("mtime_ns", "tick_ns"), [(500_000_001, TICK_NS), (0, COARSE_TICK_NS)], ids=["fine", "coarse"]
 )

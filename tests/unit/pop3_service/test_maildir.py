@@ -181,6 +181,7 @@ def test_two_files_of_one_base_name_have_two_unique_ids(root: Path, lock: Maildr
             assert file.read().strip() == message.folder.encode()
 
 
+@pytest.mark.attack(29, "unreadable")
 def test_a_message_that_cannot_be_read_is_passed_over(
     root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,10 +208,10 @@ def test_a_folder_that_is_a_link_is_not_read(
 # --- reading --------------------
 
 
+@pytest.mark.attack(34)
 def test_a_failing_disk_is_an_error_for_the_message_alone(
     root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attack 34."""
     deliver(root, b"x\n", "1.a")
     deliver(root, b"y\n", "2.b")
     drop = Maildrop.open(root, ANA, lock)
@@ -236,10 +237,10 @@ def test_a_vanished_folder_makes_messages_not_found_and_leaks_nothing(
 # --- deleting --------------------
 
 
+@pytest.mark.attack(34)
 def test_a_sync_that_fails_claims_no_deletion_in_its_folder(
     root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attack 34."""
     for number in range(3):
         deliver(root, b"x\n", f"{number}.new")
     deliver(root, b"x\n", "9.cur:2,S", "cur")
@@ -262,10 +263,10 @@ def test_each_touched_folder_is_synced_once_and_after_its_removals(
     assert calls == ["unlink"] * 4 + ["fsync"]
 
 
+@pytest.mark.attack(34)
 def test_a_removal_that_fails_is_counted_and_the_others_are_done(
     root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attack 34."""
     for number in range(3):
         deliver(root, b"x\n", f"{number}.a")
     drop = Maildrop.open(root, ANA, lock)
@@ -274,6 +275,7 @@ def test_a_removal_that_fails_is_counted_and_the_others_are_done(
     assert [path.name for path in (root / "ana/new").iterdir()] == ["1.a"]
 
 
+@pytest.mark.attack(36)
 def test_another_file_of_the_same_name_is_never_removed(root: Path, lock: MaildropLock) -> None:
     path = deliver(root, b"x\n", "1.a")
     drop = Maildrop.open(root, ANA, lock)
@@ -302,6 +304,7 @@ def test_a_second_session_is_refused_in_and_across_processes(root: Path) -> None
     two.close()
 
 
+@pytest.mark.attack(35, "kill")
 def test_the_lock_of_a_killed_process_is_free_at_once(root: Path, lock: MaildropLock) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c",

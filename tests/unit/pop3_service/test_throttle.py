@@ -52,6 +52,7 @@ def test_a_million_wrong_logins_are_delayed_no_longer(throttle: Throttle) -> Non
     assert delay_s == 15
 
 
+@pytest.mark.attack(21, "ipv6")
 def test_neighbours_share_a_delay_and_others_do_not(throttle: Throttle) -> None:
     throttle.failed("192.0.2.1:1")
     assert throttle.failed("192.0.2.200:9") == 4
@@ -72,6 +73,7 @@ def test_a_network_is_forgotten_after_a_quarter_of_an_hour(
     assert throttle.failed("192.0.2.1:1") == 2
 
 
+@pytest.mark.attack(21, "one user")
 def test_ten_thousand_networks_are_remembered_and_the_oldest_goes(throttle: Throttle) -> None:
     throttle.failed("10.0.0.1:1")
     for number in range(MAX_NETWORKS):

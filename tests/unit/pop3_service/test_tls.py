@@ -91,6 +91,7 @@ def test_a_client_without_alpn_is_served() -> None:
     assert Handshake(ALL, client_context()).client.selected_alpn_protocol() is None
 
 
+@pytest.mark.attack(15, "old versions")
 @pytest.mark.parametrize("name", ["mail.example", "rsa.example"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
@@ -153,6 +154,7 @@ def test_the_server_keeps_no_session_in_memory() -> None:
     assert context.session_stats()["number"] == 0
 
 
+@pytest.mark.attack(16)
 def test_a_key_of_another_certificate_is_refused() -> None:
     pair = CertificatePair(MAIL.chain, OTHER.key, ("mail.example",))
     with pytest.raises(CertificateInvalid, match="does not belong to the certificate of mail"):
