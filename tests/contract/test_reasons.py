@@ -7,7 +7,7 @@ import pytest
 
 from admin_cli.exit_codes import EXIT_CODES, MEANINGS
 from pop3_service.domain import errors
-from pop3_service.worker.errors import CODE
+from pop3_service.worker.errors import TOLD
 from pop3mgmt.errors import DOMAIN, STATUS, ManagementError, from_rpc_error, to_status
 from pop3mgmt.reasons import Reason
 
@@ -25,8 +25,9 @@ def test_every_reason_has_a_grpc_status() -> None:
 
 
 def test_every_reason_has_a_pop3_response_code_or_none_on_purpose() -> None:
-    assert CODE.keys() == set(Reason)
-    assert set(CODE.values()) <= {None, "AUTH", "IN-USE", "SYS/TEMP", "SYS/PERM", "LOGIN-DELAY"}
+    assert TOLD.keys() == set(Reason)
+    codes = {code for _, code in TOLD.values()}
+    assert codes <= {None, "AUTH", "IN-USE", "SYS/TEMP", "SYS/PERM", "LOGIN-DELAY"}
 
 
 def test_every_reason_has_an_exit_code_with_a_meaning() -> None:

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import scale
 from lineproto.reply import Err, Listing, Ok, Ready
 from pop3_service.pop3 import command
+from pop3_service.pop3.catalogue import Text
 from pop3_service.pop3.command import MAKERS, BadCommand, parse
 from pop3_service.pop3.contents import Contents
 from pop3_service.pop3.session import Commit, Login, SendMessage, Session, State
@@ -78,7 +79,7 @@ class SessionModel(RuleBasedStateMachine):
     def dele(self, number: int) -> None:
         reply = self.do(b"DELE %d" % number)
         if 1 <= number <= 5 and number not in self.marked:
-            assert isinstance(reply, Ok)
+            assert reply.encode() == b"+OK message %d deleted\r\n" % number
             self.marked.add(number)
         else:
             assert isinstance(reply, Err)
@@ -118,7 +119,7 @@ class SessionModel(RuleBasedStateMachine):
     @precondition(lambda self: not self.over)
     @rule()
     def bad_command(self) -> None:
-        assert isinstance(self.session.bad_command(BadCommand("x")), Err)
+        assert isinstance(self.session.bad_command(BadCommand(Text.UNKNOWN_COMMAND)), Err)
         self.do(b"CAPA")  # a good one between bad ones: the count starts again
         assert not self.session.finished
 

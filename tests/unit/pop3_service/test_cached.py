@@ -18,6 +18,7 @@ from pop3_service.maildir.listing import COARSE_TICK_NS, TICK_NS
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.paths import MailPaths, make_folder
+from pop3_service.pop3.catalogue import ENGLISH
 from pop3_service.worker import maildrops as module
 from pop3_service.worker.maildrops import Maildrops, OpenMaildrop
 from pop3_service.worker.sending import small_message
@@ -99,7 +100,7 @@ async def test_what_is_read_at_once_is_what_the_long_way_gives(
     drop = await opened(maildrops)
     at_once = 0
     for message, stored in zip(drop.messages, messages, strict=True):
-        reply = small_message(drop, message)
+        reply = small_message(drop, message, ENGLISH)
         assert (reply is None) == (not 0 < len(stored) < cached.SMALL)
         if reply is not None:
             at_once += 1

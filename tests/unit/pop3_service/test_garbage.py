@@ -49,7 +49,7 @@ class Control:
 
     async def login(self, credentials: Credentials) -> LoginOutcome:
         if credentials.password != b"secret":
-            return Refused(Reason.INVALID_CREDENTIALS, "wrong name or password")
+            return Refused(Reason.INVALID_CREDENTIALS)
         return Admitted(credentials.name.decode())
 
     def report(self, event: SessionEvent) -> None:

@@ -137,7 +137,6 @@ class RefusedAnswer(Struct, frozen=True, tag=True):
     """A login's bad end."""
 
     reason: Reason
-    text: str
     delay_s: float
 
 
@@ -199,7 +198,7 @@ def from_outcome(outcome: LoginOutcome) -> Result:
     """Write a login's outcome."""
     if isinstance(outcome, Admitted):
         return AdmittedAnswer(outcome.account, outcome.age_s)
-    return RefusedAnswer(outcome.reason, outcome.text, outcome.delay_s)
+    return RefusedAnswer(outcome.reason, outcome.delay_s)
 
 
 def to_outcome(result: Result) -> LoginOutcome:
@@ -207,6 +206,6 @@ def to_outcome(result: Result) -> LoginOutcome:
     match result:
         case AdmittedAnswer(account, age_s):
             return Admitted(account, age_s)
-        case RefusedAnswer(reason, text, delay_s):
-            return Refused(reason, text, delay_s)
-    return Refused(Reason.SERVICE_UNAVAILABLE, "the service cannot check passwords now")
+        case RefusedAnswer(reason, delay_s):
+            return Refused(reason, delay_s)
+    return Refused(Reason.SERVICE_UNAVAILABLE)

@@ -32,10 +32,12 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The login was refused; the answer is to be given after ``delay_s`` seconds."""
+    """The login was refused; the answer is to be given after ``delay_s`` seconds.
+
+    What is said of it is the worker's business, which knows the client's language.
+    """
 
     reason: Reason
-    text: str
     delay_s: float = 0.0
 
 

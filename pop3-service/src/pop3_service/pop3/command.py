@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+
+from pop3_service.pop3.catalogue import Text
 
 LINE_LIMIT = 2048
 """Octets of a command line with CRLF: RFC 2449 section 4 asks for 255; long passwords need more."""
@@ -21,7 +24,12 @@ KEPT_OCTETS = 16
 
 
 class BadCommand(Exception):
-    """The line is not a command, or its arguments are not of the command's form."""
+    """The line is not a command, or its arguments are not of the command's form: what to say."""
+
+    def __init__(self, text: Text, **arguments: object) -> None:
+        super().__init__(text.en.format_map(arguments))
+        self.text = text
+        self.arguments = arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,7 @@ def parse(line: bytes) -> Command:
     """Make a command of a line without its line ending. Keywords are indifferent to case.
 
     Raises:
-        BadCommand: with the text of the reply.
+        BadCommand: with what to say of it.
     """
     known = _parsed.get(line)
     if known is not None:
@@ -119,7 +127,7 @@ def parse(line: bytes) -> Command:
     keyword, _, rest = line.partition(b" ")
     maker = MAKERS.get(keyword.upper())
     if maker is None:
-        raise BadCommand("unknown command")
+        raise BadCommand(Text.UNKNOWN_COMMAND)
     command = maker(rest)
     if len(line) <= KEPT_OCTETS and type(command) in _ALIKE and len(_parsed) < KEPT_LINES:
         _parsed[line] = command
@@ -129,22 +137,23 @@ def parse(line: bytes) -> Command:
 def _user(rest: bytes) -> Command:
     name = rest.strip(b" ")
     if not name:
-        raise BadCommand("usage: USER name")
+        raise BadCommand(Text.USAGE_USER)
     return User(name)
 
 
 def _pass(rest: bytes) -> Command:
     if not rest:
-        raise BadCommand("usage: PASS password")
+        raise BadCommand(Text.USAGE_PASS)
     return Pass(rest)
 
 
 def _bare(command: Command) -> Callable[[bytes], Command]:
     """A command without arguments."""
+    keyword = type(command).__name__.upper()
 
     def make(rest: bytes) -> Command:
         if rest.strip(b" "):
-            raise BadCommand(f"{type(command).__name__.upper()} takes no argument")
+            raise BadCommand(Text.TAKES_NO_ARGUMENT, keyword=keyword)
         return command
 
     return make
@@ -152,7 +161,7 @@ def _bare(command: Command) -> Callable[[bytes], Command]:
 
 def _optional(kind: type[List] | type[Uidl]) -> Callable[[bytes], Command]:
     """A command with a message number or none."""
-    usage = f"usage: {kind.__name__.upper()} [message]"
+    usage = partial(BadCommand, Text.USAGE_OPTIONAL_MESSAGE, keyword=kind.__name__.upper())
     every = kind()
 
     def make(rest: bytes) -> Command:
@@ -160,7 +169,7 @@ def _optional(kind: type[List] | type[Uidl]) -> Callable[[bytes], Command]:
         if not words:
             return every
         if len(words) > 1:
-            raise BadCommand(usage)
+            raise usage()
         return kind(_number(words[0], usage))
 
     return make
@@ -168,29 +177,29 @@ def _optional(kind: type[List] | type[Uidl]) -> Callable[[bytes], Command]:
 
 def _numbered(kind: type[Retr] | type[Dele]) -> Callable[[bytes], Command]:
     """A command with a message number."""
-    usage = f"usage: {kind.__name__.upper()} message"
+    usage = partial(BadCommand, Text.USAGE_MESSAGE, keyword=kind.__name__.upper())
 
     def make(rest: bytes) -> Command:
         words = rest.split()
         if len(words) != 1:
-            raise BadCommand(usage)
+            raise usage()
         return kind(_number(words[0], usage))
 
     return make
 
 
 def _top(rest: bytes) -> Command:
-    usage = "usage: TOP message lines"
+    usage = partial(BadCommand, Text.USAGE_TOP)
     words = rest.split()
     if len(words) != 2:
-        raise BadCommand(usage)
+        raise usage()
     return Top(_number(words[0], usage), _number(words[1], usage))
 
 
-def _number(word: bytes, usage: str) -> int:
+def _number(word: bytes, usage: Callable[[], BadCommand]) -> int:
     """Read ASCII digits; nothing else is a number (RFC 1939 section 3)."""
     if not word.isdigit() or len(word) > NUMBER_DIGITS:  # bytes.isdigit knows ASCII only
-        raise BadCommand(usage)
+        raise usage()
     return int(word)
 
 

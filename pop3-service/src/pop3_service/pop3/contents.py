@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from lineproto.reply import Listing, Ok, Ready
+from pop3_service.pop3.catalogue import Language, Text
 
 READY_MESSAGES = 20_000
 """Messages up to which listings are kept; longer ones are made anew each time, line by line."""
@@ -26,35 +27,44 @@ class MessageFacts(Protocol):
 class Contents:
     """The messages of a maildrop while none is marked as deleted. It does not change."""
 
-    __slots__ = ("_scan_listing", "_unique_id_listing", "messages", "octets")
+    __slots__ = ("_language", "_scan_listing", "_unique_id_listing", "messages", "octets")
 
     def __init__(self, messages: Sequence[MessageFacts]) -> None:
         self.messages = messages
         self.octets = sum(message.octets for message in messages)
+        self._language: Language | None = None  # of the listings that are kept
         self._scan_listing: Ready | None = None
         self._unique_id_listing: Ready | None = None
 
-    def scan_listing(self) -> Ready | Listing:
+    def scan_listing(self, language: Language) -> Ready | Listing:
         """Give the answer to LIST (RFC 1939 section 5)."""
+        self._speak(language)
         if self._scan_listing is None:
             lines = (f"{number} {it.octets}" for number, it in enumerate(self.messages, 1))
-            head = scan_head(len(self.messages), self.octets)
+            head = scan_head(language, len(self.messages), self.octets)
             if len(self.messages) > READY_MESSAGES:
                 return Listing(head, lines)
             self._scan_listing = _ready(head, lines)
         return self._scan_listing
 
-    def unique_id_listing(self) -> Ready | Listing:
+    def unique_id_listing(self, language: Language) -> Ready | Listing:
         """Give the answer to UIDL (RFC 1939 section 7)."""
+        self._speak(language)
         if self._unique_id_listing is None:
             lines = (f"{number} {it.uidl}" for number, it in enumerate(self.messages, 1))
+            head = language.say(Text.UNIQUE_IDS)
             if len(self.messages) > READY_MESSAGES:
-                return Listing(UNIQUE_ID_HEAD, lines)
-            self._unique_id_listing = _ready(UNIQUE_ID_HEAD, lines)
+                return Listing(head, lines)
+            self._unique_id_listing = _ready(head, lines)
         return self._unique_id_listing
 
+    def _speak(self, language: Language) -> None:
+        """Keep listings in one language; nearly all sessions of a maildrop have the same."""
+        if self._language is not language:
+            self._language = language
+            self._scan_listing = self._unique_id_listing = None
 
-UNIQUE_ID_HEAD = "unique-id listing follows"
+
 NOTHING = Contents(())
 
 
@@ -64,6 +74,6 @@ def _ready(head: str, lines: Iterable[str]) -> Ready:
     return Ready(Ok(head).encode() + text.encode("ascii"))
 
 
-def scan_head(count: int, octets: int) -> str:
+def scan_head(language: Language, count: int, octets: int) -> str:
     """Give the first line of the answer to LIST."""
-    return f"{count} messages ({octets} octets)"
+    return language.say(Text.SIZES, count=count, octets=octets)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lineproto.reply import Err, Listing, Ok, Ready, Reply
+from lineproto.reply import Err, Listing, Ready, Reply
+from pop3_service.pop3.catalogue import DONE, ENGLISH, Language, Text
 from pop3_service.pop3.command import (
     BadCommand,
     Capa,
@@ -28,15 +29,10 @@ from pop3_service.pop3.command import (
     Uidl,
     User,
 )
-from pop3_service.pop3.contents import NOTHING, UNIQUE_ID_HEAD, Contents, MessageFacts, scan_head
+from pop3_service.pop3.contents import NOTHING, Contents, MessageFacts, scan_head
 
 MAX_BAD_COMMANDS = 10
 """Consecutive unknown or unparsable commands that end the connection."""
-
-
-NAME_ACCEPTED = Ready(Ok("User name accepted, send PASS command").encode())
-LOGGED_IN = Ready(Ok("Logged in").encode())
-DONE = Ready(Ok().encode())
 
 
 class State(StrEnum):
@@ -96,15 +92,24 @@ class Session:
         "_deleted",
         "_name",
         "finished",
+        "language",
         "may_start_tls",
         "state",
     )
 
-    def __init__(self, capabilities: Sequence[str], *, may_start_tls: bool = False) -> None:
+    def __init__(
+        self,
+        capabilities: Sequence[str],
+        language: Language = ENGLISH,
+        *,
+        may_start_tls: bool = False,
+    ) -> None:
+        """``language`` is what replies are in."""
         self.state = State.AUTHORIZATION
         self._allowed = ALLOWED[State.AUTHORIZATION]
         self.may_start_tls = may_start_tls
         self.finished = False
+        self.language = language
         self._capabilities = capabilities
         self._name: bytes | None = None
         self._contents = NOTHING
@@ -117,11 +122,11 @@ class Session:
         """Do a command, or say what has to be done for it."""
         self._bad_commands = 0
         if type(command) not in self._allowed:
-            return Err(f"not allowed in {self.state} state")
+            return self.language.err(Text.WRONG_STATE, state=self.state)
         match command:
             case User(name):
                 self._name = name
-                return NAME_ACCEPTED
+                return self.language.name_accepted
             case Pass(password):
                 return self._pass(password)
             case Stat():
@@ -142,9 +147,9 @@ class Session:
                 return DONE
             case Rset():
                 self._deleted = frozenset()
-                return Ok(f"maildrop has {len(self._contents.messages)} messages")
+                return self.language.ok(Text.ALL_KEPT, count=len(self._contents.messages))
             case Capa():
-                return Listing("Capability list follows", self._capability_lines())
+                return Listing(self.language.say(Text.CAPABILITIES), self._capability_lines())
             case Stls():
                 return self._stls()
             case Quit():
@@ -155,8 +160,8 @@ class Session:
         self._bad_commands += 1
         if self._bad_commands >= MAX_BAD_COMMANDS:
             self.finished = True
-            return Err("too many bad commands, closing")
-        return Err(str(error))
+            return self.language.err(Text.TOO_MANY_BAD_COMMANDS)
+        return self.language.err(error.text, **error.arguments)
 
     # --- outcomes of actions --------------------
 
@@ -164,7 +169,7 @@ class Session:
         """The login succeeded and the maildrop is locked: this is what it holds."""
         self._enter(State.TRANSACTION)
         self._contents = contents
-        return LOGGED_IN
+        return self.language.logged_in
 
     def refused(self, reply: Err) -> Reply:
         """The login failed: the client starts again with USER (RFC 1939 section 7)."""
@@ -175,8 +180,11 @@ class Session:
         """The deletions are durable, or some of them failed."""
         self.finished = True
         if failed:
-            return Err(f"{failed} of {deleted + failed} deleted messages not removed", "SYS/TEMP")
-        return Ok(f"{deleted} messages deleted, bye" if deleted else "bye")
+            count = deleted + failed
+            return self.language.err(Text.NOT_ALL_DELETED, "SYS/TEMP", failed=failed, count=count)
+        if deleted:
+            return self.language.ok(Text.BYE_DELETED, count=deleted)
+        return self.language.ok(Text.BYE)
 
     # --- how --------------------
 
@@ -186,13 +194,13 @@ class Session:
 
     def _pass(self, password: bytes) -> Reply | Action:
         if self._name is None:
-            return Err("send USER first")
+            return self.language.err(Text.SEND_USER_FIRST)
         name, self._name = self._name, None
         return Login(name, password)
 
     def _stls(self) -> Reply | Action:
         if not self.may_start_tls:
-            return Err("TLS is active already, or not offered here")
+            return self.language.err(Text.TLS_NOT_OFFERED)
         # What the client said in clear text is forgotten, its name too (RFC 2595 section 4).
         self.may_start_tls = False
         self._name = None
@@ -207,7 +215,7 @@ class Session:
     def _quit(self) -> Reply | Action:
         if self.state is State.AUTHORIZATION:
             self.finished = True
-            return Ok("bye")
+            return self.language.ok(Text.BYE)
         self._enter(State.UPDATE)
         return Commit(tuple(sorted(self._deleted)))
 
@@ -218,14 +226,14 @@ class Session:
         if isinstance(self._deleted, frozenset):
             self._deleted = set()
         self._deleted.add(index)
-        return Ok(f"message {number} deleted")
+        return Ready(self.language.deleted % number)
 
     def _list(self, number: int | None) -> Reply:
         if number is None:
             if not self._deleted:
-                return self._contents.scan_listing()
+                return self._contents.scan_listing(self.language)
             lines = (f"{index + 1} {message.octets}" for index, message in self._kept())
-            return Listing(scan_head(*self._kept_totals()), lines)
+            return Listing(scan_head(self.language, *self._kept_totals()), lines)
         index = self._find(number)
         if isinstance(index, Err):
             return index
@@ -234,9 +242,9 @@ class Session:
     def _uidl(self, number: int | None) -> Reply:
         if number is None:
             if not self._deleted:
-                return self._contents.unique_id_listing()
+                return self._contents.unique_id_listing(self.language)
             lines = (f"{index + 1} {message.uidl}" for index, message in self._kept())
-            return Listing(UNIQUE_ID_HEAD, lines)
+            return Listing(self.language.say(Text.UNIQUE_IDS), lines)
         index = self._find(number)
         if isinstance(index, Err):
             return index
@@ -247,9 +255,9 @@ class Session:
         """Give the index of a message that is there and not marked as deleted."""
         count = len(self._contents.messages)
         if not 1 <= number <= count:
-            return Err(f"no such message, there are {count}")
+            return self.language.err(Text.NO_SUCH_MESSAGE, count=count)
         if number - 1 in self._deleted:
-            return Err(f"message {number} is deleted")
+            return self.language.err(Text.IS_DELETED, number=number)
         return number - 1
 
     def _kept(self) -> Iterator[tuple[int, MessageFacts]]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import structlog
 
 from pop3_service.control.plane import Credentials, LoginOutcome, Refused
-from pop3_service.domain.errors import InvalidCredentials, ServiceError
+from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.throttle import Throttle
+from pop3mgmt.reasons import Reason
 
 log = structlog.get_logger()
 
@@ -33,19 +34,20 @@ class LoginDesk:
         try:
             admitted = await self._authenticator.login(credentials.name, credentials.password)
         except ServiceError as error:
-            return Refused(error.reason, str(error))
+            if error.reason is not Reason.LOGIN_THROTTLED:
+                log.error("login failed", reason=error.reason, error=str(error))
+            return Refused(error.reason)
         if admitted is not None:
             return admitted
-        wrong = InvalidCredentials()
         delay_s = self._throttle.failed(credentials.peer)
         log.info(
             "login refused",
-            reason=wrong.reason,
+            reason=Reason.INVALID_CREDENTIALS,
             peer=credentials.peer,
             name=ascii(credentials.name[:64].decode("utf-8", "replace")),
             delay_s=delay_s,
         )
-        return Refused(wrong.reason, str(wrong), delay_s)
+        return Refused(Reason.INVALID_CREDENTIALS, delay_s)
 
     def report(self, event: SessionEvent) -> None:
         """Pass an event on to whoever watches."""

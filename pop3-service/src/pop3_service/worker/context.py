@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from lineproto.clock import Clock
-from lineproto.reply import Ok
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import ControlPlane
 from pop3_service.control.remembered import RememberedLogins
@@ -19,6 +18,7 @@ from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionI
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.pop3.capability import capabilities
+from pop3_service.pop3.catalogue import ENGLISH, Language, Text
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.maildrops import Maildrops
 
@@ -38,10 +38,10 @@ class Greeting:
     host_name: str
     version: str
 
-    @property
-    def text(self) -> str:
-        """The greeting's text."""
-        return f"POP3 {self.host_name} {PRODUCT} v{self.version} server ready"
+    def said_in(self, language: Language) -> bytes:
+        """Give the greeting's wire form."""
+        host, version = self.host_name, self.version
+        return language.ok(Text.GREETING, host=host, product=PRODUCT, version=version).encode()
 
     @property
     def implementation(self) -> str:
@@ -71,7 +71,7 @@ class WorkerContext:
         self.control = control
         self.paths = paths
         self.settings = settings
-        self.greeting = Ok(greeting.text).encode()
+        self.greeting = greeting.said_in(ENGLISH)
         self.capabilities = capabilities(greeting.implementation)
         self.maildrops = Maildrops(paths)
         self.logins = RememberedLogins(clock, lambda: self.settings.remember_login_s)

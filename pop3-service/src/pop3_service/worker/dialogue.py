@@ -11,12 +11,13 @@ import structlog
 from lineproto.connection import WRITE_HIGH, Answer, Connection
 from lineproto.reply import Err, Listing, Ok, Ready
 from pop3_service.control.plane import Admitted, Credentials, Refused
-from pop3_service.domain.errors import InvalidCredentials, ServiceError
+from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
+from pop3_service.pop3.catalogue import Text
 from pop3_service.pop3.command import BadCommand, parse
 from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session, StartTls
 from pop3_service.worker.context import WorkerContext
-from pop3_service.worker.errors import CODE, refusal
+from pop3_service.worker.errors import refusal
 from pop3_service.worker.maildrops import OpenMaildrop
 from pop3_service.worker.sending import MessageBroken, send_message, small_message
 from pop3mgmt.reasons import Reason
@@ -79,7 +80,7 @@ class Pop3Dialogue:
     def greet(self) -> bytes:
         """Give the greeting, or say that there are too many connections."""
         if self.finished:
-            return Err("too many connections, try again later", "SYS/TEMP").encode()
+            return self._err(Text.TOO_MANY_CONNECTIONS, "SYS/TEMP")
         return self._context.greeting
 
     def receive(self, line: bytes) -> Answer:
@@ -103,19 +104,19 @@ class Pop3Dialogue:
 
     def line_too_long(self) -> bytes:
         """Answer a line that passed the limit."""
-        reply = self._session.bad_command(BadCommand("command line too long"))
+        reply = self._session.bad_command(BadCommand(Text.LINE_TOO_LONG))
         self.finished = self._session.finished
         return reply.encode()
 
     def refuse_stopping(self) -> bytes:
         """Answer a line that came while the server stops: no UPDATE."""
-        return Err("server is stopping", "SYS/TEMP").encode()
+        return self._err(Text.STOPPING, "SYS/TEMP")
 
     def failed(self, error: Exception) -> bytes:
         """Log a fault of ours under a number that the client is told."""
         number = uuid.uuid4().hex[:8]
         log.error("session failed", id=self.session_id, number=number, exc_info=error)
-        return Err(f"internal error {number}", "SYS/TEMP").encode()
+        return self._err(Text.INTERNAL_ERROR, "SYS/TEMP", number=number)
 
     def idle_limit_s(self) -> float:
         """Seconds without a complete command after which the connection closes."""
@@ -193,16 +194,16 @@ class Pop3Dialogue:
     def _start_tls(self) -> bytes:
         context = self._context.tls
         if context is None:
-            return Err("TLS is not available now", "SYS/TEMP").encode()
+            return self._err(Text.TLS_UNAVAILABLE, "SYS/TEMP")
         self._connection.start_tls(context)
-        return Ok("begin TLS negotiation now").encode()
+        return self._session.language.ok(Text.BEGIN_TLS).encode()
 
     def _enter_at_once(self, account: str) -> Answer:
         """Enter a maildrop that is known and has not changed, else the long way."""
         try:
             drop = self._context.maildrops.open_at_once(account)
         except ServiceError as error:
-            return self._session.refused(refusal(error)).encode()
+            return self._session.refused(self._refusal(error)).encode()
         if drop is None:
             return self._enter(account)
         self.account = account
@@ -214,7 +215,7 @@ class Pop3Dialogue:
             outcome = await self._context.control.login(credentials)
             if isinstance(outcome, Admitted) and outcome.account in self._changed:
                 # It was changed or deleted after its password was checked.
-                outcome = Refused(Reason.INVALID_CREDENTIALS, str(InvalidCredentials()))
+                outcome = Refused(Reason.INVALID_CREDENTIALS)
         finally:
             self._changed = None
         if isinstance(outcome, Refused):
@@ -233,7 +234,7 @@ class Pop3Dialogue:
             drop = await context.maildrops.open(account, context.on_disk)
         except ServiceError as error:
             self.account = ""
-            return self._session.refused(refusal(error)).encode()
+            return self._session.refused(self._refusal(error)).encode()
         return self._entered(drop)
 
     def _entered(self, drop: OpenMaildrop) -> bytes:
@@ -253,12 +254,13 @@ class Pop3Dialogue:
             self._context.counters.add("refused_logins")
         if outcome.delay_s > 0:
             await self._context.clock.sleep(outcome.delay_s)
-        return self._session.refused(Err(outcome.text, CODE[outcome.reason])).encode()
+        reply = refusal(outcome.reason, self._session.language)
+        return self._session.refused(reply).encode()
 
     def _send_at_once(self, index: int) -> Answer:
         """Answer RETR of a small message that the kernel has in memory, else the long way."""
         assert self._drop is not None  # noqa: S101 - TRANSACTION state means that it is open
-        reply = small_message(self._drop, self._drop.messages[index])
+        reply = small_message(self._drop, self._drop.messages[index], self._session.language)
         if reply is None:
             return self._send(index, None)
         self._sent()
@@ -272,11 +274,16 @@ class Pop3Dialogue:
         assert self._drop is not None  # noqa: S101 - as above
         try:
             await send_message(
-                self._connection, self._context, self._drop, self._drop.messages[index], lines
+                self._connection,
+                self._context,
+                self._drop,
+                self._drop.messages[index],
+                lines,
+                self._session.language,
             )
         except ServiceError as error:
             self._drop.forget()
-            return refusal(error).encode()
+            return self._refusal(error).encode()
         except MessageBroken as error:
             log.error(
                 "message broke off",
@@ -330,3 +337,20 @@ class Pop3Dialogue:
             self._drop.close()
             self._drop = None
             self._context.counters.add("logouts")
+
+    # --- replies --------------------
+
+    def _err(self, text: Text, code: str, **arguments: object) -> bytes:
+        return self._session.language.err(text, code, **arguments).encode()
+
+    def _refusal(self, error: ServiceError) -> Err:
+        """Tell of a failure; what it was in detail is for the log."""
+        if error.reason is not Reason.MAILDROP_IN_USE:
+            log.warning(
+                "command failed",
+                id=self.session_id,
+                account=self.account or None,
+                reason=error.reason,
+                error=str(error),
+            )
+        return refusal(error.reason, self._session.language)

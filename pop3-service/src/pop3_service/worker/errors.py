@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 from lineproto.reply import Err
-from pop3_service.domain.errors import ServiceError
+from pop3_service.pop3.catalogue import Language, Text
 from pop3mgmt.reasons import Reason
 
-CODE: dict[Reason, str | None] = {
-    Reason.INVALID_ARGUMENT: None,
-    Reason.INVALID_CREDENTIALS: "AUTH",
-    Reason.PERMISSION_DENIED: "AUTH",
-    Reason.ACCOUNT_NOT_FOUND: "AUTH",
-    Reason.SESSION_NOT_FOUND: "SYS/TEMP",
-    Reason.MESSAGE_NOT_FOUND: None,
-    Reason.ACCOUNT_EXISTS: "SYS/TEMP",
-    Reason.ACCOUNT_LIMIT: "SYS/TEMP",
-    Reason.CONNECTION_LIMIT: "SYS/TEMP",
-    Reason.LIMIT_BELOW_CURRENT: "SYS/TEMP",
-    Reason.LAST_ADMIN: "SYS/TEMP",
-    Reason.LOGIN_THROTTLED: "SYS/TEMP",
-    Reason.MAILDROP_IN_USE: "IN-USE",
-    Reason.CERTIFICATE_INVALID: "SYS/PERM",
-    Reason.WORKERS_BUSY: "SYS/TEMP",
-    Reason.TRANSFORM_INVALID: "SYS/TEMP",
-    Reason.TRANSFORM_FAILED: "SYS/TEMP",
-    Reason.MAILDROP_UNAVAILABLE: "SYS/TEMP",
-    Reason.STORE_UNAVAILABLE: "SYS/TEMP",
-    Reason.SERVICE_UNAVAILABLE: "SYS/TEMP",
-    Reason.DEADLINE_EXCEEDED: "SYS/TEMP",
-    Reason.INTERNAL: "SYS/TEMP",
+TOLD: dict[Reason, tuple[Text, str | None]] = {
+    Reason.INVALID_ARGUMENT: (Text.NO_MAILDROP, None),
+    Reason.INVALID_CREDENTIALS: (Text.WRONG_LOGIN, "AUTH"),
+    Reason.PERMISSION_DENIED: (Text.NOT_PERMITTED, "AUTH"),
+    Reason.ACCOUNT_NOT_FOUND: (Text.WRONG_LOGIN, "AUTH"),
+    Reason.SESSION_NOT_FOUND: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.MESSAGE_NOT_FOUND: (Text.MESSAGE_GONE, None),
+    Reason.ACCOUNT_EXISTS: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.ACCOUNT_LIMIT: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.CONNECTION_LIMIT: (Text.TOO_MANY_CONNECTIONS, "SYS/TEMP"),
+    Reason.LIMIT_BELOW_CURRENT: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.LAST_ADMIN: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.LOGIN_THROTTLED: (Text.TOO_MANY_WRONG_LOGINS, "SYS/TEMP"),
+    Reason.MAILDROP_IN_USE: (Text.MAILDROP_IN_USE, "IN-USE"),
+    Reason.CERTIFICATE_INVALID: (Text.UNAVAILABLE, "SYS/PERM"),
+    Reason.WORKERS_BUSY: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.TRANSFORM_INVALID: (Text.TRANSFORM_FAILED, "SYS/TEMP"),
+    Reason.TRANSFORM_FAILED: (Text.TRANSFORM_FAILED, "SYS/TEMP"),
+    Reason.MAILDROP_UNAVAILABLE: (Text.MAIL_UNAVAILABLE, "SYS/TEMP"),
+    Reason.STORE_UNAVAILABLE: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.SERVICE_UNAVAILABLE: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.DEADLINE_EXCEEDED: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.INTERNAL: (Text.UNAVAILABLE, "SYS/TEMP"),
 }
+"""What is said, and the response code. Details are for the log."""
 
 
-def refusal(error: ServiceError) -> Err:
+def refusal(reason: Reason, language: Language) -> Err:
     """Give the reply that tells a failure."""
-    return Err(str(error), CODE[error.reason])
+    text, code = TOLD[reason]
+    return language.err(text, code)

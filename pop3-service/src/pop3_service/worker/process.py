@@ -38,8 +38,8 @@ class RemoteControl:
         """Ask the supervisor to check a password."""
         try:
             return messages.to_outcome(await self._channel.request(messages.Login(credentials)))
-        except ServiceUnavailable as error:
-            return Refused(Reason.SERVICE_UNAVAILABLE, str(error))
+        except ServiceUnavailable:
+            return Refused(Reason.SERVICE_UNAVAILABLE)
 
     def report(self, event: SessionEvent) -> None:
         """Tell the supervisor an event."""

@@ -11,11 +11,11 @@ import os
 from functools import partial
 
 from lineproto.connection import Connection
-from lineproto.reply import Ok
 from lineproto.stuffing import DOTLESS, END, LF_ONLY, TopCutter, WireEncoder
 from pop3_service.domain.errors import MaildropUnavailable
 from pop3_service.maildir.cached import read_piece
 from pop3_service.maildir.message import Message
+from pop3_service.pop3.catalogue import Language, Text
 from pop3_service.transform.command_line import parse
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.maildrops import OpenMaildrop
@@ -31,7 +31,7 @@ class MessageBroken(ConnectionResetError):
     """A message failed after its ``+OK``; the connection must drop."""
 
 
-def small_message(drop: OpenMaildrop, message: Message) -> bytes | None:
+def small_message(drop: OpenMaildrop, message: Message, language: Language) -> bytes | None:
     """Give the whole answer to RETR if that takes no wait and the message is as it was listed."""
     stored = drop.read_at_once(message)
     if stored is None:
@@ -47,7 +47,7 @@ def small_message(drop: OpenMaildrop, message: Message) -> bytes | None:
             message.form = encoder.form
     if octets != message.octets:
         return None
-    return b"+OK %d octets\r\n%b%b" % (octets, body, END)
+    return b"".join((language.octets % octets, body, END))
 
 
 async def send_message(
@@ -56,6 +56,7 @@ async def send_message(
     drop: OpenMaildrop,
     message: Message,
     lines: int | None,
+    language: Language,
 ) -> None:
     """Answer RETR, or TOP with ``lines``.
 
@@ -67,14 +68,14 @@ async def send_message(
     try:
         argv = parse(context.settings.transform) if lines is None else ()
         if not argv:
-            await _send_stored(connection, context, fd, message, lines)
+            await _send_stored(connection, context, fd, message, lines, language)
             return
         output = await context.runner.run(
             argv, fd, message.size, context.settings.transform_timeout_s
         )
         try:
             sender = _Sender(connection, context, output.file.fileno(), output.size)
-            await sender.send(Ok("message follows"), None, None)
+            await sender.send(language.ok(Text.TRANSFORMED_MESSAGE).encode(), None, None)
         finally:
             output.close()
     finally:
@@ -87,13 +88,14 @@ async def _send_stored(
     fd: int,
     message: Message,
     lines: int | None,
+    language: Language,
 ) -> None:
     sender = _Sender(connection, context, fd, message.size, message.form)
     if lines is None:
-        await sender.send(Ok(f"{message.octets} octets"), None, message.octets)
+        await sender.send(language.octets % message.octets, None, message.octets)
         message.form = sender.form
     else:
-        await sender.send(Ok("top of message follows"), TopCutter(lines), None)
+        await sender.send(language.ok(Text.TOP_OF_MESSAGE).encode(), TopCutter(lines), None)
 
 
 class _Sender:
@@ -117,16 +119,16 @@ class _Sender:
         """What is known of the octets, once all were sent."""
         return self._encoder.form
 
-    async def send(self, head: Ok, cutter: TopCutter | None, octets: int | None) -> None:
+    async def send(self, head: bytes, cutter: TopCutter | None, octets: int | None) -> None:
         """Send the reply. ``octets`` is what LIST told; another count is an error, never sent."""
         piece = await self._read()
         body = self._encoder.feed(cutter.feed(piece) if cutter else piece)
         if not self._more(cutter):
             body += self._encoder.finish()
             self._check(octets, MaildropUnavailable("the message was changed by another program"))
-            self._connection.write(head.encode() + body + END)
+            self._connection.write(head + body + END)
             return
-        self._connection.write(head.encode() + body)
+        self._connection.write(head + body)
         try:
             await self._send_rest(cutter)
             body = self._encoder.finish()

@@ -1,0 +1,159 @@
+"""Every text that a POP3 client is told, in every language (RFC 6856 section 3).
+
+A ``Text`` is what is said; a ``Language`` says it. What goes out for nearly every session is made
+once a language, as octets that are ready to send.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from enum import Enum, unique
+
+from lineproto.reply import Err, Ok, Ready
+
+DONE = Ready(Ok().encode())
+"""The answer that needs no words."""
+
+
+@unique
+class Text(Enum):
+    """A reply's text in English and in Spanish; both have the same ``{placeholders}``."""
+
+    GREETING = (
+        "POP3 {host} {product} v{version} server ready",
+        "POP3 {host} {product} v{version}, servidor listo",
+    )
+    TOO_MANY_CONNECTIONS = (
+        "too many connections, try again later",
+        "demasiadas conexiones, inténtelo más tarde",
+    )
+    STOPPING = "server is stopping", "el servidor se está deteniendo"
+    INTERNAL_ERROR = "internal error {number}", "error interno {number}"
+
+    # --- what is no command --------------------
+    UNKNOWN_COMMAND = "unknown command", "comando desconocido"
+    LINE_TOO_LONG = "command line too long", "línea de comando demasiado larga"
+    TOO_MANY_BAD_COMMANDS = (
+        "too many bad commands, closing",
+        "demasiados comandos erróneos, se cierra la conexión",
+    )
+    TAKES_NO_ARGUMENT = "{keyword} takes no argument", "{keyword} no admite argumentos"
+    USAGE_USER = "usage: USER name", "uso: USER nombre"
+    USAGE_PASS = "usage: PASS password", "uso: PASS contraseña"
+    USAGE_MESSAGE = "usage: {keyword} message", "uso: {keyword} mensaje"
+    USAGE_OPTIONAL_MESSAGE = "usage: {keyword} [message]", "uso: {keyword} [mensaje]"
+    USAGE_TOP = "usage: TOP message lines", "uso: TOP mensaje líneas"
+    WRONG_STATE = "not allowed in {state} state", "no se permite en el estado {state}"
+
+    # --- login --------------------
+    NAME_ACCEPTED = (
+        "User name accepted, send PASS command",
+        "Nombre de usuario aceptado, envíe el comando PASS",
+    )
+    SEND_USER_FIRST = "send USER first", "envíe primero USER"
+    LOGGED_IN = "Logged in", "Sesión iniciada"
+    WRONG_LOGIN = "wrong name or password", "nombre o contraseña incorrectos"
+    TOO_MANY_WRONG_LOGINS = (
+        "too many wrong logins, try again later",
+        "demasiados intentos de acceso fallidos, inténtelo más tarde",
+    )
+    NOT_PERMITTED = "this account may not do that", "esta cuenta no tiene permiso para eso"
+    NO_MAILDROP = "this account has no maildrop", "esta cuenta no tiene buzón"
+    MAILDROP_IN_USE = (
+        "maildrop is in use by another session",
+        "otra sesión está usando el buzón",
+    )
+    BEGIN_TLS = "begin TLS negotiation now", "comience ahora la negociación TLS"
+    TLS_NOT_OFFERED = (
+        "TLS is active already, or not offered here",
+        "TLS ya está activo, o aquí no se ofrece",
+    )
+    TLS_UNAVAILABLE = "TLS is not available now", "TLS no está disponible ahora"
+    CAPABILITIES = "Capability list follows", "Sigue la lista de capacidades"
+
+    # --- the maildrop --------------------
+    SIZES = "{count} messages ({octets} octets)", "{count} mensajes ({octets} octetos)"
+    UNIQUE_IDS = "unique-id listing follows", "sigue la lista de identificadores únicos"
+    NO_SUCH_MESSAGE = (
+        "no such message, there are {count}",
+        "no existe ese mensaje, hay {count}",
+    )
+    IS_DELETED = "message {number} is deleted", "el mensaje {number} está eliminado"
+    MESSAGE = "{octets} octets", "{octets} octetos"
+    TRANSFORMED_MESSAGE = "message follows", "sigue el mensaje"
+    TOP_OF_MESSAGE = "top of message follows", "sigue el comienzo del mensaje"
+    MESSAGE_GONE = (
+        "the message was removed or changed by another program",
+        "otro programa ha eliminado o cambiado el mensaje",
+    )
+    MAIL_UNAVAILABLE = (
+        "mail cannot be read now, try again later",
+        "ahora no se puede leer el correo, inténtelo más tarde",
+    )
+    TRANSFORM_FAILED = (
+        "the message could not be transformed",
+        "no se ha podido transformar el mensaje",
+    )
+    DELETED = "message {number} deleted", "mensaje {number} eliminado"
+    ALL_KEPT = "maildrop has {count} messages", "el buzón tiene {count} mensajes"
+
+    # --- the end --------------------
+    BYE = "bye", "adiós"
+    BYE_DELETED = "{count} messages deleted, bye", "{count} mensajes eliminados, adiós"
+    NOT_ALL_DELETED = (
+        "{failed} of {count} deleted messages not removed",
+        "no se han podido eliminar {failed} de los {count} mensajes",
+    )
+    UNAVAILABLE = (
+        "the service cannot do this now, try again later",
+        "el servicio no puede hacerlo ahora, inténtelo más tarde",
+    )
+
+    def __init__(self, en: str, es: str) -> None:
+        self.en = en
+        self.es = es
+
+
+class Language:
+    """Says texts in one language; ``tag`` is RFC 5646's, ``name`` what it calls itself."""
+
+    __slots__ = ("_texts", "deleted", "logged_in", "name", "name_accepted", "octets", "tag")
+
+    def __init__(self, tag: str, name: str, texts: dict[Text, str]) -> None:
+        self.tag = tag
+        self.name = name
+        self._texts = texts
+        self.name_accepted = Ready(self.ok(Text.NAME_ACCEPTED).encode())
+        self.logged_in = Ready(self.ok(Text.LOGGED_IN).encode())
+        self.deleted = _numbered(texts[Text.DELETED], "{number}")
+        self.octets = _numbered(texts[Text.MESSAGE], "{octets}")
+
+    def say(self, text: Text, /, **arguments: object) -> str:
+        """Give a text with its placeholders filled in."""
+        return self._texts[text].format_map(arguments)
+
+    def ok(self, text: Text, /, **arguments: object) -> Ok:
+        """Give a positive reply."""
+        return Ok(self._texts[text].format_map(arguments))
+
+    def err(self, text: Text, code: str | None = None, /, **arguments: object) -> Err:
+        """Give a negative reply; ``code`` is a response code such as ``IN-USE``."""
+        return Err(self._texts[text].format_map(arguments), code)
+
+    def in_ascii(self) -> Language:
+        """Give the language without its accents, for who has not asked for more than ASCII."""
+        return Language(self.tag, self.name, {key: _ascii(it) for key, it in self._texts.items()})
+
+
+def _numbered(text: str, placeholder: str) -> bytes:
+    """Make a positive reply that ``%`` fills in with a number."""
+    return Ok(text.replace(placeholder, "%d")).encode()
+
+
+def _ascii(text: str) -> str:
+    return unicodedata.normalize("NFD", text).encode("ascii", "ignore").decode("ascii")
+
+
+ENGLISH = Language("en", "English", {text: text.en for text in Text})
+SPANISH = Language("es", "Español", {text: text.es for text in Text})
+LANGUAGES = {language.tag: language for language in (ENGLISH, SPANISH)}
