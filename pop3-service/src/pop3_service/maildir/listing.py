@@ -7,6 +7,7 @@ earlier listing are not read again.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterable
@@ -31,6 +32,8 @@ COARSE_TICK_NS = 2_000_000_000
 """The same where a file system keeps whole seconds only."""
 LARGE = 1000
 """Messages from which it is worth an index of its own to know that a listing holds."""
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing of the file: mail must not seem to be gone because of them."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -183,7 +186,9 @@ class Scan:
             status, octets, form = self._eye.measure(fd, name)
         except FileNotFoundError:
             return  # the folder's state tells
-        except OSError:
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
             self._passed_over += 1
             return
         self.measured += 1
