@@ -8,6 +8,7 @@ octet changes.
 
 from __future__ import annotations
 
+import codecs
 import re
 
 END = b".\r\n"
@@ -19,9 +20,12 @@ CRLF_ONLY = 2
 """Every LF has its CR."""
 DOTLESS = 4
 """No line begins with a dot."""
+UTF8_HEADER = 8
+"""The header holds UTF-8 beyond ASCII (RFC 6532)."""
 
 
 _line_that_begins_with_dot = re.compile(rb"\n\.").search
+_end_of_header = re.compile(rb"\n\r?\n").search
 
 
 class WireEncoder:
@@ -126,6 +130,24 @@ class OctetCounter:
         """Give the count, the missing final line end of a message included."""
         octets = self._octets + self._lines - self._pairs
         return octets if self._last == b"\n" else octets + 2
+
+
+def header_form(start: bytes) -> int:
+    """Give UTF8_HEADER or 0 for a message that begins so; a longer header is judged by this.
+
+    Octets that are no UTF-8 are not an internationalized header but an old fault, as in spam.
+    """
+    if start.isascii() or start.startswith((b"\n", b"\r\n")):
+        return 0
+    end = _end_of_header(start)
+    header = start[: end.end()] if end else start
+    if header.isascii():
+        return 0
+    try:
+        codecs.utf_8_decode(header, "strict", False)  # it may be cut within a character
+    except UnicodeDecodeError:
+        return 0
+    return UTF8_HEADER
 
 
 class TopCutter:

@@ -11,11 +11,13 @@ from lineproto.stuffing import (
     CRLF_ONLY,
     DOTLESS,
     LF_ONLY,
+    UTF8_HEADER,
     OctetCounter,
     TopCutter,
     WireEncoder,
     decode,
     encode,
+    header_form,
 )
 
 MESSAGES = st.lists(
@@ -142,3 +144,52 @@ def test_top_gives_header_blank_line_and_body_lines_in_every_cut(
     message: bytes, count: int, cuts: list[int]
 ) -> None:
     assert top(in_pieces(message, cuts), count) == top_of(message, count)
+
+
+HEADER_LINES = st.lists(
+    st.sampled_from([b"a: ", "\u00f1".encode(), "\u20ac".encode(), b"\xf1", b"\xc3"]), min_size=1
+).map(b"".join)
+
+
+def is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(
+    st.lists(HEADER_LINES, min_size=1),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.one_of(HEADER_LINES, MESSAGES),
+)
+def test_a_header_in_utf8_is_told_from_ascii_and_from_junk(
+    lines: list[bytes], end: bytes, body: bytes
+) -> None:
+    header = end.join([*lines, b""])
+    wanted = UTF8_HEADER if is_utf8(header) and not header.isascii() else 0
+    assert header_form(header + end + body) == wanted
+
+
+@pytest.mark.parametrize(
+    ("message", "form"),
+    [
+        (b"", 0),
+        (b"Subject: plain\n\nbody\n", 0),
+        ("Subject: plain\n\nel ni\u00f1o\n".encode(), 0),  # 8-bit in the body alone
+        ("Subject: el ni\u00f1o\n\nbody\n".encode(), UTF8_HEADER),
+        ("Subject: el ni\u00f1o\r\n\r\nbody\r\n".encode(), UTF8_HEADER),
+        (
+            "Subject: el ni\u00f1o\n\r\nbody \udcff\n".encode("utf-8", "surrogateescape"),
+            UTF8_HEADER,
+        ),
+        ("Subject: el ni\u00f1o\n\nbody\n".encode("latin-1"), 0),  # junk, as in spam
+        ("Subject: \u00f1 and \u00f1".encode(), UTF8_HEADER),  # neither body nor line end
+        ("\nSubject: el ni\u00f1o\n\n".encode(), 0),  # no header at all
+        ("\r\nel ni\u00f1o\r\n\r\n".encode(), 0),
+    ],
+)
+def test_only_the_header_says_whether_a_message_needs_utf8(message: bytes, form: int) -> None:
+    assert header_form(message) == form

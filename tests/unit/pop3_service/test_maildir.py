@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lineproto.clock import SystemClock
+from lineproto.stuffing import UTF8_HEADER
 from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable, MessageNotFound
 from pop3_service.maildir import index, listing
 from pop3_service.maildir.delivery import Delivery, list_maildir, open_stored, remove_maildir
@@ -101,6 +102,20 @@ def test_sizes_are_those_of_the_crlf_form_with_and_without_index(
     for _ in range(2):
         drop = Maildrop.open(root, ANA, lock)
         assert [it.octets for it in drop.messages] == wanted
+        drop.close()
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 3 * listing.CHUNK])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_message_whose_header_needs_utf8_is_known_with_and_without_index(
+    root: Path, lock: MaildropLock, size: int, end: bytes
+) -> None:
+    body = end + b"x" * size + "ñ".encode() + end
+    for number, subject in enumerate(("plain", "año", "plain")):
+        deliver(root, f"Subject: {subject}".encode() + end + body, f"{1000 + number}.a")
+    for _ in range(2):
+        drop = Maildrop.open(root, ANA, lock)
+        assert [it.form & UTF8_HEADER for it in drop.messages] == [0, UTF8_HEADER, 0]
         drop.close()
 
 

@@ -19,7 +19,7 @@ from pop3_service.maildir.message import Message
 
 INDEX_FILE = ".valija-index"
 READ_SIZE = 1024 * 1024
-_HEADER = b"valija-index 2\n"
+_HEADER = b"valija-index 3\n"
 _counter = itertools.count(1)
 
 FolderState = tuple[int, int, int, int, int, int]

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from lineproto.stuffing import LF_ONLY, OctetCounter
+from lineproto.stuffing import LF_ONLY, OctetCounter, header_form
 from pop3_service.maildir import index
 from pop3_service.maildir.index import FolderState
 from pop3_service.maildir.message import Message, base_name, id_of_base, is_mail, order
@@ -209,10 +209,11 @@ def measured(message: bytes) -> tuple[int, int]:
     """Give the octets and the form of a whole message."""
     if b"\r" not in message:  # most are small, with bare LF
         octets = len(message.replace(b"\n", b"\r\n"))  # in half the time of ``count``
-        return octets if message.endswith(b"\n") else octets + 2, LF_ONLY
+        form = LF_ONLY | header_form(message)
+        return octets if message.endswith(b"\n") else octets + 2, form
     counter = OctetCounter()
     counter.feed(message)
-    return counter.finish(), counter.form
+    return counter.finish(), counter.form | header_form(message)
 
 
 def _measure(dir_fd: int, name: str) -> tuple[os.stat_result, int, int]:
@@ -230,10 +231,11 @@ def _measure(dir_fd: int, name: str) -> tuple[os.stat_result, int, int]:
         chunk = os.read(fd, min(size + 1, CHUNK))
         if len(chunk) == size < CHUNK:
             return status, *measured(chunk)
+        header = header_form(chunk)
         counter = OctetCounter()
         while chunk:
             counter.feed(chunk)
             chunk = os.read(fd, CHUNK)
-        return status, counter.finish(), counter.form
+        return status, counter.finish(), counter.form | header
     finally:
         os.close(fd)
