@@ -11,7 +11,7 @@ SCALE ?= ci
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench check proto clean
+.PHONY: help run test soak bench scorecard check proto clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ soak: ## Run the tests at their full size.
 bench: $(VENV)/test.stamp ## Measure beside Dovecot; BENCH= chooses modes.
 	PYTHONPATH=tests $(BIN)/python -m performance --bench '$(BENCH)' --before '$(BEFORE)' \
 	    --rounds '$(or $(ROUNDS),0)' --seconds-each '$(or $(SECONDS_EACH),0)' $(ARGS)
+
+# Any server: it needs no more than python3. tests/conformance/README.md has the options.
+scorecard: ## Check a POP3 server rule by rule; ARGS='HOST PORT --user NAME --password-file FILE'.
+	@PYTHONPATH=tests $(PYTHON) -m conformance.scorecard $(ARGS)
 
 check: $(VENV)/check.stamp ## Style, types and layering.
 	$(BIN)/ruff check .
