@@ -33,6 +33,7 @@ STATUS: dict[Reason, grpc.StatusCode] = {
     Reason.WORKERS_BUSY: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.TRANSFORM_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.TRANSFORM_FAILED: grpc.StatusCode.UNAVAILABLE,
+    Reason.MAILDROP_DAMAGED: grpc.StatusCode.DATA_LOSS,
     Reason.MAILDROP_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,

@@ -24,6 +24,7 @@ EXIT_CODES: dict[Reason, int] = {
     Reason.LAST_ADMIN: 8,
     Reason.LOGIN_THROTTLED: 9,
     Reason.MAILDROP_IN_USE: 10,
+    Reason.MAILDROP_DAMAGED: 10,
     Reason.MAILDROP_UNAVAILABLE: 10,
     Reason.TRANSFORM_FAILED: 10,
     Reason.STORE_UNAVAILABLE: 10,

@@ -128,6 +128,12 @@ class MaildropUnavailable(ServiceError):
     reason = Reason.MAILDROP_UNAVAILABLE
 
 
+class MaildropDamaged(ServiceError):
+    """A maildrop's imported unique ids cannot be read: an admin must mend that."""
+
+    reason = Reason.MAILDROP_DAMAGED
+
+
 class CertificateInvalid(ServiceError):
     """A certificate or its key cannot be used: ``why``, and the file it is about if known."""
 

@@ -11,10 +11,11 @@ import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pop3_service.domain.errors import MaildropUnavailable
+from pop3_service.maildir.imported import are_imported
 from pop3_service.maildir.listing import FOLDERS, Scan, Snapshot, measured
 from pop3_service.maildir.message import Message, is_mail
 
@@ -140,6 +141,12 @@ class _Impatient:
         self._root = root
         self._open_cached = open_cached
         self._looks = 0
+
+    def imported(self, maildir_fd: int) -> Mapping[str, str]:
+        """Give no imported ids; to read some is the business of a thread."""
+        if are_imported(maildir_fd):
+            raise WouldWait
+        return {}
 
     def status(self, folder_fd: int, entry: os.DirEntry[str]) -> os.stat_result:
         """Give a file's status."""

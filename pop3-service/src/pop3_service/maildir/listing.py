@@ -2,7 +2,8 @@
 
 Only regular files with one name are mail. Dot-names, directories, FIFOs, sockets, devices, links
 and files that cannot be read are passed over and counted. Folders that did not change since an
-earlier listing are not read again.
+earlier listing are not read again. A message has the id that it was imported with, or one made of
+its name (``message.id_of_base``).
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from lineproto.stuffing import LF_ONLY, OctetCounter, header_form
-from pop3_service.maildir import index
+from pop3_service.maildir import imported, index
 from pop3_service.maildir.index import FolderState
 from pop3_service.maildir.message import Message, base_name, id_of_base, is_mail, order
 
@@ -40,12 +41,14 @@ class Snapshot(msgspec.Struct, frozen=True):
     """The messages, and how many entries were no mail.
 
     ``state`` is that of the folders while they had just these messages; None if they may have
-    changed since without a trace, so that the next listing must look again.
+    changed since without a trace, so that the next listing must look again. ``changed_ids``
+    counts messages that were known by another id before and were not imported: never to be.
     """
 
     messages: tuple[Message, ...]
     passed_over: int
     state: FolderState | None = None
+    changed_ids: int = 0
 
 
 def folder_state(dir_fd: int, path: str = "") -> FolderState:
@@ -65,6 +68,7 @@ def list_messages(
 
     Raises:
         OSError: ``cur`` or ``new`` cannot be read.
+        MaildropDamaged: its imported ids cannot be read.
     """
     state = folder_state(folder_fd)
     if known is None:
@@ -74,7 +78,7 @@ def list_messages(
         return known
     scan = Scan(folder_fd, known.messages, Patient())
     snapshot = scan.run()
-    changed = scan.measured or len(known.messages) != len(snapshot.messages)
+    changed = scan.measured or snapshot.changed_ids or len(known.messages) != len(snapshot.messages)
     if update_index and (changed or (snapshot.state and len(snapshot.messages) >= LARGE)):
         index.save(folder_fd, snapshot.messages, snapshot.state)
     return snapshot
@@ -84,22 +88,38 @@ def _order(message: Message) -> tuple[int, int, str]:
     return order(message.name, message.mtime_ns)
 
 
-def _with_unique_ids(messages: list[Message]) -> tuple[Message, ...]:
-    """Give all their ids; files of one base name are told apart by their order."""
+def _give_ids(messages: list[Message], of_old: Mapping[str, str]) -> int:
+    """Give all their ids; tell how many were known by another one, and not by import.
+
+    Files of one base name are told apart by their order. ``of_old`` are the imported ids.
+    """
+    changed = 0
     seen: dict[str, int] = {}
+    taken = frozenset(of_old.values())
     for at, message in enumerate(messages):
         base = base_name(message.name)
         seen[base] = occurrence = seen.get(base, 0) + 1
-        uidl = id_of_base(base, occurrence)
+        old = of_old.get(base) if occurrence == 1 else None
+        uidl = old or id_of_base(base, occurrence)
+        if not old and uidl in taken:
+            uidl = id_of_base(base, occurrence + 1)
         if not message.uidl:
             message.uidl = uidl
         elif message.uidl != uidl:  # other sessions may know it by its former id
             messages[at] = msgspec.structs.replace(message, uidl=uidl)
-    return tuple(messages)
+            changed += old is None
+    return changed
 
 
 class Eye(Protocol):
     """How files are looked at. ``folder_fd`` is a descriptor of ``new`` or ``cur``."""
+
+    def imported(self, maildir_fd: int) -> Mapping[str, str]:
+        """Give the imported ids of a Maildir by base name.
+
+        Raises:
+            MaildropDamaged: they cannot be read.
+        """
 
     def status(self, folder_fd: int, entry: os.DirEntry[str]) -> os.stat_result:
         """Give a file's status, not that of what it links to."""
@@ -114,6 +134,10 @@ class Eye(Protocol):
 
 class Patient:
     """An ``Eye`` that waits for the disk; for threads."""
+
+    def imported(self, maildir_fd: int) -> Mapping[str, str]:
+        """Read the imported ids."""
+        return imported.load(maildir_fd)
 
     def status(self, _: int, entry: os.DirEntry[str]) -> os.stat_result:
         """Give a file's status."""
@@ -140,12 +164,15 @@ class Scan:
 
         Raises:
             OSError: a folder cannot be read.
+            MaildropDamaged: the imported ids cannot be read.
         """
+        of_old = self._eye.imported(self._folder_fd)
         state = self._settled_state()
         if self._passed_over:  # such an entry can become mail without a trace in its folder
             state = None
-        messages = _with_unique_ids(sorted(self._found.values(), key=_order))
-        return Snapshot(messages, self._passed_over, state)
+        messages = sorted(self._found.values(), key=_order)
+        changed_ids = _give_ids(messages, of_old)
+        return Snapshot(tuple(messages), self._passed_over, state, changed_ids)
 
     def _settled_state(self) -> FolderState | None:
         """Look; give the state that the listing holds for, or None if it may not hold."""
@@ -180,7 +207,7 @@ class Scan:
         try:
             if known is not None and known.is_in(self._eye.status(fd, entry)):
                 if known.name != name or known.folder != folder:
-                    known = msgspec.structs.replace(known, folder=folder, name=name, uidl="")
+                    known = msgspec.structs.replace(known, folder=folder, name=name)
                 self._found[inode] = known
                 return
             status, octets, form = self._eye.measure(fd, name)

@@ -90,6 +90,10 @@ class Text(Enum):
         "mail cannot be read now, try again later",
         "ahora no se puede leer el correo, inténtelo más tarde",
     )
+    MAIL_DAMAGED = (
+        "this maildrop needs the postmaster, please tell them",
+        "este buzón necesita al administrador, avísele",
+    )
     TRANSFORM_FAILED = (
         "the message could not be transformed",
         "no se ha podido transformar el mensaje",

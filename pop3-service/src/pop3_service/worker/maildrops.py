@@ -12,7 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
+import structlog
+
 from pop3_service.domain.account import AccountName
+from pop3_service.domain.errors import MaildropDamaged
 from pop3_service.maildir.cached import AT_ONCE, MailRoot
 from pop3_service.maildir.listing import Snapshot, folder_state
 from pop3_service.maildir.lock import MaildropLock, lock_key
@@ -25,6 +28,8 @@ MAX_MESSAGES = 100_000
 """Messages kept over all maildrops; a single larger maildrop is kept while it is alone."""
 MAILDROP_MESSAGES = 10
 """What a kept maildrop counts besides its messages."""
+
+log = structlog.get_logger()
 
 OnDisk = Callable[[Callable[[], Maildrop]], Awaitable[Maildrop]]
 
@@ -167,6 +172,7 @@ class Maildrops:
             InvalidArgument: the account's name gives no mail path.
             MaildropInUse: another session holds it.
             MaildropUnavailable: it cannot be read.
+            MaildropDamaged: its imported unique ids cannot be read.
         """
         parts = self._paths.parts(AccountName(account))
         kept = self._kept.get(account)
@@ -178,6 +184,9 @@ class Maildrops:
             drop = await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unwanted)
+            raise
+        except MaildropDamaged as error:
+            log.error("maildrop is shut", account=account, reason=str(error))
             raise
         return self._opened(account, drop, self._keep(account, parts, drop.snapshot))
 
@@ -201,6 +210,8 @@ class Maildrops:
         kept = self._kept.get(account)
         if kept is not None and kept.snapshot is snapshot:
             return kept
+        if snapshot.changed_ids:
+            log.error("unique ids changed", account=account, count=snapshot.changed_ids)
         self.forget(account)
         kept = self._made(parts, snapshot)
         self._kept[account] = kept

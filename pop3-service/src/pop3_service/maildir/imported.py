@@ -1,0 +1,95 @@
+"""Imported unique ids: those that messages had at another server, by the base names of their files.
+
+One durable file a maildrop. Only an import writes it. It is no cache: without it, every client of
+the account would download all its mail again. So one that cannot be read is told, and the maildrop
+stays shut rather than showing other ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections.abc import Mapping
+
+import msgspec
+
+from pop3_service.domain.errors import MaildropDamaged
+from pop3_service.maildir.index import INDEX_FILE
+
+IMPORTED_FILE = ".valija-uidl"
+READ_SIZE = 1024 * 1024
+_HEADER = b"valija-uidl 1\n"
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(dict[bytes, str])
+
+
+def are_imported(folder_fd: int) -> bool:
+    """Whether a Maildir has imported ids, readable or not."""
+    return os.access(IMPORTED_FILE, os.F_OK, dir_fd=folder_fd, follow_symlinks=False)
+
+
+def load(folder_fd: int) -> dict[str, str]:
+    """Give the imported ids by base name; none where nothing was imported.
+
+    Raises:
+        MaildropDamaged: the file is there and cannot be read as it was written.
+    """
+    try:
+        data = _read(folder_fd)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise MaildropDamaged(
+            f"the imported unique ids cannot be read: {error.strerror}"
+        ) from error
+    start = len(_HEADER) + 9
+    body = data[start:]
+    if data[:start] != _HEADER + b"%08x\n" % zlib.crc32(body):
+        raise MaildropDamaged("the imported unique ids are damaged")
+    try:
+        return {os.fsdecode(base): uidl for base, uidl in _decoder.decode(body).items()}
+    except msgspec.DecodeError as error:
+        raise MaildropDamaged("the imported unique ids are damaged") from error
+
+
+def save(folder_fd: int, ids: Mapping[str, str]) -> None:
+    """Write the ids in one step, durably; whoever knows the maildrop by others then looks again.
+
+    The caller holds the maildrop's lock.
+
+    Raises:
+        OSError: nothing was written, or it is not known to be durable.
+    """
+    body = _encoder.encode({os.fsencode(base): uidl for base, uidl in ids.items()})
+    temporary = f"{IMPORTED_FILE}.new"
+    # A FIFO or a link may lie there, or what an import that was cut off left.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=folder_fd)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600, dir_fd=folder_fd)
+    with open(fd, "wb") as file:
+        file.write(_HEADER + b"%08x\n" % zlib.crc32(body) + body)
+        file.flush()
+        os.fsync(fd)
+    # The index holds the ids of before and would count again after a power cut.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(INDEX_FILE, dir_fd=folder_fd)
+    os.rename(temporary, IMPORTED_FILE, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+    os.fsync(folder_fd)
+    # What workers keep of a maildrop counts while its folders do not change; this costs nothing
+    # at any login.
+    os.utime("cur", dir_fd=folder_fd, follow_symlinks=False)
+
+
+def _read(folder_fd: int) -> bytes:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(IMPORTED_FILE, flags, dir_fd=folder_fd)
+    try:
+        pieces = []
+        while piece := os.read(fd, READ_SIZE):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)
