@@ -426,9 +426,10 @@ async def test_a_large_maildrop_is_kept_in_the_index_too(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A restart, or another worker, needs no look at its folders."""
+    lock = MaildropLock(root)
     for number in range(listing.LARGE):
         deliver(root, b"x\n", f"{number:05}.a", "cur")
-    lock = MaildropLock(root)
+    os.utime(root / "ana/cur")
     first = Maildrop.open(root, ANA, lock)
     first.close()
     assert first.snapshot.state is None  # just delivered
