@@ -5,6 +5,11 @@ from conformance.scorecard import rfc1939_states
 from conformance.scorecard import rfc1939_messages
 from conformance.scorecard import rfc1939_deleting
 from conformance.scorecard import rfc1939_optional
+from conformance.scorecard import rfc2449
+from conformance.scorecard import rfc2595
+from conformance.scorecard import rfc3206
+from conformance.scorecard import rfc5034
+from conformance.scorecard import rfc6856
 from conformance.scorecard import hostile_lines
 from conformance.scorecard import hostile_mail
 
@@ -16,6 +21,11 @@ MODULES = (
     rfc1939_messages,
     rfc1939_deleting,
     rfc1939_optional,
+    rfc2449,
+    rfc2595,
+    rfc3206,
+    rfc5034,
+    rfc6856,
     hostile_lines,
     hostile_mail,
 )

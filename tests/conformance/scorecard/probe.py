@@ -73,6 +73,13 @@ class Probe:
         demand(client.greeting.line, "the server closed the connection instead of greeting")
         return client
 
+    def bare(self, port: int) -> Client:
+        """A connection on which nothing has been said yet, not even by the server."""
+        sock = socket.create_connection((self.target.host, port), self.target.timeout_s)
+        client = Client(sock, self.target.timeout_s, self.evidence)
+        self._clients.append(client)
+        return client
+
     def open(self) -> Client:
         """A new connection that may log in: after STLS where the target asks for that."""
         client = self.connect()
