@@ -31,6 +31,7 @@ NOT_OFFERED = {
     # What is offered, where the rule is about a server without it:
     "there are response codes",
     "AUTH-RESP-CODE is announced",
+    "a message that vanished brings no SYS code",
 }
 """Why rules are passed over on the service as it is by default; nothing else may be a reason."""
 
