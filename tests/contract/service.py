@@ -30,6 +30,8 @@ from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
 from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.token_key_source import TokenKeySource
+from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.tls import server_context
@@ -114,6 +116,7 @@ class Service:
         self.sessions = SessionsDesk()
         self.sessions.pool = FakePool(self.workers)
         self.authenticator: Authenticator
+        self.token_keys: TokenKeys
         self.client: ManagementClient
         self.admin: Caller
         self.target = ""
@@ -163,6 +166,9 @@ class Service:
             await self.certificates.load()
             await settings.load()
             await accounts.bootstrap(password, with_demo=False)
+            self.token_keys = TokenKeys(
+                lambda: settings.current.token_key_source, TokenKeySource(None).load, clock
+            )
             status = StatusDesk(
                 "1.2.3",
                 self.board.totals,
@@ -171,6 +177,7 @@ class Service:
                 accounts,
                 settings,
                 self.certificates,
+                self.token_keys,
                 clock,
             )
             server = ManagementServer(

@@ -240,3 +240,26 @@ async def test_a_worker_that_is_gone_takes_nobody_elses_sessions_with_it(service
     assert [it.id for it in await service.admin.list_sessions()] == ["1"]
     call = service.admin.disconnect(session_id="1")
     assert await refused(call) is Reason.SERVICE_UNAVAILABLE
+
+
+async def test_keys_of_bearer_tokens_that_cannot_be_read_are_a_warning(
+    service: Service, tmp_path: Path
+) -> None:
+    wanted = server_pb2.Settings(
+        oauth_jwks=str(tmp_path / "none"), oauth_issuer="https://issuer.test", oauth_audience="us"
+    )
+    await service.admin.update_settings(wanted, ["oauth_jwks", "oauth_issuer", "oauth_audience"])
+    await service.token_keys.look()
+    warning = "token keys: No such file or directory"
+    assert warning in (await service.admin.get_status()).warnings
+    await service.admin.update_settings(server_pb2.Settings(), ["oauth_jwks"])
+    assert warning not in (await service.admin.get_status()).warnings
+
+
+@pytest.mark.parametrize("source", ["keys.json", "http://issuer.test/keys"])
+async def test_keys_of_bearer_tokens_come_from_a_whole_path_or_in_tls(
+    service: Service, source: str
+) -> None:
+    with pytest.raises(ManagementError) as error:
+        await service.admin.update_settings(server_pb2.Settings(oauth_jwks=source), ["oauth_jwks"])
+    assert error.value.reason is Reason.INVALID_ARGUMENT

@@ -36,6 +36,7 @@ class Config:
     tls_cert: Path | None
     tls_key: Path | None
     tls_dir: Path | None
+    oauth_ca: Path | None
     workers: int
     grpc_listen: str
     grpc_reflection: bool
@@ -130,6 +131,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("tls_dir", None, _path_or_none, "further certificates, chosen by the name a client asks"
            " for: in each sub-folder fullchain.pem and privkey.pem, as certbot lays them out",
            metavar="DIR"),
+    Option("oauth_ca", None, _path_or_none, "authorities in PEM that vouch for the address of"
+           " --oauth-jwks (the system's)", metavar="FILE"),
     Option("workers", 0, _workers, "worker processes; 0 means one process for everything, auto one"
            " worker for each core that the service may use", "-w", "N"),
     Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),
@@ -159,10 +162,18 @@ def setting_options() -> tuple[Option, ...]:
             str,
             f"setting: {item.metadata['help']}",
             SETTING_FLAGS[item.name],
-            "COMMAND" if item.name == "transform" else "SECONDS" if item.name[-2:] == "_s" else "N",
+            _metavar(item.name, item.default),
         )
         for item in fields(Settings)
     )
+
+
+def _metavar(name: str, default: object) -> str:
+    if name == "transform":
+        return "COMMAND"
+    if name.endswith("_s"):
+        return "SECONDS"
+    return "TEXT" if isinstance(default, str) else "N"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -28,6 +28,18 @@ class InvalidCredentials(ServiceError):
         super().__init__(text)
 
 
+class InvalidToken(InvalidCredentials):
+    """A bearer token is not one that this service takes. ``why`` is for the log alone."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("the token is not valid here")
+        self.why = why
+
+
+class UnknownTokenKey(InvalidToken):
+    """A bearer token is signed with a key that is not among those known."""
+
+
 class PermissionDenied(ServiceError):
     """The caller's role does not allow this."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pop3_service.domain.errors import InvalidArgument
 
@@ -14,6 +15,28 @@ RFC_IDLE_S = 600.0
 
 def _number(default: float, low: float, high: float, help_: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "help": help_})
+
+
+def _nothing_wrong(_: str) -> str:
+    return ""
+
+
+def _wrong_source(text: str) -> str:
+    """Say what is wrong with a file's path or an https address, if anything is."""
+    if not text or text.startswith("/"):
+        return ""
+    wrong = "is the whole path of a file, or an https address without a user"
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme == "https" and parts.hostname and parts.username is None
+        return "" if fits and parts.port != 0 else wrong
+    except ValueError:
+        return wrong
+
+
+def _text(default: str, help_: str, check: Callable[[str], str] = _nothing_wrong) -> Any:
+    """``check`` gives what is wrong with a text that was given, or nothing."""
+    return field(default=default, metadata={"help": help_, "check": check})
 
 
 def _count(default: int, low: int, high: int, help_: str) -> Any:
@@ -46,6 +69,33 @@ class Settings:
         600.0, 0, 3600, "for how long a right password is not hashed again; 0 for never"
     )
 
+    oauth_jwks: str = _text(
+        "",
+        "keys that bearer tokens are checked with: a JWK set's file or https address",
+        _wrong_source,
+    )
+    oauth_issuer: str = _text("", "the issuer of bearer tokens, as their iss claim says it")
+    oauth_audience: str = _text("", "this service's name in the aud claim of bearer tokens")
+    oauth_account_claim: str = _text(
+        "email",
+        "the claim that is the account's name",
+        lambda text: "" if text else "cannot be empty",
+    )
+    oauth_scope: str = _text("", "scopes that a bearer token must have, parted by blanks")
+    oauth_openid_configuration: str = _text(
+        "", "where clients find out about the issuer, told to those whose token is refused"
+    )
+
+    @property
+    def takes_bearer_tokens(self) -> bool:
+        """Whether all is set that checking a token needs (RFC 7628)."""
+        return bool(self.oauth_jwks and self.oauth_issuer and self.oauth_audience)
+
+    @property
+    def token_key_source(self) -> str:
+        """Where the keys of tokens are, while tokens are taken; else empty."""
+        return self.oauth_jwks if self.takes_bearer_tokens else ""
+
     def changed(self, values: Mapping[str, object]) -> Settings:
         """Give these settings with some values replaced; text is read as the field's type.
 
@@ -73,7 +123,10 @@ def _checked(name: str, value: object, default: object, metadata: Mapping[str, A
     if isinstance(default, str):
         if not isinstance(value, str):
             raise InvalidArgument(f"{name} is text")
-        return value.strip()
+        text = value.strip()
+        if wrong := metadata.get("check", _nothing_wrong)(text):
+            raise InvalidArgument(f"{name} {wrong}")
+        return text
     # Outside this process a time goes by its name alone, whatever its unit is there.
     shown = name.removesuffix("_s")
     unit = "" if shown == name else " seconds"

@@ -47,6 +47,8 @@ from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
 from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.token_key_source import TokenKeySource
+from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
 from pop3_service.transform.runner import Runner
@@ -135,6 +137,12 @@ class Supervisor:
             await accounts.bootstrap(config.admin_password, with_demo=config.demo)
             await self._warn(accounts)
             await self._certificates.load()
+            token_keys = TokenKeys(
+                lambda: settings.current.token_key_source,
+                TokenKeySource(config.oauth_ca).load,
+                clock,
+            )
+            await stack.enter_async_context(token_keys.following())
             control = LoginDesk(authenticator, throttle, self._sessions.publish)
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
@@ -147,6 +155,7 @@ class Supervisor:
                 accounts,
                 settings,
                 self._certificates,
+                token_keys,
                 clock,
             )
             server = ManagementServer(

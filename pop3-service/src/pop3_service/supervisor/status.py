@@ -14,6 +14,7 @@ from pop3_service.storage.store import AccountStore
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk
+from pop3_service.supervisor.token_keys import TokenKeys
 
 
 class WorkerCounts(NamedTuple):
@@ -51,6 +52,7 @@ class StatusDesk:
         accounts: AccountsDesk,
         settings: SettingsDesk,
         certificates: CertificatesDesk,
+        token_keys: TokenKeys,
         clock: Clock,
     ) -> None:
         self._version = version
@@ -60,6 +62,7 @@ class StatusDesk:
         self._accounts = accounts
         self._settings = settings
         self._certificates = certificates
+        self._token_keys = token_keys
         self._clock = clock
         self._start_time = clock.now()
 
@@ -74,5 +77,7 @@ class StatusDesk:
             workers=self._workers(),
             transform=self._settings.current.transform,
             certificates=self._certificates.in_force(),
-            warnings=await self._accounts.warnings() + self._certificates.warnings(),
+            warnings=await self._accounts.warnings()
+            + self._certificates.warnings()
+            + self._token_keys.warnings(),
         )
