@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lineproto.framing import LineBuffer, LineTooLong
 from lineproto.stream import Stream
@@ -40,6 +40,18 @@ HANDSHAKE_S = 30.0
 """How long a TLS handshake may take."""
 
 Answer = bytes | Coroutine[Any, Any, bytes]
+
+
+class Via(NamedTuple):
+    """A proxy that a connection came through.
+
+    ``itself`` says that the proxy speaks for itself, as health checks do. ``tls`` is the version
+    and cipher of the TLS that the client speaks with the proxy; empty where there is none.
+    """
+
+    proxy: str
+    itself: bool
+    tls: str
 
 
 class Dialogue(Protocol):
@@ -98,6 +110,7 @@ class Connection:
         "begins_in_tls",
         "peer",
         "sent_bytes",
+        "via",
     )
 
     def __init__(
@@ -106,8 +119,12 @@ class Connection:
         sock: socket.socket,
         address: object,
         context: ssl.SSLContext | None = None,
+        via: Via | None = None,
     ) -> None:
-        """Take an accepted socket in and greet, after a TLS handshake if there is a context."""
+        """Take an accepted socket in and greet, after a TLS handshake if there is a context.
+
+        ``address`` is the client's, also where it came ``via`` a proxy.
+        """
         self._listener = listener
         self._clock = listener.clock
         self._lines = LineBuffer(listener.line_limit)
@@ -128,6 +145,7 @@ class Connection:
         self.peer = address_text(address)
         self.sent_bytes = 0
         self.begins_in_tls = context is not None
+        self.via = via
         self._stream = Stream(sock, listener.poller, self, write_high=WRITE_HIGH)
         self._dialogue = listener.admit(self)
         if context is None:

@@ -6,17 +6,22 @@ import asyncio
 import select
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from lineproto.clock import Clock
-from lineproto.connection import Connection, Dialogue
+from lineproto.connection import Connection, Dialogue, Via
+from lineproto.gate import ProxyGate
+from lineproto.networks import Networks
 from lineproto.stream import Poller
 
 BACKLOG = 1024
 """Connections that wait to be accepted, a socket."""
 ACCEPTS_A_TURN = 64
 """Connections accepted from one socket before those there are get their turn."""
+
+Take = Callable[[socket.socket, object], None]
+"""What is done with an accepted socket and its peer's address."""
 
 
 class Listener:
@@ -34,8 +39,9 @@ class Listener:
         self.count_sent: Callable[[int], None] = _count_nothing
         """Told the octets that are handed to the network."""
         self.connections: set[Connection] = set()
-        self._sockets: dict[socket.socket, bool] = {}  # and whether TLS begins at once
+        self._sockets: dict[socket.socket, Take] = {}
         self._resting: list[socket.socket] = []
+        self._gate: ProxyGate | None = None
         self._poller: Poller | None = None
         self._stopped = False
         self._sweeper: asyncio.Task[None] | None = None
@@ -52,6 +58,12 @@ class Listener:
 
     def accept_failed(self, error: OSError) -> None:
         """The system has no room for one more connection; accepting goes on in a moment."""
+
+    def proxy_refused(self, peer: str, reason: str) -> None:
+        """A connection to a proxies' socket was closed unanswered."""
+
+    def proxies_refused(self, count: int) -> None:
+        """So many more were closed since the last sweep."""
 
     # --- connections --------------------
 
@@ -74,14 +86,35 @@ class Listener:
             self.poller.close()
 
     async def start(
-        self, sockets: list[socket.socket], tls_sockets: list[socket.socket] | None = None
+        self,
+        sockets: list[socket.socket],
+        tls_sockets: list[socket.socket] | None = None,
+        *,
+        proxied: Collection[socket.socket] = (),
+        proxies: Networks | None = None,
     ) -> None:
-        """Serve sockets that are bound already; TLS begins at once on ``tls_sockets``."""
-        for sock in sockets:
-            self._listen(sock, with_tls=False)
-        for sock in tls_sockets or ():
-            self._listen(sock, with_tls=True)
+        """Serve sockets that are bound already; TLS begins at once on ``tls_sockets``.
+
+        Those of them that are ``proxied`` are for ``proxies`` alone, which begin each connection
+        with a PROXY header.
+        """
+        if proxied:
+            self._gate = ProxyGate(self, proxies or Networks())
+        for with_tls, group in ((False, sockets), (True, tls_sockets or ())):
+            for sock in group:
+                behind = self._gate.take if self._gate and sock in proxied else self.take
+                self._listen(sock, partial(behind, with_tls))
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    def take(
+        self, with_tls: bool, sock: socket.socket, address: object, via: Via | None = None
+    ) -> None:
+        """Make a connection of an accepted socket; one for TLS is closed where there is none."""
+        context = self.tls_context() if with_tls else None
+        if context is None and with_tls:
+            sock.close()
+            return
+        Connection(self, sock, address, context, via)
 
     def take_no_more(self) -> None:
         """Stop accepting; what waits in the queues is left to whoever shares the sockets."""
@@ -95,12 +128,14 @@ class Listener:
     async def drain(self) -> None:
         """Take no more connections, and come back when those there are have ended by themselves."""
         self.take_no_more()
-        while self.connections:
+        while self.connections or (self._gate is not None and self._gate.waits):
             await self.clock.sleep(0.05)
 
     async def stop(self, grace_s: float) -> int:
         """Take no more connections and end those there are; give how many had to be cut."""
         self.take_no_more()
+        if self._gate is not None:
+            self._gate.close()
         for connection in list(self.connections):
             connection.stop()
         deadline = self.clock.monotonic() + grace_s
@@ -119,19 +154,20 @@ class Listener:
 
     # --- accepting --------------------
 
-    def _listen(self, sock: socket.socket, *, with_tls: bool) -> None:
+    def _listen(self, sock: socket.socket, take: Take) -> None:
         sock.setblocking(False)
         # Connections inherit it: a reply is never held back to be joined with the next.
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.listen(BACKLOG)
-        self._sockets[sock] = with_tls
+        self._sockets[sock] = take
         self._watch(sock)
 
     def _watch(self, sock: socket.socket) -> None:
         self.poller.add(sock.fileno(), select.EPOLLIN, partial(self._accept, sock))
 
     def _accept(self, sock: socket.socket, _: int) -> None:
+        take = self._sockets[sock]
         for _turn in range(ACCEPTS_A_TURN):
             try:
                 own, address = sock.accept()
@@ -146,17 +182,15 @@ class Listener:
                 self._resting.append(sock)
                 self.accept_failed(error)
                 return
-            context = self.tls_context() if self._sockets[sock] else None
-            if context is None and self._sockets[sock]:
-                own.close()
-                continue
-            Connection(self, own, address, context)
+            take(own, address)
 
     async def _sweep(self) -> None:
         while True:
             await self.clock.sleep(self.sweep_s)
             for connection in list(self.connections):
                 connection.sweep()
+            if self._gate is not None:
+                self._gate.sweep()
             resting, self._resting = self._resting, []
             for sock in resting:
                 self._watch(sock)

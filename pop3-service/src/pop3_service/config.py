@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lineproto.networks import Networks
 from pop3_service.cores import usable_cores
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import DEFAULT_TEMPLATE
@@ -27,6 +28,9 @@ class Config:
     port: int
     port_ipv6: int
     port_tls: int
+    port_proxy: int | None
+    port_proxy_tls: int | None
+    proxy_from: tuple[str, ...]
     bind_ipv4: str
     bind_ipv6: str
     mail_dir: Path
@@ -84,6 +88,16 @@ def _port(text: str) -> int:
     return number
 
 
+def _port_or_none(text: str) -> int | None:
+    return _port(text) if text else None
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = tuple(filter(None, (part.strip() for part in text.split(","))))
+    Networks(networks)
+    return networks
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError("not a whole number")
@@ -113,6 +127,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("port_ipv6", 9090, _port, "POP3 port on IPv6; takes IPv4 too", "-P", "PORT"),
     Option("port_tls", 1995, _port, "implicit TLS port (RFC 8314), on both addresses",
            metavar="PORT"),
+    Option("port_proxy", None, _port_or_none, "POP3 port for proxies that send a PROXY header, on"
+           " both addresses", metavar="PORT"),
+    Option("port_proxy_tls", None, _port_or_none, "the same with implicit TLS behind the header",
+           metavar="PORT"),
+    Option("proxy_from", (), _networks, "where proxies connect from, as 10.0.0.0/24,2001:db8::7",
+           metavar="NETWORK[,NETWORK]"),
     Option("bind_ipv4", "0.0.0.0", str, "IPv4 address to listen on", metavar="ADDRESS"),  # noqa: S104
     Option("bind_ipv6", "::", str, "IPv6 address to listen on", metavar="ADDRESS"),
     Option("mail_dir", Path("maildir-volume"), Path, "folder of the Maildirs", "-d", "DIR"),
@@ -190,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--health", action="store_true", help="ask a running service; exit 0 or 1")
     for option in (*OPTIONS, *setting_options()):
         names = [name for name in (option.short, option.flag) if name]
-        shown = "" if option.default in (None, "", False) else f" (default {option.default})"
+        shown = "" if option.default in (None, "", False, ()) else f" (default {option.default})"
         text = (option.help + shown).replace("%", "%%")
         if option.read is _flag:
             made.add_argument(*names, dest=option.name, action="store_const", const="yes",

@@ -23,6 +23,14 @@ SAMPLES: dict[str, tuple[str, str, Any, Any]] = {
     "port": ("110", "111", 110, 111),
     "port_ipv6": ("6262", "6263", 6262, 6263),
     "port_tls": ("995", "996", 995, 996),
+    "port_proxy": ("1112", "0", 1112, 0),
+    "port_proxy_tls": ("1996", "0", 1996, 0),
+    "proxy_from": (
+        "10.0.0.0/8, 2001:db8::7",
+        "192.0.2.1",
+        ("10.0.0.0/8", "2001:db8::7"),
+        ("192.0.2.1",),
+    ),
     "bind_ipv4": ("127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"),
     "bind_ipv6": ("::1", "::", "::1", "::"),
     "mail_dir": ("/var/mail", "/var/other", Path("/var/mail"), Path("/var/other")),
@@ -115,6 +123,11 @@ def test_workers_can_be_as_many_as_there_are_cores(monkeypatch: pytest.MonkeyPat
     assert read("--workers", "auto").workers == 3
     assert read("-w", "auto").workers == 3
     assert read(environment={"POP3_WORKERS": "auto"}).workers == 3
+
+
+def test_an_empty_variable_means_no_port_for_proxies_and_none_of_them() -> None:
+    config = read(environment={"POP3_PORT_PROXY": "", "POP3_PROXY_FROM": " "})
+    assert (config.port_proxy, config.proxy_from) == (None, ())
 
 
 def test_an_empty_variable_names_no_certificate() -> None:

@@ -30,10 +30,14 @@ class Setup(Struct, frozen=True, tag=True):
 
 
 class ListenerConfig(Struct, frozen=True):
-    """A listening socket, by its descriptor; ``implicit_tls`` is for RFC 8314."""
+    """A listening socket, by its descriptor; ``implicit_tls`` is for RFC 8314.
+
+    On one that is ``proxied`` a PROXY header comes first.
+    """
 
     fd: int
     implicit_tls: bool
+    proxied: bool = False
 
 
 class WorkerConfig(Struct, frozen=True):
@@ -51,6 +55,7 @@ class WorkerConfig(Struct, frozen=True):
     version: str
     log_level: str
     log_format: str
+    proxy_from: tuple[str, ...] = ()
 
 
 class Configure(Struct, frozen=True, tag=True):

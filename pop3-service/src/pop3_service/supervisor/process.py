@@ -8,14 +8,13 @@ import gc
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 import structlog
 
 from lineproto.clock import Clock, SystemClock
-from lineproto.listener import bind
+from lineproto.networks import Networks
 from lineproto.stopping import stop_signals
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers import (
@@ -29,7 +28,7 @@ from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
-from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
+from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
@@ -40,9 +39,10 @@ from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
+from pop3_service.supervisor.listening import Ports, listen
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
-from pop3_service.supervisor.remote_worker import ListeningSocket, Slot
+from pop3_service.supervisor.remote_worker import Slot
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
@@ -58,29 +58,8 @@ from pop3_service.worker.tls import server_context
 
 GRACE_S = 25.0
 """How long a command in progress may go on after SIGTERM; compose waits 30 s."""
-BACKLOG = 1024
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the service listens, once it does; 0 where it does not."""
-
-    pop3: int = 0
-    pop3_ipv6: int = 0
-    pop3_tls: int = 0
-    grpc: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What to listen on."""
-
-    host: str
-    port: int
-    dual_stack: bool = False
-    implicit_tls: bool = False
 
 
 class Supervisor:
@@ -175,9 +154,7 @@ class Supervisor:
             log.info(
                 "service started",
                 version=self._version,
-                pop3=self.ports.pop3,
-                pop3_ipv6=self.ports.pop3_ipv6,
-                pop3_tls=self.ports.pop3_tls,
+                **self.ports.told(),
                 grpc=self.ports.grpc,
                 workers=config.workers,
                 mail=str(self._paths.root),
@@ -238,8 +215,10 @@ class Supervisor:
         self, control: ControlPlane, board: CounterBoard
     ) -> tuple[WorkerPool | LocalPool, Ports]:
         count = self._config.workers
-        slots, ports = self._listen(max(count, 1), shared=count > 0)
         settings, certificates = self._settings.current, self._certificates.pairs
+        slots, ports = listen(
+            self._config, max(count, 1), shared=count > 0, with_tls=bool(certificates)
+        )
         pool: WorkerPool | LocalPool
         if count:
             pool = WorkerPool(slots, board, control, self._worker_config(board), self._clock)
@@ -255,6 +234,8 @@ class Supervisor:
             await listener.start(
                 [it.sock for it in slots[0].sockets if not it.implicit_tls],
                 [it.sock for it in slots[0].sockets if it.implicit_tls],
+                proxied={it.sock for it in slots[0].sockets if it.proxied},
+                proxies=Networks(self._config.proxy_from),
             )
             pool = LocalPool(listener, listener.stop)
             self._sessions.pool = pool
@@ -270,7 +251,8 @@ class Supervisor:
                 slots=board.slots,
                 counters=board.fd,
                 listeners=[
-                    ListenerConfig(it.sock.fileno(), it.implicit_tls) for it in slot.sockets
+                    ListenerConfig(it.sock.fileno(), it.implicit_tls, it.proxied)
+                    for it in slot.sockets
                 ],
                 mail_root=str(self._paths.root),
                 mail_path=config.mail_path,
@@ -279,67 +261,10 @@ class Supervisor:
                 version=self._version,
                 log_level=config.log_level,
                 log_format=config.log_format,
+                proxy_from=config.proxy_from,
             )
 
         return make
-
-    def _listen(self, count: int, *, shared: bool) -> tuple[list[Slot], Ports]:
-        """Bind all ports for so many slots.
-
-        Raises:
-            ServiceUnavailable: a port is taken or not ours to use.
-        """
-        config = self._config
-        slots: list[list[ListeningSocket]] = [[] for _ in range(count)]
-
-        def bound(host: str, port: int, *, dual_stack: bool = False, tls: bool = False) -> int:
-            return self._bind(slots, Place(host, port, dual_stack, tls), shared=shared)
-
-        dual_stack = config.port != config.port_ipv6 or config.port_ipv6 == 0
-        pop3 = bound(config.bind_ipv4, config.port)
-        pop3_ipv6 = bound(config.bind_ipv6, config.port_ipv6, dual_stack=dual_stack)
-        pop3_tls = 0
-        if self._certificates.pairs:
-            pop3_tls = bound(config.bind_ipv4, config.port_tls, tls=True)
-            bound(config.bind_ipv6, pop3_tls, tls=True)
-        made = [Slot(index, tuple(sockets)) for index, sockets in enumerate(slots)]
-        return made, Ports(pop3, pop3_ipv6, pop3_tls)
-
-    def _bind(self, slots: list[list[ListeningSocket]], place: Place, *, shared: bool) -> int:
-        """Bind a port once to find a second server, then once more for each worker; give the port.
-
-        It is 0 on a machine without IPv6, where that is not to be had.
-
-        Raises:
-            ServiceUnavailable: the port is taken or not ours to use.
-        """
-        try:
-            first = bind(place.host, place.port, dual_stack=place.dual_stack)
-            port: int = first.getsockname()[1]
-            if not shared:
-                slots[0].append(ListeningSocket(first, place.implicit_tls))
-                return port
-            first.close()
-            for sockets in slots:
-                sock = bind(place.host, port, reuse_port=True, dual_stack=place.dual_stack)
-                sock.listen(BACKLOG)
-                sockets.append(ListeningSocket(sock, place.implicit_tls))
-        except OSError as error:
-            if ":" in place.host and not _has_ipv6():
-                log.warning("no IPv6 on this machine", host=place.host, port=place.port)
-                return 0
-            raise ServiceUnavailable(
-                f"cannot listen on {place.host} port {place.port}: {error.strerror}"
-            ) from error
-        return port
-
-
-def _has_ipv6() -> bool:
-    """Whether any interface has an IPv6 address; in a container the list is there, but empty."""
-    try:
-        return bool(Path("/proc/net/if_inet6").read_text())
-    except OSError:
-        return False
 
 
 async def serve(config: Config) -> None:

@@ -32,10 +32,14 @@ log = structlog.get_logger()
 
 
 class ListeningSocket(NamedTuple):
-    """A socket and how it is spoken to: in TLS from the first octet (RFC 8314), or in clear."""
+    """A socket and how it is spoken to: in TLS from the first octet (RFC 8314), or in clear.
+
+    Where it is ``proxied``, a PROXY header comes first.
+    """
 
     sock: socket.socket
     implicit_tls: bool
+    proxied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

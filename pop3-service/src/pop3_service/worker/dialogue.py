@@ -129,7 +129,9 @@ class Pop3Dialogue:
         """The connection is gone: unlock, and log the session's totals in one line."""
         self._unlock()
         self._on_end(self)
-        tls = self._connection.tls_version
+        tls, via = self._connection.tls_version, self._connection.via
+        if via is not None and via.itself and not self._commands:
+            return  # a proxy that looks whether the service is alive
         log.info(
             "session ended",
             id=self.session_id,
@@ -142,6 +144,8 @@ class Pop3Dialogue:
             sent_messages=self.sent_messages,
             deleted_messages=self._deleted,
             **({"tls": tls} if tls else {}),
+            **({"proxy": via.proxy} if via else {}),
+            **({"proxy_tls": via.tls} if via and via.tls else {}),
         )
 
     # --- what the listener calls --------------------

@@ -40,7 +40,10 @@ class Pop3Listener(Listener):
 
     def dialogue(self, connection: Connection) -> Pop3Dialogue:
         """Make a session for a new connection."""
-        in_tls = connection.begins_in_tls
+        # TLS that ended at a proxy of ours kept the client's words as secret; STLS within it is
+        # nothing that the client could begin.
+        via = connection.via
+        in_tls = connection.begins_in_tls or bool(via and via.tls)
         session_id = f"{self._tag}{next(self._numbers)}"
         full = self._context.full()
         self._context.counters.add("opened")
@@ -64,6 +67,14 @@ class Pop3Listener(Listener):
     def accept_failed(self, error: OSError) -> None:
         """Say that there is no room for one more connection."""
         log.error("cannot accept connections", reason=error.strerror)
+
+    def proxy_refused(self, peer: str, reason: str) -> None:
+        """Say why a connection to a proxies' port was closed."""
+        log.warning("proxy connection refused", peer=peer, reason=reason)
+
+    def proxies_refused(self, count: int) -> None:
+        """Say how many more there were."""
+        log.warning("more proxy connections refused", count=count)
 
     def _forget(self, dialogue: Pop3Dialogue) -> None:
         self._context.counters.add("closed")

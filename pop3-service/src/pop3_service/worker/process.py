@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lineproto import logs
 from lineproto.clock import SystemClock
+from lineproto.networks import Networks
 from pop3_service.control import messages
 from pop3_service.control.channel import Channel
 from pop3_service.control.counters import CounterBoard
@@ -117,12 +118,14 @@ class WorkerProcess:
         context.watched = setup.watch
         self._listener = Pop3Listener(context, config.tag)
         await self._listener.set_certificates(setup.certificates)
-        sockets = [(socket.socket(fileno=it.fd), it.implicit_tls) for it in config.listeners]
+        sockets = [(socket.socket(fileno=it.fd), it) for it in config.listeners]
         gc.collect()
         gc.freeze()
         await self._listener.start(
-            [sock for sock, implicit_tls in sockets if not implicit_tls],
-            [sock for sock, implicit_tls in sockets if implicit_tls],
+            [sock for sock, it in sockets if not it.implicit_tls],
+            [sock for sock, it in sockets if it.implicit_tls],
+            proxied={sock for sock, it in sockets if it.proxied},
+            proxies=Networks(config.proxy_from),
         )
         return Count()
 
