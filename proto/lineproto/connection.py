@@ -127,7 +127,7 @@ class Connection:
         """
         self._listener = listener
         self._clock = listener.clock
-        self._lines = LineBuffer(listener.line_limit)
+        self._lines = LineBuffer(listener.line_limit, listener.long_lines)
         self._task: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._writable = True
@@ -207,6 +207,10 @@ class Connection:
     def tls_version(self) -> str:
         """The TLS version and cipher; empty in clear text. It is known to the end and after."""
         return self._stream.tls_version
+
+    def limit_lines(self, octets: int) -> None:
+        """Say how long the lines to come may be; no longer than ``READ_HIGH``."""
+        self._lines.limit = octets
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         """Begin a TLS handshake right after the reply to the present line.
@@ -380,7 +384,7 @@ class Connection:
             self._close("line too long")
         if self._closing:
             return
-        wanted = len(self._lines) < READ_HIGH
+        wanted = len(self._lines) <= READ_HIGH  # one more octet may show that a line is too long
         if wanted is not self._reading and not self._eof:
             self._reading = wanted
             if wanted:

@@ -6,24 +6,36 @@ line (RFC 1939 section 3, read leniently for clients that send a bare LF).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class LineTooLong(Exception):
     """A line passed the limit before its LF came. Its octets are dropped until that LF."""
 
 
+@dataclass(frozen=True, slots=True)
+class LongLines:
+    """Lines that begin with ``start``, in any case, may be longer: up to ``limit`` octets."""
+
+    start: bytes
+    limit: int
+
+
 class LineBuffer:
     """Collect octets and yield complete lines without their line ending.
 
-    ``limit`` counts the octets of a line including its line ending (RFC 2449 section 4).
+    ``limit`` counts the octets of a line including its line ending (RFC 2449 section 4); it may be
+    changed between lines. ``long_lines`` are lines that have a limit of their own.
 
     After ``LineTooLong`` the rest of that line is dropped as it comes, so the buffer never holds
     more than one line of a misbehaving client; ``dropped`` counts those octets.
     """
 
-    __slots__ = ("_data", "_dropping", "_start", "dropped", "limit")
+    __slots__ = ("_data", "_dropping", "_long_lines", "_start", "dropped", "limit")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, long_lines: LongLines | None = None) -> None:
         self.limit = limit
+        self._long_lines = long_lines
         self.dropped = 0
         self._data = b""
         self._start = 0
@@ -51,7 +63,7 @@ class LineBuffer:
             return None
         end = self._data.find(b"\n", self._start)
         size = (end + 1 if end >= 0 else len(self._data)) - self._start
-        if size > self.limit:
+        if size > self.limit and not self._may_be_longer(size):
             self._dropping = True
             self._drop()
             raise LineTooLong
@@ -66,6 +78,13 @@ class LineBuffer:
         self._data = b""
         self._start = 0
         self._dropping = False
+
+    def _may_be_longer(self, size: int) -> bool:
+        allowed = self._long_lines
+        if allowed is None or size > allowed.limit:
+            return False
+        start = self._data[self._start : self._start + len(allowed.start)]
+        return start.upper() == allowed.start
 
     def _drop(self) -> bool:
         """Drop octets through the next LF. True once it was there."""

@@ -11,6 +11,7 @@ from functools import partial
 
 from lineproto.clock import Clock
 from lineproto.connection import Connection, Dialogue, Via
+from lineproto.framing import LongLines
 from lineproto.gate import ProxyGate
 from lineproto.networks import Networks
 from lineproto.stream import Poller
@@ -32,6 +33,7 @@ class Listener:
     """
 
     line_limit = 1024
+    long_lines: LongLines | None = None
     sweep_s = 1.0
 
     def __init__(self, clock: Clock) -> None:

@@ -28,7 +28,8 @@ def test_capa_tells_what_is_there(service: Service) -> None:
     with service.connect() as client:
         lines = client.listing("CAPA")
     assert lines[:-1] == [
-        "USER", "TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER",
+        "USER", "TOP", "UIDL", "SASL PLAIN LOGIN", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE",
+        "EXPIRE NEVER",
     ]  # fmt: skip
     assert re.fullmatch(r"IMPLEMENTATION Valija-v\d+\.\d+\.\d+", lines[-1])
 

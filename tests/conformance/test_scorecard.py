@@ -24,7 +24,7 @@ PASSWORD = "two  blanks inside"
 
 NOT_OFFERED = {
     "the greeting has no timestamp for APOP",
-    "CAPA does not name SASL",
+    "SASL does not name SCRAM-SHA-256",
     "CAPA does not name UTF8",
     "CAPA does not name LANG",
     "CAPA does not name LOGIN-DELAY",

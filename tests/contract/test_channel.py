@@ -18,10 +18,13 @@ from pop3_service.control.channel import MAX_FRAME, Channel
 from pop3_service.control.messages import Ask, Count, Failed, Request, Result, Sessions
 from pop3_service.control.plane import (
     Admitted,
+    AuthOutcome,
     CertificatePair,
+    Challenged,
     ControlPlane,
     Credentials,
     DisconnectOrder,
+    Evidence,
     LoginOutcome,
     Refused,
     Worker,
@@ -35,6 +38,7 @@ from pop3_service.worker.process import RemoteControl
 from pop3mgmt.reasons import Reason
 
 ASKED = Credentials(b"ana\xff", b"\0secret", "192.0.2.1:5")
+SHOWN = Evidence("SCRAM-SHA-256", b"secret\xff\0", b"secret state", "192.0.2.1:5")
 OUTCOMES: list[LoginOutcome] = [
     Admitted("señor"),
     Admitted(AccountName("ana")),
@@ -47,7 +51,9 @@ class FakeControl:
     """Answers logins as told."""
 
     outcome: LoginOutcome = field(default_factory=lambda: Admitted("ana"))
+    auth_outcome: AuthOutcome = field(default_factory=lambda: Admitted("ana"))
     asked: list[Credentials] = field(default_factory=list)
+    shown: list[Evidence] = field(default_factory=list)
     events: list[SessionEvent] = field(default_factory=list)
     failure: Exception | None = None
     reported: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,6 +63,12 @@ class FakeControl:
         if self.failure is not None:
             raise self.failure
         return self.outcome
+
+    async def authenticate(self, evidence: Evidence) -> AuthOutcome:
+        self.shown.append(evidence)
+        if self.failure is not None:
+            raise self.failure
+        return self.auth_outcome
 
     def report(self, event: SessionEvent) -> None:
         self.events.append(event)
@@ -147,6 +159,28 @@ async def test_a_login_has_the_outcome_that_the_supervisor_gave(
     real.outcome = outcome
     assert await seen.login(ASKED) == outcome
     assert real.asked == [ASKED]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [*OUTCOMES, Challenged(b"\0challenge\xff", b"\xffstate"), Challenged(b"", b"")],
+    ids=str,
+)
+async def test_a_message_of_auth_has_the_outcome_that_the_supervisor_gave(
+    control: Control, outcome: AuthOutcome
+) -> None:
+    real, seen = control
+    real.auth_outcome = outcome
+    assert await seen.authenticate(SHOWN) == outcome
+    assert real.shown == [SHOWN]
+
+
+async def test_a_message_of_auth_that_fails_within_is_refused() -> None:
+    real = FakeControl(failure=RuntimeError("secret of the house"))
+    supervisor = RemoteWorker(Slot(0, ()), real)
+    async with connected(supervisor._handle, nothing) as (_, theirs):
+        outcome = await RemoteControl(theirs).authenticate(SHOWN)
+    assert outcome == Refused(Reason.SERVICE_UNAVAILABLE)
 
 
 async def test_many_logins_at_once_are_each_answered(control: Control) -> None:
@@ -327,6 +361,8 @@ def test_octets_that_are_no_message_are_refused(octets: bytes) -> None:
 
 def test_a_password_does_not_print() -> None:
     assert "secret" not in repr(Ask(1, messages.Login(ASKED)))
+    assert "secret" not in repr(Ask(1, messages.Authenticate(SHOWN)))
+    assert "secret" not in repr(messages.from_outcome(Challenged(b"", b"secret")))
 
 
 def test_a_key_does_not_print() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scale
-from lineproto.framing import LineBuffer, LineTooLong
+from lineproto.framing import LineBuffer, LineTooLong, LongLines
 
 OCTETS = st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b" ", b"NOOP", b"\0"])).map(
     b"".join
@@ -81,3 +81,33 @@ def test_the_limit_counts_the_line_end(line_end: bytes) -> None:
     fitting = b"x" * (10 - len(line_end))
     buffer.feed(fitting + line_end + b"x" + fitting + line_end)
     assert drained(buffer) == [fitting, None]
+
+
+LONG = LongLines(b"AUTH ", 30)
+WORDS = st.lists(
+    st.sampled_from([b"auth ", b"AUTH ", b"AUTH", b"x", b"x" * 9, b"\n", b"\r\n", b"x" * 25])
+).map(b"".join)
+
+
+def expected_of(octets: bytes) -> list[bytes | None]:
+    """The lines, with a limit of 12 and one of 30 for those of AUTH."""
+    lines: list[bytes | None] = []
+    *complete, last = octets.split(b"\n")
+    for line in complete:
+        limit = 30 if line[:5].upper() == b"AUTH " else 12
+        lines.append(None if len(line) + 1 > limit else line.removesuffix(b"\r"))
+    too_long = len(last) > (30 if last[:5].upper() == b"AUTH " else 12)
+    return lines + [None] * too_long
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(WORDS, st.lists(st.integers(0, 500)))
+def test_long_lines_are_the_same_however_the_input_is_cut(octets: bytes, cuts: list[int]) -> None:
+    places = [0, *sorted(cut % (len(octets) + 1) for cut in cuts), len(octets)]
+    buffer = LineBuffer(12, LONG)
+    lines = []
+    for start, end in itertools.pairwise(places):
+        buffer.feed(octets[start:end])
+        lines += drained(buffer)
+        assert len(buffer) <= LONG.limit
+    assert lines == expected_of(octets)

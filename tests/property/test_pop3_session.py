@@ -1,6 +1,7 @@
 """Any octets parse or are refused; the session machine keeps RFC 1939's promises in any order."""
 
 import contextlib
+from base64 import b64encode
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -9,11 +10,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import scale
 from lineproto.reply import Err, Listing, Ok, Ready
+from pop3_service.domain.settings import Settings
 from pop3_service.pop3 import command
+from pop3_service.pop3.capability import Offer, Offers
 from pop3_service.pop3.catalogue import Text
 from pop3_service.pop3.command import MAKERS, BadCommand, parse
 from pop3_service.pop3.contents import Contents
+from pop3_service.pop3.sasl.exchange import Challenge, Proof
+from pop3_service.pop3.sasl.mechanisms import MECHANISMS
 from pop3_service.pop3.session import Commit, Login, SendMessage, Session, State
+
+OFFER = Offers("Valija-test", Settings()).in_clear
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class SessionModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(["USER"])
+        self.session = Session(OFFER)
         self.messages = [Facts(10 * n, f"id{n}") for n in range(1, 6)]
         self.marked: set[int] = set()
         self.over = False
@@ -110,7 +117,7 @@ class SessionModel(RuleBasedStateMachine):
     @precondition(lambda self: self.over)
     @rule()
     def connect_again(self) -> None:
-        self.session = Session(["USER"])
+        self.session = Session(OFFER)
         self.messages = [m for n, m in enumerate(self.messages, 1) if n not in self.marked]
         self.messages += [Facts(7, f"new{n}") for n in range(5 - len(self.messages))]
         self.marked = set()
@@ -157,3 +164,26 @@ def test_short_lines_are_parsed_once_and_a_password_is_never_kept() -> None:
         parse(b"TOP 1 %d" % number)
     assert len(command._parsed) <= command.KEPT_LINES
     assert parse(b"TOP 1 %d" % number) == command.Top(1, number)
+
+
+@settings(max_examples=scale.EXAMPLES)
+@given(
+    st.sampled_from(sorted(MECHANISMS)),
+    st.lists(st.one_of(st.binary(max_size=40), st.binary(max_size=40).map(b64encode)), max_size=5),
+)
+def test_any_messages_of_auth_are_answered_and_leave_the_session_usable(
+    name: str, lines: list[bytes]
+) -> None:
+    session = Session(Offer((), tuple(MECHANISMS)))
+    asked = session.execute(parse(b"AUTH " + name.encode()))
+    assert isinstance(asked, Challenge)
+    for line in lines:
+        if session.exchange is None:
+            break
+        result = session.respond(line)
+        assert isinstance(result, Err | Challenge | Login | Proof)
+        if isinstance(result, Proof):
+            session.challenged(b"", b"state")
+    if session.exchange is not None:
+        assert isinstance(session.respond(b"*"), Err)
+    assert isinstance(session.execute(parse(b"USER u")), Ready)

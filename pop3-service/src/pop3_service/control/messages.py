@@ -9,9 +9,12 @@ from msgspec import Struct
 
 from pop3_service.control.plane import (
     Admitted,
+    AuthOutcome,
     CertificatePair,
+    Challenged,
     Credentials,
     DisconnectOrder,
+    Evidence,
     LoginOutcome,
     Refused,
 )
@@ -104,6 +107,12 @@ class Login(Struct, frozen=True, tag=True):
     credentials: Credentials
 
 
+class Authenticate(Struct, frozen=True, tag=True):
+    """Look at a message of AUTH."""
+
+    evidence: Evidence
+
+
 class Report(Struct, frozen=True, tag=True):
     """Tell an event; it has no answer."""
 
@@ -120,6 +129,7 @@ Request = (
     | Retire
     | Stop
     | Login
+    | Authenticate
     | Report
 )
 
@@ -145,6 +155,12 @@ class RefusedAnswer(Struct, frozen=True, tag=True):
     delay_s: float
 
 
+class ChallengedAnswer(Struct, frozen=True, tag=True):
+    """The client has to say more."""
+
+    challenged: Challenged
+
+
 class Sessions(Struct, frozen=True, tag=True):
     """The sessions asked for."""
 
@@ -163,7 +179,7 @@ class Failed(Struct, frozen=True, tag=True):
     text: str
 
 
-Result = AdmittedAnswer | RefusedAnswer | Sessions | Count | Failed
+Result = AdmittedAnswer | RefusedAnswer | ChallengedAnswer | Sessions | Count | Failed
 
 
 class Answer(Struct, frozen=True, tag=True):
@@ -199,11 +215,15 @@ def decode(octets: bytes) -> Ask | Answer:
     return message
 
 
-def from_outcome(outcome: LoginOutcome) -> Result:
-    """Write a login's outcome."""
-    if isinstance(outcome, Admitted):
-        return AdmittedAnswer(outcome.account, outcome.age_s)
-    return RefusedAnswer(outcome.reason, outcome.delay_s)
+def from_outcome(outcome: AuthOutcome) -> Result:
+    """Write the outcome of a login or of a message of AUTH."""
+    match outcome:
+        case Admitted(account, age_s):
+            return AdmittedAnswer(account, age_s)
+        case Refused(reason, delay_s):
+            return RefusedAnswer(reason, delay_s)
+        case Challenged():
+            return ChallengedAnswer(outcome)
 
 
 def to_outcome(result: Result) -> LoginOutcome:
@@ -214,3 +234,8 @@ def to_outcome(result: Result) -> LoginOutcome:
         case RefusedAnswer(reason, delay_s):
             return Refused(reason, delay_s)
     return Refused(Reason.SERVICE_UNAVAILABLE)
+
+
+def to_auth_outcome(result: Result) -> AuthOutcome:
+    """Read the outcome of a message of AUTH."""
+    return result.challenged if isinstance(result, ChallengedAnswer) else to_outcome(result)

@@ -41,7 +41,29 @@ class Refused:
     delay_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A client's message in an exchange of AUTH that the supervisor leads, without its base64.
+
+    ``state`` is what came with the last ``Challenged``, empty with the first message.
+    """
+
+    mechanism: str
+    response: bytes = field(repr=False)
+    state: bytes = field(repr=False)
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Challenged:
+    """The client has to say more; ``state`` is to come back with it."""
+
+    challenge: bytes
+    state: bytes = field(repr=False)
+
+
 LoginOutcome = Admitted | Refused
+AuthOutcome = Admitted | Refused | Challenged
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +95,12 @@ class ControlPlane(Protocol):
 
     async def login(self, credentials: Credentials) -> LoginOutcome:
         """Check a password; never raises for a wrong one."""
+
+    async def authenticate(self, evidence: Evidence) -> AuthOutcome:
+        """Look at a message of AUTH; never raises for a wrong one.
+
+        Refused for INVALID_ARGUMENT means that it is no message of that mechanism.
+        """
 
     def report(self, event: SessionEvent) -> None:
         """Tell an event; called only while ``Worker.watch(True)`` is in force."""

@@ -57,6 +57,30 @@ class Text(Enum):
         "too many wrong logins, try again later",
         "demasiados intentos de acceso fallidos, inténtelo más tarde",
     )
+    USAGE_AUTH = (
+        "usage: AUTH [mechanism [initial-response]]",
+        "uso: AUTH [mecanismo [respuesta-inicial]]",
+    )
+    MECHANISMS = "mechanisms follow", "siguen los mecanismos"
+    MECHANISM_NOT_OFFERED = (
+        "this mechanism is not offered here",
+        "este mecanismo no se ofrece aquí",
+    )
+    AUTH_CANCELLED = "authentication cancelled", "autenticación cancelada"
+    NOT_BASE64 = "not base64", "no es base64"
+    BAD_MESSAGE = (
+        "that is no message of this mechanism",
+        "ese no es un mensaje de este mecanismo",
+    )
+    MESSAGE_TOO_LONG = "line too long", "línea demasiado larga"
+    TOO_MANY_BAD_MESSAGES = (
+        "too many bad messages, closing",
+        "demasiados mensajes erróneos, se cierra la conexión",
+    )
+    ONLY_AS_YOURSELF = (
+        "you can log in as yourself only",
+        "solo puede iniciar sesión en nombre propio",
+    )
     NOT_PERMITTED = "this account may not do that", "esta cuenta no tiene permiso para eso"
     NO_MAILDROP = "this account has no maildrop", "esta cuenta no tiene buzón"
     MAILDROP_IN_USE = (

@@ -6,6 +6,7 @@ well-formed. Whether it is allowed now is the session's business.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,8 @@ NUMBER_DIGITS = 10
 """Digits of a number; more could not be a message number."""
 
 
+_MECHANISM = re.compile(rb"[A-Za-z0-9_-]{1,20}")
+"""A mechanism's name (RFC 4422 section 3.1)."""
 KEPT_LINES = 4096
 KEPT_OCTETS = 16
 """Short lines that all clients send alike are parsed once, up to so many of them."""
@@ -112,7 +115,20 @@ class Stls:
     """Begin TLS (RFC 2595 section 4)."""
 
 
-Command = User | Pass | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Capa | Stls | Quit
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Begin an exchange of a SASL mechanism, or ask which there are (RFC 5034 section 4).
+
+    ``response`` is the initial response as it was sent: base64, or ``=`` for an empty one.
+    """
+
+    mechanism: str | None = None
+    response: bytes | None = field(default=None, repr=False)
+
+
+Command = (
+    User | Pass | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Capa | Stls | Quit | Auth
+)
 
 
 def parse(line: bytes) -> Command:
@@ -196,6 +212,15 @@ def _top(rest: bytes) -> Command:
     return Top(_number(words[0], usage), _number(words[1], usage))
 
 
+def _auth(rest: bytes) -> Command:
+    words = rest.split()
+    if not words:
+        return Auth()
+    if len(words) > 2 or not _MECHANISM.fullmatch(words[0]):
+        raise BadCommand(Text.USAGE_AUTH)
+    return Auth(words[0].decode().upper(), words[1] if len(words) == 2 else None)
+
+
 def _number(word: bytes, usage: Callable[[], BadCommand]) -> int:
     """Read ASCII digits; nothing else is a number (RFC 1939 section 3)."""
     if not word.isdigit() or len(word) > NUMBER_DIGITS:  # bytes.isdigit knows ASCII only
@@ -217,6 +242,7 @@ MAKERS: dict[bytes, Callable[[bytes], Command]] = {
     b"CAPA": _bare(Capa()),
     b"STLS": _bare(Stls()),
     b"QUIT": _bare(Quit()),
+    b"AUTH": _auth,
 }
 
 _ALIKE = frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit})

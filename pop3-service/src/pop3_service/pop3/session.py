@@ -6,13 +6,15 @@ the outcome. It knows messages by their sizes and unique ids alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lineproto.reply import Err, Listing, Ready, Reply
+from pop3_service.pop3.capability import Offer
 from pop3_service.pop3.catalogue import DONE, ENGLISH, Language, Text
 from pop3_service.pop3.command import (
+    Auth,
     BadCommand,
     Capa,
     Command,
@@ -30,9 +32,22 @@ from pop3_service.pop3.command import (
     User,
 )
 from pop3_service.pop3.contents import NOTHING, Contents, MessageFacts, scan_head
+from pop3_service.pop3.sasl.exchange import (
+    CANCEL,
+    BadExchange,
+    Challenge,
+    Denied,
+    Exchange,
+    Password,
+    Proof,
+    Step,
+    decode,
+)
+from pop3_service.pop3.sasl.mechanisms import MECHANISMS
 
 MAX_BAD_COMMANDS = 10
-"""Consecutive unknown or unparsable commands that end the connection."""
+"""Consecutive unknown or unparsable commands that end the connection; as many messages of AUTH
+that are none, consecutive or not."""
 
 
 class State(StrEnum):
@@ -44,7 +59,7 @@ class State(StrEnum):
 
 
 ALLOWED: dict[State, frozenset[type[Command]]] = {
-    State.AUTHORIZATION: frozenset({User, Pass, Stls, Capa, Quit}),
+    State.AUTHORIZATION: frozenset({User, Pass, Auth, Stls, Capa, Quit}),
     State.TRANSACTION: frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit}),
     State.UPDATE: frozenset(),
 }
@@ -78,28 +93,34 @@ class StartTls:
     """Answer, then begin a TLS handshake; whatever was sent before it is thrown away."""
 
 
-Action = Login | SendMessage | Commit | StartTls
+Action = Login | SendMessage | Commit | StartTls | Challenge | Proof
 
 
 class Session:
-    """One POP3 session. ``finished`` is True once the connection is to be closed."""
+    """One POP3 session. ``finished`` is True once the connection is to be closed.
+
+    ``offer`` is what the client may log in with as things are; ``exchange`` is not None while the
+    client's next line is a message of AUTH, and goes to ``respond``.
+    """
 
     __slots__ = (
         "_allowed",
         "_bad_commands",
-        "_capabilities",
+        "_bad_exchanges",
         "_contents",
         "_deleted",
         "_name",
+        "exchange",
         "finished",
         "language",
         "may_start_tls",
+        "offer",
         "state",
     )
 
     def __init__(
         self,
-        capabilities: Sequence[str],
+        offer: Offer,
         language: Language = ENGLISH,
         *,
         may_start_tls: bool = False,
@@ -110,11 +131,13 @@ class Session:
         self.may_start_tls = may_start_tls
         self.finished = False
         self.language = language
-        self._capabilities = capabilities
+        self.offer = offer
+        self.exchange: Exchange | None = None
         self._name: bytes | None = None
         self._contents = NOTHING
         self._deleted: set[int] | frozenset[int] = frozenset()  # a set once one is marked
         self._bad_commands = 0
+        self._bad_exchanges = 0
 
     # --- commands --------------------
 
@@ -154,6 +177,8 @@ class Session:
                 return self._stls()
             case Quit():
                 return self._quit()
+            case Auth(name, response):
+                return self._auth(name, response)
 
     def bad_command(self, error: BadCommand) -> Reply:
         """Answer a line that is no command; too many in a row end the connection."""
@@ -163,17 +188,43 @@ class Session:
             return self.language.err(Text.TOO_MANY_BAD_COMMANDS)
         return self.language.err(error.text, **error.arguments)
 
+    # --- AUTH (RFC 5034) --------------------
+
+    def respond(self, line: bytes) -> Reply | Action:
+        """Take a line of an exchange in progress."""
+        if line == CANCEL:
+            self.exchange = None
+            return self.language.err(Text.AUTH_CANCELLED)
+        return self._respond(line)
+
+    def challenged(self, challenge: bytes, state: bytes) -> Challenge:
+        """The supervisor wants one more message; ``state`` goes back with it."""
+        assert self.exchange is not None  # noqa: S101 - it made the proof
+        self.exchange.challenged(state)
+        return Challenge(challenge)
+
+    def bad_exchange(self, text: Text) -> Reply:
+        """Answer a message that is none; too many end the connection."""
+        self.exchange = None
+        self._bad_exchanges += 1
+        if self._bad_exchanges >= MAX_BAD_COMMANDS:
+            self.finished = True
+            return self.language.err(Text.TOO_MANY_BAD_MESSAGES)
+        return self.language.err(text)
+
     # --- outcomes of actions --------------------
 
     def admitted(self, contents: Contents) -> Reply:
         """The login succeeded and the maildrop is locked: this is what it holds."""
         self._enter(State.TRANSACTION)
+        self.exchange = None
         self._contents = contents
         return self.language.logged_in
 
     def refused(self, reply: Err) -> Reply:
-        """The login failed: the client starts again with USER (RFC 1939 section 7)."""
+        """The login failed: the client starts again with USER or AUTH (RFC 1939 section 7)."""
         self._name = None
+        self.exchange = None
         return reply
 
     def committed(self, deleted: int, failed: int) -> Reply:
@@ -206,11 +257,38 @@ class Session:
         self._name = None
         return StartTls()
 
-    def _capability_lines(self) -> Sequence[str]:
+    def _auth(self, name: str | None, response: bytes | None) -> Reply | Action:
+        if name is None:
+            return Listing(self.language.say(Text.MECHANISMS), self.offer.mechanisms)
+        if name not in self.offer.mechanisms:
+            return self.language.err(Text.MECHANISM_NOT_OFFERED)
+        self._name = None
+        mechanism = MECHANISMS[name]
+        self.exchange = mechanism.begin()
+        if response is None:
+            return mechanism.asks
+        return self._respond(b"" if response == b"=" else response)
+
+    def _respond(self, response: bytes) -> Reply | Action:
+        assert self.exchange is not None  # noqa: S101 - the callers looked
+        try:
+            return self._take(self.exchange.respond(decode(response)))
+        except BadExchange as error:
+            return self.bad_exchange(error.text)
+        except Denied as error:
+            return self.refused(self.language.err(error.text, "AUTH"))
+
+    def _take(self, step: Step) -> Action:
+        if isinstance(step, Password):
+            self.exchange = None
+            return Login(step.name, step.password)
+        return step
+
+    def _capability_lines(self) -> tuple[str, ...]:
         """STLS is a capability only where it may be given (RFC 2595 section 4)."""
         if self.may_start_tls and self.state is State.AUTHORIZATION:
-            return [*self._capabilities, "STLS"]
-        return self._capabilities
+            return (*self.offer.capabilities, "STLS")
+        return self.offer.capabilities
 
     def _quit(self) -> Reply | Action:
         if self.state is State.AUTHORIZATION:

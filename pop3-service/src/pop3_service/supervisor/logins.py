@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
-from pop3_service.control.plane import Credentials, LoginOutcome, Refused
+from pop3_service.control.plane import (
+    AuthOutcome,
+    Credentials,
+    Evidence,
+    LoginOutcome,
+    Refused,
+)
 from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.sasl import Check, WrongProof
 from pop3_service.supervisor.throttle import Throttle
 from pop3mgmt.reasons import Reason
 
@@ -24,7 +31,10 @@ class LoginDesk:
         authenticator: Authenticator,
         throttle: Throttle,
         publish: Callable[[SessionEvent], None],
+        checks: Mapping[str, Check],
     ) -> None:
+        """``checks`` are those of the mechanisms that are checked here, by name."""
+        self._checks = checks
         self._authenticator = authenticator
         self._throttle = throttle
         self._publish = publish
@@ -34,18 +44,36 @@ class LoginDesk:
         try:
             admitted = await self._authenticator.login(credentials.name, credentials.password)
         except ServiceError as error:
-            if error.reason is not Reason.LOGIN_THROTTLED:
-                log.error("login failed", reason=error.reason, error=str(error))
-            return Refused(error.reason)
-        if admitted is not None:
-            return admitted
-        delay_s = self._throttle.failed(credentials.peer)
+            return self._failed(error)
+        return admitted or self._wrong(credentials.name, credentials.peer)
+
+    async def authenticate(self, evidence: Evidence) -> AuthOutcome:
+        """Look at a message of AUTH. What is wrong has the same answer as a wrong password."""
+        check = self._checks.get(evidence.mechanism)
+        if check is None:
+            return Refused(Reason.INVALID_ARGUMENT)
+        try:
+            outcome = await check(evidence)
+        except ServiceError as error:
+            return self._failed(error)
+        if isinstance(outcome, WrongProof):
+            return self._wrong(outcome.name, evidence.peer, mechanism=evidence.mechanism)
+        return outcome
+
+    def _failed(self, error: ServiceError) -> Refused:
+        if error.reason not in (Reason.LOGIN_THROTTLED, Reason.INVALID_ARGUMENT):
+            log.error("login failed", reason=error.reason, error=str(error))
+        return Refused(error.reason)
+
+    def _wrong(self, name: bytes, peer: str, **more: str) -> Refused:
+        delay_s = self._throttle.failed(peer)
         log.info(
             "login refused",
             reason=Reason.INVALID_CREDENTIALS,
-            peer=credentials.peer,
-            name=ascii(credentials.name[:64].decode("utf-8", "replace")),
+            peer=peer,
+            name=ascii(name[:64].decode("utf-8", "replace")),
             delay_s=delay_s,
+            **more,
         )
         return Refused(Reason.INVALID_CREDENTIALS, delay_s)
 

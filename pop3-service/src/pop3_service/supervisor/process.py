@@ -43,6 +43,7 @@ from pop3_service.supervisor.listening import Ports, listen
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.remote_worker import Slot
+from pop3_service.supervisor.sasl import checks
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
@@ -122,7 +123,7 @@ class Supervisor:
                 clock,
             )
             await stack.enter_async_context(token_keys.following())
-            control = LoginDesk(authenticator, throttle, self._sessions.publish)
+            control = LoginDesk(authenticator, throttle, self._sessions.publish, checks())
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
             pool, ports = await self._start_workers(control, board)

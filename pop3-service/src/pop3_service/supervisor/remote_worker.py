@@ -187,6 +187,8 @@ class RemoteWorker:
         match request:
             case messages.Login(credentials):
                 return messages.from_outcome(await self._control.login(credentials))
+            case messages.Authenticate(evidence):
+                return messages.from_outcome(await self._control.authenticate(evidence))
             case messages.Report(event):
                 self._control.report(event)
                 return Count()

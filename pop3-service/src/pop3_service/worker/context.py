@@ -17,7 +17,7 @@ from pop3_service.control.remembered import RememberedLogins
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import MailPaths
-from pop3_service.pop3.capability import capabilities
+from pop3_service.pop3.capability import Offers
 from pop3_service.pop3.catalogue import ENGLISH, Language, Text
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.maildrops import Maildrops
@@ -72,7 +72,8 @@ class WorkerContext:
         self.paths = paths
         self.settings = settings
         self.greeting = greeting.said_in(ENGLISH)
-        self.capabilities = capabilities(greeting.implementation)
+        self._implementation = greeting.implementation
+        self.offers = Offers(self._implementation, settings)
         self.maildrops = Maildrops(paths)
         self.logins = RememberedLogins(clock, lambda: self.settings.remember_login_s)
         self.tls: ssl.SSLContext | None = None
@@ -82,6 +83,11 @@ class WorkerContext:
         self.watched = False
         self._board = board
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+
+    def configure(self, settings: Settings) -> None:
+        """Put settings in force."""
+        self.settings = settings
+        self.offers = Offers(self._implementation, settings)
 
     def full(self) -> bool:
         """Whether one more connection would pass the maximum, over all workers."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from lineproto.connection import WRITE_HIGH, Answer, Connection
 from lineproto.reply import Err, Listing, Ok, Ready
-from pop3_service.control.plane import Admitted, Credentials, Refused
+from pop3_service.control.plane import Admitted, Challenged, Credentials, Evidence, Refused
 from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
 from pop3_service.pop3.catalogue import Text
-from pop3_service.pop3.command import BadCommand, parse
+from pop3_service.pop3.command import LINE_LIMIT, BadCommand, parse
+from pop3_service.pop3.sasl import exchange
+from pop3_service.pop3.sasl.exchange import Challenge, Proof
 from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session, StartTls
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import refusal
@@ -24,6 +27,8 @@ from pop3mgmt.reasons import Reason
 
 LONG_LISTING = 4096
 """Messages from which a listing goes out in pieces, so that it is never whole in memory."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -39,6 +44,7 @@ class Pop3Dialogue:
         "_context",
         "_deleted",
         "_drop",
+        "_in_tls",
         "_on_end",
         "_session",
         "account",
@@ -67,8 +73,10 @@ class Pop3Dialogue:
         self._connection = connection
         self._on_end = on_end
         self._session = Session(
-            context.capabilities, may_start_tls=context.tls is not None and not in_tls
+            context.offers.in_tls if in_tls else context.offers.in_clear,
+            may_start_tls=context.tls is not None and not in_tls,
         )
+        self._in_tls = in_tls
         self._drop: OpenMaildrop | None = None
         self._connect_time_s = context.clock.now().timestamp()
         self._commands = 0
@@ -86,10 +94,14 @@ class Pop3Dialogue:
     def receive(self, line: bytes) -> Answer:
         """Answer a line."""
         self._commands += 1
-        try:
-            result = self._session.execute(parse(line))
-        except BadCommand as error:
-            result = self._session.bad_command(error)
+        if self._session.exchange is not None:
+            self._connection.limit_lines(LINE_LIMIT)
+            result = self._session.respond(line)
+        else:
+            try:
+                result = self._session.execute(parse(line))
+            except BadCommand as error:
+                result = self._session.bad_command(error)
         self.finished = self._session.finished
         match result:
             case Ready(octets):
@@ -104,7 +116,11 @@ class Pop3Dialogue:
 
     def line_too_long(self) -> bytes:
         """Answer a line that passed the limit."""
-        reply = self._session.bad_command(BadCommand(Text.LINE_TOO_LONG))
+        if self._session.exchange is not None:
+            self._connection.limit_lines(LINE_LIMIT)
+            reply = self._session.bad_exchange(Text.MESSAGE_TOO_LONG)
+        else:
+            reply = self._session.bad_command(BadCommand(Text.LINE_TOO_LONG))
         self.finished = self._session.finished
         return reply.encode()
 
@@ -167,6 +183,10 @@ class Pop3Dialogue:
         if self._changed is not None:
             self._changed.add(account)
 
+    def offers_changed(self) -> None:
+        """Settings have changed: what was offered before does not count any more."""
+        self._make_offer()
+
     def disconnect(self) -> None:
         """End the session; a commit in progress is finished first."""
         if self.interruptible:
@@ -194,12 +214,26 @@ class Pop3Dialogue:
                 return self._commit(indexes)
             case StartTls():
                 return self._start_tls()
+            case Challenge():
+                return self._challenge(action)
+            case Proof():
+                return self._prove(action)
+
+    def _make_offer(self) -> None:
+        offers = self._context.offers
+        self._session.offer = offers.in_tls if self._in_tls else offers.in_clear
+
+    def _challenge(self, challenge: Challenge) -> bytes:
+        self._connection.limit_lines(exchange.LINE_LIMIT)
+        return challenge.encode()
 
     def _start_tls(self) -> bytes:
         context = self._context.tls
         if context is None:
             return self._err(Text.TLS_UNAVAILABLE, "SYS/TEMP")
         self._connection.start_tls(context)
+        self._in_tls = True
+        self._make_offer()
         return self._session.language.ok(Text.BEGIN_TLS).encode()
 
     def _enter_at_once(self, account: str) -> Answer:
@@ -214,20 +248,46 @@ class Pop3Dialogue:
         return self._entered(drop)
 
     async def _log_in(self, credentials: Credentials) -> bytes:
-        self._changed = set()
-        try:
-            outcome = await self._context.control.login(credentials)
-            if isinstance(outcome, Admitted) and outcome.account in self._changed:
-                # It was changed or deleted after its password was checked.
-                outcome = Refused(Reason.INVALID_CREDENTIALS)
-        finally:
-            self._changed = None
+        outcome = await self._checked(self._context.control.login(credentials))
         if isinstance(outcome, Refused):
             return await self._refuse(outcome)
         self._context.logins.remember(
             credentials.name, credentials.password, outcome.account, outcome.age_s
         )
-        answer = self._enter_at_once(outcome.account)
+        return await self._admit(outcome)
+
+    async def _prove(self, proof: Proof) -> bytes:
+        """Let the supervisor look at a message of a mechanism that it checks."""
+        outcome = await self._checked(
+            self._context.control.authenticate(
+                Evidence(proof.mechanism, proof.response, proof.state, self._connection.peer)
+            )
+        )
+        match outcome:
+            case Challenged(octets, state):
+                return self._challenge(self._session.challenged(octets, state))
+            case Refused(Reason.INVALID_ARGUMENT):
+                reply = self._session.bad_exchange(Text.BAD_MESSAGE)
+                self.finished = self._session.finished
+                return reply.encode()
+            case Refused():
+                return await self._refuse(outcome)
+            case Admitted():
+                return await self._admit(outcome)
+
+    async def _checked(self, check: Awaitable[T]) -> T | Refused:
+        """Give the outcome of a check; who was changed or deleted meanwhile is refused."""
+        self._changed = set()
+        try:
+            outcome = await check
+            if isinstance(outcome, Admitted) and outcome.account in self._changed:
+                return Refused(Reason.INVALID_CREDENTIALS)
+            return outcome
+        finally:
+            self._changed = None
+
+    async def _admit(self, admitted: Admitted) -> bytes:
+        answer = self._enter_at_once(admitted.account)
         return answer if isinstance(answer, bytes) else await answer
 
     async def _enter(self, account: str) -> bytes:

@@ -9,11 +9,13 @@ from functools import partial
 import structlog
 
 from lineproto.connection import Connection
+from lineproto.framing import LongLines
 from lineproto.listener import Listener
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.session import SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.command import LINE_LIMIT
+from pop3_service.pop3.sasl import exchange
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.dialogue import Pop3Dialogue
 from pop3_service.worker.tls import server_context
@@ -25,6 +27,9 @@ class Pop3Listener(Listener):
     """One worker's connections. It is a ``control.plane.Worker``."""
 
     line_limit = LINE_LIMIT
+    # Tokens sent with AUTH itself are longer than any password (RFC 5034 section 4 would have them
+    # in a line of their own).
+    long_lines = LongLines(b"AUTH ", exchange.LINE_LIMIT)
 
     def __init__(self, context: WorkerContext, tag: str = "") -> None:
         """``tag`` begins the sessions' ids and tells this worker from all others before it."""
@@ -85,8 +90,10 @@ class Pop3Listener(Listener):
     # --- orders --------------------
 
     async def configure(self, settings: Settings) -> None:
-        """Put settings in force."""
-        self._context.settings = settings
+        """Put settings in force, for sessions that are open too."""
+        self._context.configure(settings)
+        for dialogue in self._dialogues.values():
+            dialogue.offers_changed()
         self._set_sweep(settings)
 
     async def list_sessions(self, account: str) -> list[SessionInfo]:

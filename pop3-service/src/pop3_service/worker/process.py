@@ -20,7 +20,7 @@ from pop3_service.control import messages
 from pop3_service.control.channel import Channel
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import Count, Failed, Request, Result, Sessions
-from pop3_service.control.plane import Credentials, LoginOutcome, Refused
+from pop3_service.control.plane import AuthOutcome, Credentials, Evidence, LoginOutcome, Refused
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
 from pop3_service.maildir.paths import MailPaths
@@ -39,6 +39,14 @@ class RemoteControl:
         """Ask the supervisor to check a password."""
         try:
             return messages.to_outcome(await self._channel.request(messages.Login(credentials)))
+        except ServiceUnavailable:
+            return Refused(Reason.SERVICE_UNAVAILABLE)
+
+    async def authenticate(self, evidence: Evidence) -> AuthOutcome:
+        """Ask the supervisor to look at a message of AUTH."""
+        try:
+            result = await self._channel.request(messages.Authenticate(evidence))
+            return messages.to_auth_outcome(result)
         except ServiceUnavailable:
             return Refused(Reason.SERVICE_UNAVAILABLE)
 

@@ -1,0 +1,31 @@
+"""The mechanisms of AUTH that the supervisor checks: what a check is, and which there are.
+
+No hash, key or secret of the service crosses the seam: the worker passes the client's messages on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pop3_service.control.plane import Admitted, Challenged, Evidence, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class WrongProof:
+    """It was not right; ``name`` is who the client said it is, for the log.
+
+    The client is told what it is told of a wrong password, after the throttle's delay.
+    """
+
+    name: bytes
+
+
+Check = Callable[[Evidence], Awaitable[Admitted | Refused | Challenged | WrongProof]]
+"""Looks at one message. What fails raises a ServiceError; InvalidArgument is for a message that is
+not one of the mechanism."""
+
+
+def checks() -> dict[str, Check]:
+    """Give the checks by mechanism."""
+    return {}
