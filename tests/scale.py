@@ -27,3 +27,4 @@ PUBLISHED_SESSIONS = _pick(500, 5_000)  # the same through the published port
 PROXIED_SESSIONS = _pick(250, 3_000)  # and through Docker's proxy for loopback
 KILLS = _pick(10, 100)  # workers killed in the middle of something
 WATCHERS = _pick(20, 200)  # streams of one event source
+EVERY_STEP = _pick(0, 1)  # 1: the service is killed at calls that change nothing, too
