@@ -15,7 +15,7 @@ from support.mailbuilder import collected, crlf_form, varied
 MAIL = b"Subject: one\n\nfirst\n"
 
 
-@pytest.mark.attack(37)
+@pytest.mark.attack(37, "dots", "bare lf", "edges", "no newline", "empty", "headers only", "nul")
 def test_varied_messages_come_back_byte_exact_and_sizes_agree(service: Service) -> None:
     messages = [*varied(scale.VARIED_MESSAGES), *collected()]
     box = service.account(*messages)
@@ -32,6 +32,7 @@ def test_varied_messages_come_back_byte_exact_and_sizes_agree(service: Service) 
             assert len(decode(wire)) == sizes[number - 1]
 
 
+@pytest.mark.attack(38, "0", "1", "huge", "no blank line")
 def test_top_is_stuffed_like_retr_and_counts_body_lines_only(service: Service) -> None:
     box = service.account(b".Head: 1\nB: 2\n\n.one\ntwo\n.\nfour", b"Only: headers\n")
     with service.connect() as client:

@@ -1,5 +1,6 @@
 /* Loaded into the service before the C library: makes its calls on files beneath a folder fail, or
-   kills the process at one of them, or swaps a file just before, and writes down what was called.
+   kills the process at one of them, or exchanges two files just before, and writes down what was
+   called. It moves the clock as well.
    What it does is in memory that the test shares (faults.py has the same structure). */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { OFF, WATCH, FAIL, KILL_BEFORE, KILL_AFTER, SWAP };
@@ -32,6 +34,7 @@ struct control {
     int error, at, every;
     unsigned kinds; /* bits of the calls that count */
     atomic_int seen, recorded;
+    atomic_int ahead_s; /* of the clock of the day */
     char beneath[PATH], from[PATH], to[PATH];
     struct record records[RECORDS];
 };
@@ -91,7 +94,7 @@ static struct step begun(int call, int dir_fd, const char *path) {
     int number = atomic_fetch_add(&control->seen, 1) + 1;
     if (number != control->at && !(control->every && number > control->at)) return step;
     if (mode == KILL_BEFORE) kill(getpid(), SIGKILL);
-    if (mode == SWAP) syscall(SYS_renameat, AT_FDCWD, control->from, AT_FDCWD, control->to);
+    if (mode == SWAP) renameat2(AT_FDCWD, control->from, AT_FDCWD, control->to, RENAME_EXCHANGE);
     step.dies = mode == KILL_AFTER;
     step.fails = mode == FAIL;
     if (step.fails) errno = control->error;
@@ -218,4 +221,11 @@ ssize_t send(int fd, const void *from, size_t size, int how) {
         if (record) record->result = (int)size;
     }
     return real(fd, from, size, how);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *to) {
+    REAL(clock_gettime);
+    int result = real(clock, to);
+    if (!result && clock == CLOCK_REALTIME) to->tv_sec += control->ahead_s;
+    return result;
 }

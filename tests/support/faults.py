@@ -1,7 +1,8 @@
 """A file system that fails when the test says so, beneath the real service.
 
 A small library, loaded into ``pop3d`` before the C library, stands between it and the kernel: every
-call on a file beneath a folder can fail with an error, kill the process, or find a file swapped.
+call on a file beneath a folder can fail with an error, kill the process, or find two files
+exchanged. It can set the service's clock as well.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class _Control(ctypes.Structure):
         ("kinds", ctypes.c_uint),
         ("seen", ctypes.c_int),
         ("recorded", ctypes.c_int),
+        ("ahead_s", ctypes.c_int),
         ("beneath", ctypes.c_char * PATH),
         ("swapped_from", ctypes.c_char * PATH),
         ("swapped_to", ctypes.c_char * PATH),
@@ -117,6 +119,10 @@ class Faults:
             yield
         finally:
             control.mode = Mode.OFF
+
+    def set_clock(self, ahead_s: int) -> None:
+        """Let the service's clock of the day be so far ahead of this machine's, or behind it."""
+        self._control.ahead_s = ahead_s
 
     @property
     def count(self) -> int:

@@ -5,11 +5,13 @@ Every method may block on the disk; the worker calls them in threads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Self
 
 from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
+from pop3_service.maildir.index import INDEX_FILE
 from pop3_service.maildir.listing import (
     FOLDER_FLAGS,
     FOLDERS,
@@ -117,6 +119,15 @@ class Maildrop:
             return len(messages) - failed - lost, failed + lost
         finally:
             os.close(folder_fd)
+
+    def forget_sizes(self) -> None:
+        """Remove the index, so that the next listing measures all messages anew."""
+        with contextlib.suppress(OSError):
+            folder_fd = open_folder(self._root, self._parts)
+            try:
+                os.unlink(INDEX_FILE, dir_fd=folder_fd)
+            finally:
+                os.close(folder_fd)
 
     def close(self) -> None:
         """Unlock."""

@@ -95,6 +95,10 @@ class OpenMaildrop:
         """Let the next login look again: the maildrop is not as it was listed."""
         self._maildrops.forget(self._account)
 
+    def forget_sizes(self) -> None:
+        """Let listings measure all messages anew; may wait. See ``Maildrop.forget_sizes``."""
+        self._drop.forget_sizes()
+
     def shrink(self, deleted: list[Message]) -> None:
         """Let the next login look again: these messages are to go."""
         self._maildrops.shrink(self._account, deleted)

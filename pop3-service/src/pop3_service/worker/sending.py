@@ -31,6 +31,10 @@ class MessageBroken(ConnectionResetError):
     """A message failed after its ``+OK``; the connection must drop."""
 
 
+class OtherSize(MaildropUnavailable):
+    """A message is not as long as it was listed, though its file has not changed by its marks."""
+
+
 def small_message(drop: OpenMaildrop, message: Message, language: Language) -> bytes | None:
     """Give the whole answer to RETR if that takes no wait and the message is as it was listed."""
     stored = drop.read_at_once(message)
@@ -68,7 +72,13 @@ async def send_message(
     try:
         argv = parse(context.settings.transform) if lines is None else ()
         if not argv:
-            await _send_stored(connection, context, fd, message, lines, language)
+            try:
+                await _send_stored(connection, context, fd, message, lines, language)
+            except (OtherSize, MessageBroken) as error:
+                if OtherSize in (type(error), type(error.__cause__)):
+                    drop.forget()
+                    await context.on_disk(drop.forget_sizes)
+                raise
             return
         output = await context.runner.run(
             argv, fd, message.size, context.settings.transform_timeout_s
@@ -125,14 +135,14 @@ class _Sender:
         body = self._encoder.feed(cutter.feed(piece) if cutter else piece)
         if not self._more(cutter):
             body += self._encoder.finish()
-            self._check(octets, MaildropUnavailable("the message was changed by another program"))
+            self._check(octets, OtherSize("the message was changed by another program"))
             self._connection.write(head + body + END)
             return
         self._connection.write(head + body)
         try:
             await self._send_rest(cutter)
             body = self._encoder.finish()
-            self._check(octets, MaildropUnavailable("the message changed under way"))
+            self._check(octets, OtherSize("the message changed under way"))
         except ConnectionResetError:
             raise
         except Exception as error:  # whatever it is, no more text may follow in this body
