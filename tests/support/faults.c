@@ -89,8 +89,8 @@ static struct step begun(int call, int dir_fd, const char *path) {
     int mode = control->mode;
     if (mode == OFF || !whole(name, dir_fd, path)) return step;
     if (strncmp(name, control->beneath, strlen(control->beneath))) return step;
-    step.record = written_down(call, name + strlen(control->beneath));
     if (!(control->kinds & (1u << call))) return step;
+    step.record = written_down(call, name + strlen(control->beneath));
     int number = atomic_fetch_add(&control->seen, 1) + 1;
     if (number != control->at && !(control->every && number > control->at)) return step;
     if (mode == KILL_BEFORE) kill(getpid(), SIGKILL);

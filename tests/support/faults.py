@@ -130,7 +130,7 @@ class Faults:
         return int(self._control.seen)
 
     def seen(self) -> list[Seen]:
-        """The calls since the last ``acting`` began."""
+        """The calls that counted, and the replies, since the last ``acting`` began."""
         count = self._control.recorded
         assert count <= RECORDS, "more calls than there is room for"
         return [
