@@ -53,6 +53,10 @@ def tried(target: Target, rule: Rule) -> Result:
         verdict, told = Verdict.NOT_OFFERED, str(error)
     except Unsure as error:
         verdict, told = Verdict.UNSURE, str(error)
+    except (ValueError, LookupError) as error:
+        verdict, told = Verdict.FAIL, f"what came cannot be read: {error}"
+    except OSError as error:
+        verdict, told = Verdict.UNSURE, f"the check could not be made: {error}"
     shown = tuple(probe.evidence.shown()) if verdict is Verdict.FAIL else ()
     probe.close()
     return Result(rule.name, rule.source, rule.level, rule.sentence, verdict, told, shown)

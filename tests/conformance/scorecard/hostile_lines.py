@@ -228,12 +228,14 @@ def names_that_are_paths(at: Probe) -> None:
     name = at.target.user
     evil = [f"../{name}", f"./{name}", f"{name}/.", f"{name}/", f"x/../{name}", f"/{name}"]
     evil += [f"..%2f{name}", f"{name}%00", ".", "..", "../../../../etc/passwd", "/dev/null"]
-    for other in evil:
+    asked = []
+    for other in evil:  # all before any is waited for: a refused login may take its time
         client = at.open()
         if client.ask(f"USER {other}").positive:
-            reply = client.ask(f"PASS {at.target.password}")
-            client.entered = reply.positive
-            demand(reply.negative, f"{other!r} was let in")
+            client.send(f"PASS {at.target.password}\r\n".encode())
+            asked.append((other, client))
+    for other, client in asked:
+        demand(client.reply().negative, f"{other!r} was let in")
 
 
 @rule("hostile", HOSTILE, "Names of 300 characters and more are refused without harm.")

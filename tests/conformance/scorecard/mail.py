@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from conformance.scorecard.rules import Broken
 
 MARK = "scorecard"
 """How the names of files begin their last part that this program put there."""
@@ -57,7 +61,26 @@ class Maildir:
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
+
+    def remove(self, delivered: Path) -> None:
+        """Remove a message as another program would, wherever it is by now."""
+        self._now(delivered, Path.unlink)
+
+    def flag(self, delivered: Path, flags: str) -> None:
+        """Mark a message as another mail program would, wherever it is by now."""
+        name = f"{delivered.name.split(':')[0]}:2,{flags}"
+        self._now(delivered, lambda path: path.rename(self.path / "cur" / name))
+
+    def _now(self, delivered: Path, act: Callable[[Path], object]) -> None:
+        # The server may move it from new to cur between the look and the act.
+        for _ in range(100):
+            for path in self.files():
+                if path.name.split(":")[0] == delivered.name.split(":")[0]:
+                    with contextlib.suppress(FileNotFoundError):
+                        act(path)
+                        return
+        raise Broken(f"{delivered.name} is not in the Maildir any more")
 
     def name(self) -> str:
         """A name that was never there; later ones are later mail."""

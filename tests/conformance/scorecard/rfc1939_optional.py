@@ -123,9 +123,7 @@ def uidl_survives_flags(at: Probe) -> None:
     client = at.session()
     found = unique_ids(client)
     client.leave()
-    for path in at.maildir().files():
-        if path.name.split(":")[0] == paths[0].name:
-            path.rename(path.parent.parent / "cur" / f"{paths[0].name}:2,FS")
+    at.maildir().flag(paths[0], "FS")
     demand(unique_ids(at.session()) == found, "the next session has others")
 
 

@@ -54,10 +54,10 @@ def lock_is_no_matter_of_credentials(at: Probe) -> None:
 @rule("RFC 3206 4", MUST, "A SYS code says TEMP or PERM.")
 def sys_codes_say_which(at: Probe) -> None:
     at.offers("RESP-CODES")
-    at.put(letter(1), letter(2))
+    paths = at.put(letter(1), letter(2))
     client = at.session()
-    for path in at.maildir().files():
-        path.unlink()
+    for path in paths:
+        at.maildir().remove(path)
     client.send(b"RETR 1\r\n")
     reply = Reply(client.line())
     if reply.negative and reply.code.split(b"/")[0] == b"SYS":
