@@ -14,7 +14,7 @@ from pop3_service.domain.settings import Settings
 from pop3_service.pop3 import command
 from pop3_service.pop3.capability import Offer, Offers
 from pop3_service.pop3.catalogue import Text
-from pop3_service.pop3.command import MAKERS, BadCommand, parse
+from pop3_service.pop3.command import BEFORE_LOGIN, MAKERS, BadCommand, parse
 from pop3_service.pop3.contents import Contents
 from pop3_service.pop3.sasl.exchange import Challenge, Proof
 from pop3_service.pop3.sasl.mechanisms import MECHANISMS
@@ -174,7 +174,7 @@ def test_short_lines_are_parsed_once_and_a_password_is_never_kept() -> None:
 def test_any_messages_of_auth_are_answered_and_leave_the_session_usable(
     name: str, lines: list[bytes]
 ) -> None:
-    session = Session(Offer((), tuple(MECHANISMS)))
+    session = Session(Offer((), tuple(MECHANISMS), BEFORE_LOGIN, True))
     asked = session.execute(parse(b"AUTH " + name.encode()))
     assert isinstance(asked, Challenge)
     for line in lines:

@@ -6,10 +6,10 @@ import base64
 
 import pytest
 
-from lineproto.reply import Err, Listing, Ok
+from lineproto.reply import Err, Listing, Ok, Ready
 from pop3_service.domain.settings import Settings
-from pop3_service.pop3.capability import Offers
-from pop3_service.pop3.command import Auth, BadCommand, parse
+from pop3_service.pop3.capability import Offer, Offers
+from pop3_service.pop3.command import Auth, BadCommand, User, parse
 from pop3_service.pop3.contents import NOTHING
 from pop3_service.pop3.sasl import mechanisms
 from pop3_service.pop3.sasl.exchange import (
@@ -26,6 +26,7 @@ from pop3_service.pop3.sasl.login import Login as LoginExchange
 from pop3_service.pop3.sasl.mechanisms import Mechanism
 from pop3_service.pop3.sasl.plain import Plain
 from pop3_service.pop3.session import MAX_BAD_COMMANDS, Login, Session, State
+from pop3_service.worker.nearby import is_nearby
 
 OFFER = Offers("Valija-test", Settings()).in_tls
 
@@ -280,3 +281,91 @@ def test_a_relayed_exchange_that_is_refused_is_over(relayed: Session) -> None:
     do(relayed, b"AUTH X-TEST =")
     assert relayed.refused(Err("no", "AUTH")) == Err("no", "AUTH")
     assert relayed.exchange is None
+
+
+# --- plaintext_login --------------------
+
+
+def offers(policy: str) -> Offers:
+    return Offers("Valija-test", Settings().changed({"plaintext_login": policy}))
+
+
+def takes_passwords(offer: Offer) -> bool:
+    told = "USER" in offer.capabilities, "PLAIN" in offer.mechanisms, "LOGIN" in offer.mechanisms
+    assert len(set(told)) == 1
+    return told[0] and User in offer.commands and offer.plaintext
+
+
+@pytest.mark.parametrize(
+    ("policy", "in_clear"), [("allow", True), ("local", False), ("never", False)]
+)
+def test_the_policy_decides_over_clear_text_alone(policy: str, in_clear: bool) -> None:
+    made = offers(policy)
+    assert takes_passwords(made.in_clear) is in_clear
+    assert takes_passwords(made.in_tls)
+    assert takes_passwords(made.unheard)
+
+
+@pytest.fixture(params=[True, False], ids=["STLS", "no TLS"])
+def refusing(request: pytest.FixtureRequest) -> Session:
+    """A session where no password is taken, with a way into TLS or without."""
+    return Session(offers("never").in_clear, may_start_tls=request.param)
+
+
+@pytest.mark.parametrize(
+    "line", [b"USER ana", b"PASS secret", b"AUTH PLAIN AGFuYQBzZWNyZXQ=", b"AUTH LOGIN"]
+)
+def test_attack_14_a_password_in_clear_text_is_not_looked_at(
+    refusing: Session, line: bytes
+) -> None:
+    for _ in range(2 * MAX_BAD_COMMANDS):  # refused, and no bad command
+        reply = do(refusing, line)
+        assert isinstance(reply, Err)
+        assert reply.code == "AUTH"
+        assert ("STLS" in reply.text) is refusing.may_start_tls
+    assert not refusing.finished
+    assert refusing.exchange is None
+    assert isinstance(do(refusing, b"CAPA"), Listing)
+    assert do(refusing, b"QUIT") == Ok("bye")
+
+
+def test_attack_13_a_name_given_before_tls_counts_no_more_within(refusing: Session) -> None:
+    refusing.put_offer(offers("never").in_tls)
+    assert do(refusing, b"PASS secret") == Err("send USER first")
+    do(refusing, b"USER ana")
+    assert do(refusing, b"PASS secret") == Login(b"ana", b"secret")
+
+
+def test_a_policy_that_changes_between_user_and_pass_is_kept(session: Session) -> None:
+    do(session, b"USER ana")
+    session.put_offer(offers("never").in_clear)
+    assert isinstance(do(session, b"PASS secret"), Err)
+    session.put_offer(offers("allow").in_clear)
+    assert do(session, b"PASS secret") == Err("send USER first")
+
+
+def test_a_policy_that_changes_takes_no_command_from_who_is_logged_in(session: Session) -> None:
+    session.admitted(NOTHING)
+    session.put_offer(offers("never").in_clear)
+    assert isinstance(do(session, b"STAT"), Ready)
+    assert do(session, b"USER ana") == Err(f"not allowed in {State.TRANSACTION} state")
+
+
+@pytest.mark.parametrize(
+    ("peer", "local", "nearby"),
+    [
+        ("127.0.0.1:5", "127.0.0.1:1110", True),
+        ("127.9.9.9:5", "127.0.0.1:1110", True),
+        ("[::1]:5", "[::1]:9090", True),
+        ("192.0.2.1:5", "192.0.2.1:1110", True),
+        ("[2001:db8::1]:5", "[2001:db8::1]:9090", True),
+        ("192.0.2.2:5", "192.0.2.1:1110", False),
+        ("10.0.0.2:5", "10.0.0.1:1110", False),
+        ("[2001:db8::2]:5", "[2001:db8::1]:9090", False),
+        ("[fe80::1%eth0]:5", "[::1]:9090", False),
+        ("unknown", "unknown", False),
+        ("", "", False),
+    ],
+)
+def test_nearby_is_what_does_not_leave_this_host(peer: str, local: str, nearby: bool) -> None:
+    assert is_nearby(peer, local) is nearby

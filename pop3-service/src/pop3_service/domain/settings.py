@@ -34,6 +34,12 @@ def _wrong_source(text: str) -> str:
         return wrong
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    """Make a check that only these words pass."""
+    wrong = f"is one of {', '.join(words)}"
+    return lambda text: "" if text in words else wrong
+
+
 def _text(default: str, help_: str, check: Callable[[str], str] = _nothing_wrong) -> Any:
     """``check`` gives what is wrong with a text that was given, or nothing."""
     return field(default=default, metadata={"help": help_, "check": check})
@@ -68,7 +74,12 @@ class Settings:
     remember_login_s: float = _number(
         600.0, 0, 3600, "for how long a right password is not hashed again; 0 for never"
     )
-
+    plaintext_login: str = _text(
+        "allow",
+        "who may send a password or token in clear text: allow (all), local (only from this"
+        " host), never",
+        _one_of("allow", "local", "never"),
+    )
     oauth_jwks: str = _text(
         "",
         "keys that bearer tokens are checked with: a JWK set's file or https address",

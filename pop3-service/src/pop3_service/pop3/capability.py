@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pop3_service.domain.settings import Settings
-from pop3_service.pop3.command import MAKERS
+from pop3_service.pop3.command import BEFORE_LOGIN, MAKERS, Command, Pass, User
 from pop3_service.pop3.sasl.mechanisms import MECHANISMS, Surroundings
 
 BY_COMMAND = (b"USER", b"TOP", b"UIDL")
@@ -17,29 +17,49 @@ BEHAVIOURS = ("PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a client is offered, by where it is: CAPA's lines, and the mechanisms of AUTH."""
+    """What a client is offered, by where it is.
+
+    ``commands`` are those of AUTHORIZATION state, ``mechanisms`` those of AUTH; ``plaintext`` says
+    whether a password may be sent.
+    """
 
     capabilities: tuple[str, ...]
     mechanisms: tuple[str, ...]
+    commands: frozenset[type[Command]]
+    plaintext: bool
 
 
 def make_offer(implementation: str, here: Surroundings) -> Offer:
     """Give what is offered; ``implementation`` names product and version."""
     mechanisms = tuple(name for name, it in MECHANISMS.items() if it.is_offered(here))
     capabilities = (
-        *(keyword.decode() for keyword in BY_COMMAND if keyword in MAKERS),
+        *(
+            keyword.decode()
+            for keyword in BY_COMMAND
+            if keyword in MAKERS and (here.plaintext or keyword != b"USER")
+        ),
         *((f"SASL {' '.join(mechanisms)}",) if mechanisms else ()),
         *BEHAVIOURS,
         f"IMPLEMENTATION {implementation}",
     )
-    return Offer(capabilities, mechanisms)
+    commands = BEFORE_LOGIN if here.plaintext else BEFORE_LOGIN - {User, Pass}
+    return Offer(capabilities, mechanisms, commands, here.plaintext)
 
 
 class Offers:
-    """The offers under some settings, made once for all clients."""
+    """The offers under some settings, made once for all clients.
 
-    __slots__ = ("in_clear", "in_tls")
+    ``unheard`` is for those whom nobody can overhear, though they are not in TLS with us;
+    ``policy`` says whether staying within this host is enough for that.
+    """
+
+    __slots__ = ("in_clear", "in_tls", "policy", "unheard")
 
     def __init__(self, implementation: str, settings: Settings) -> None:
-        self.in_tls = make_offer(implementation, Surroundings(settings, True, True))
-        self.in_clear = make_offer(implementation, Surroundings(settings, False, True))
+        def offer(*, in_tls: bool, plaintext: bool) -> Offer:
+            return make_offer(implementation, Surroundings(settings, in_tls, plaintext))
+
+        self.policy = settings.plaintext_login
+        self.in_tls = offer(in_tls=True, plaintext=True)
+        self.unheard = offer(in_tls=False, plaintext=True)
+        self.in_clear = offer(in_tls=False, plaintext=self.policy == "allow")

@@ -57,6 +57,14 @@ class Text(Enum):
         "too many wrong logins, try again later",
         "demasiados intentos de acceso fallidos, inténtelo más tarde",
     )
+    NO_PLAINTEXT_USE_TLS = (
+        "no password in clear text here, use STLS or the TLS port (995, 1995) first",
+        "aquí no se admiten contraseñas sin cifrar, use antes STLS o el puerto TLS (995, 1995)",
+    )
+    NO_PLAINTEXT = (
+        "no password in clear text here, and this server has no TLS",
+        "aquí no se admiten contraseñas sin cifrar, y este servidor no tiene TLS",
+    )
     USAGE_AUTH = (
         "usage: AUTH [mechanism [initial-response]]",
         "uso: AUTH [mecanismo [respuesta-inicial]]",

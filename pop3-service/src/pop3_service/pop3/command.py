@@ -245,6 +245,9 @@ MAKERS: dict[bytes, Callable[[bytes], Command]] = {
     b"AUTH": _auth,
 }
 
+BEFORE_LOGIN: frozenset[type[Command]] = frozenset({User, Pass, Auth, Stls, Capa, Quit})
+"""Commands of AUTHORIZATION state."""
+
 _ALIKE = frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit})
 """Commands that say nothing of who sends them. A password is never kept."""
 _parsed: dict[bytes, Command] = {}

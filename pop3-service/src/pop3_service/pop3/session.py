@@ -14,6 +14,7 @@ from lineproto.reply import Err, Listing, Ready, Reply
 from pop3_service.pop3.capability import Offer
 from pop3_service.pop3.catalogue import DONE, ENGLISH, Language, Text
 from pop3_service.pop3.command import (
+    BEFORE_LOGIN,
     Auth,
     BadCommand,
     Capa,
@@ -59,7 +60,7 @@ class State(StrEnum):
 
 
 ALLOWED: dict[State, frozenset[type[Command]]] = {
-    State.AUTHORIZATION: frozenset({User, Pass, Auth, Stls, Capa, Quit}),
+    State.AUTHORIZATION: BEFORE_LOGIN,
     State.TRANSACTION: frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit}),
     State.UPDATE: frozenset(),
 }
@@ -99,7 +100,8 @@ Action = Login | SendMessage | Commit | StartTls | Challenge | Proof
 class Session:
     """One POP3 session. ``finished`` is True once the connection is to be closed.
 
-    ``offer`` is what the client may log in with as things are; ``exchange`` is not None while the
+    ``offer`` is what the client may log in with as things are (``put_offer`` changes it);
+    ``exchange`` is not None while the
     client's next line is a message of AUTH, and goes to ``respond``.
     """
 
@@ -127,7 +129,7 @@ class Session:
     ) -> None:
         """``language`` is what replies are in."""
         self.state = State.AUTHORIZATION
-        self._allowed = ALLOWED[State.AUTHORIZATION]
+        self._allowed = offer.commands
         self.may_start_tls = may_start_tls
         self.finished = False
         self.language = language
@@ -145,7 +147,7 @@ class Session:
         """Do a command, or say what has to be done for it."""
         self._bad_commands = 0
         if type(command) not in self._allowed:
-            return self.language.err(Text.WRONG_STATE, state=self.state)
+            return self._not_allowed(command)
         match command:
             case User(name):
                 self._name = name
@@ -237,7 +239,25 @@ class Session:
             return self.language.ok(Text.BYE_DELETED, count=deleted)
         return self.language.ok(Text.BYE)
 
+    def put_offer(self, offer: Offer) -> None:
+        """Put another offer in force: TLS has begun, or the settings have changed."""
+        self.offer = offer
+        if self.state is State.AUTHORIZATION:
+            self._allowed = offer.commands
+            if not offer.plaintext:
+                self._name = None
+
     # --- how --------------------
+
+    def _not_allowed(self, command: Command) -> Reply:
+        if self.state is State.AUTHORIZATION and isinstance(command, User | Pass):
+            return self._no_plaintext()
+        return self.language.err(Text.WRONG_STATE, state=self.state)
+
+    def _no_plaintext(self) -> Reply:
+        """Say why no password is looked at, and what to do (RFC 3206: a matter of policy)."""
+        text = Text.NO_PLAINTEXT_USE_TLS if self.may_start_tls else Text.NO_PLAINTEXT
+        return self.language.err(text, "AUTH")
 
     def _enter(self, state: State) -> None:
         self.state = state
@@ -261,6 +281,9 @@ class Session:
         if name is None:
             return Listing(self.language.say(Text.MECHANISMS), self.offer.mechanisms)
         if name not in self.offer.mechanisms:
+            known = MECHANISMS.get(name)
+            if known is not None and known.plaintext and not self.offer.plaintext:
+                return self._no_plaintext()
             return self.language.err(Text.MECHANISM_NOT_OFFERED)
         self._name = None
         mechanism = MECHANISMS[name]

@@ -14,6 +14,7 @@ from lineproto.reply import Err, Listing, Ok, Ready
 from pop3_service.control.plane import Admitted, Challenged, Credentials, Evidence, Refused
 from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
+from pop3_service.pop3.capability import Offer
 from pop3_service.pop3.catalogue import Text
 from pop3_service.pop3.command import LINE_LIMIT, BadCommand, parse
 from pop3_service.pop3.sasl import exchange
@@ -22,6 +23,7 @@ from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Sessio
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import refusal
 from pop3_service.worker.maildrops import OpenMaildrop
+from pop3_service.worker.nearby import is_nearby
 from pop3_service.worker.sending import MessageBroken, send_message, small_message
 from pop3mgmt.reasons import Reason
 
@@ -72,11 +74,11 @@ class Pop3Dialogue:
         self._context = context
         self._connection = connection
         self._on_end = on_end
+        self._in_tls = in_tls
         self._session = Session(
-            context.offers.in_tls if in_tls else context.offers.in_clear,
+            self._offer(),
             may_start_tls=context.tls is not None and not in_tls,
         )
-        self._in_tls = in_tls
         self._drop: OpenMaildrop | None = None
         self._connect_time_s = context.clock.now().timestamp()
         self._commands = 0
@@ -185,7 +187,7 @@ class Pop3Dialogue:
 
     def offers_changed(self) -> None:
         """Settings have changed: what was offered before does not count any more."""
-        self._make_offer()
+        self._session.put_offer(self._offer())
 
     def disconnect(self) -> None:
         """End the session; a commit in progress is finished first."""
@@ -219,9 +221,18 @@ class Pop3Dialogue:
             case Proof():
                 return self._prove(action)
 
-    def _make_offer(self) -> None:
+    def _offer(self) -> Offer:
         offers = self._context.offers
-        self._session.offer = offers.in_tls if self._in_tls else offers.in_clear
+        via = self._connection.via
+        if self._in_tls:
+            # Where TLS ends at a trusted proxy, its certificate is not ours to bind to.
+            return offers.unheard if via is not None and via.tls else offers.in_tls
+        if offers.policy == "local" and via is None and self._is_nearby():
+            return offers.unheard
+        return offers.in_clear
+
+    def _is_nearby(self) -> bool:
+        return is_nearby(self._connection.peer, self._connection.local)
 
     def _challenge(self, challenge: Challenge) -> bytes:
         self._connection.limit_lines(exchange.LINE_LIMIT)
@@ -233,7 +244,7 @@ class Pop3Dialogue:
             return self._err(Text.TLS_UNAVAILABLE, "SYS/TEMP")
         self._connection.start_tls(context)
         self._in_tls = True
-        self._make_offer()
+        self._session.put_offer(self._offer())
         return self._session.language.ok(Text.BEGIN_TLS).encode()
 
     def _enter_at_once(self, account: str) -> Answer:
