@@ -17,6 +17,7 @@ from pop3_service.maildir.cached import MailRoot
 from pop3_service.maildir.listing import COARSE_TICK_NS, TICK_NS
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
+from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.pop3.catalogue import ENGLISH
 from pop3_service.worker import maildrops as module
@@ -323,17 +324,17 @@ async def test_after_a_deletion_the_next_login_looks_again_and_reads_nothing_aga
     assert drop.delete(list(drop.messages[:2])) == (2, 0)
     drop.close()
     deliver(root, b"new\n", "9.b")
-    looks: list[str] = []
+    read: list[int] = []
     for eye in (listing.Patient, cached._Impatient):
         measure = eye.measure
         monkeypatch.setattr(
             eye,
             "measure",
-            lambda self, fd, name, measure=measure: looks.append(name) or measure(self, fd, name),
+            lambda self, fd, size, real=measure: read.append(size) or real(self, fd, size),
         )
     drop = await log_in()
     assert uidls(drop) == ["2.a", "3.a", "4.a", "9.b"]
-    assert looks == ["9.b"]
+    assert read == [len(b"new\n")]
     drop.forget()
     drop.close()
     drop = await log_in()
@@ -429,10 +430,11 @@ async def test_a_large_maildrop_is_kept_in_the_index_too(
     lock = MaildropLock(root)
     for number in range(listing.LARGE):
         deliver(root, b"x\n", f"{number:05}.a", "cur")
-    os.utime(root / "ana/cur")
+    soon_ns = time.time_ns() + 60 * 10**9
+    os.utime(root / "ana" / "cur", ns=(soon_ns, soon_ns))  # as if just delivered
     first = Maildrop.open(root, ANA, lock)
     first.close()
-    assert first.snapshot.state is None  # just delivered
+    assert first.snapshot.state is None
     settle(root)
     Maildrop.open(root, ANA, lock).close()
     monkeypatch.setattr(os, "scandir", None)
@@ -466,9 +468,8 @@ async def test_names_that_are_no_utf8_cost_time_and_lose_nothing(
     assert [message.octets for message in first.messages] == [3, 4]
     first.close()
     measured: list[str] = []
-    measure = listing._measure
     monkeypatch.setattr(
-        listing, "_measure", lambda fd, name: measured.append(name) or measure(fd, name)
+        listing, "open_to_read", lambda fd, name: measured.append(name) or open_to_read(fd, name)
     )
     again = Maildrop.open(root, ANA, lock)
     assert again.messages == first.messages

@@ -20,6 +20,7 @@ from pop3_service.maildir.delivery import Delivery, list_maildir, open_stored, r
 from pop3_service.maildir.lock import FILES, LOCK_FOLDER, MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.message import base_name, order, unique_id
+from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import make_folder
 from support.mailbuilder import crlf_form, varied
 
@@ -127,9 +128,8 @@ def test_a_warm_index_spares_reading(
     Maildrop.open(root, ANA, lock).close()
     deliver(root, b"y\n", "9.b")
     read: list[str] = []
-    measure = listing._measure
     monkeypatch.setattr(
-        listing, "_measure", lambda fd, name: read.append(name) or measure(fd, name)
+        listing, "open_to_read", lambda fd, name: read.append(name) or open_to_read(fd, name)
     )
     drop = Maildrop.open(root, ANA, lock)
     assert len(drop.messages) == 6

@@ -17,7 +17,8 @@ from pathlib import Path
 from pop3_service.domain.errors import MaildropUnavailable
 from pop3_service.maildir.imported import are_imported
 from pop3_service.maildir.listing import FOLDERS, Scan, Snapshot, measured
-from pop3_service.maildir.message import Message, is_mail
+from pop3_service.maildir.message import Message
+from pop3_service.maildir.opening import READ_FLAGS, TRACELESS_FLAGS
 
 AT_ONCE = 100
 """Messages of a maildrop that is listed at once; a larger one is the business of a thread."""
@@ -150,26 +151,18 @@ class _Impatient:
 
     def status(self, folder_fd: int, entry: os.DirEntry[str]) -> os.stat_result:
         """Give a file's status."""
-        fd = self._open(folder_fd, entry.name)
+        fd = self.open(folder_fd, entry.name)
         try:
             return os.fstat(fd)
         finally:
             os.close(fd)
 
-    def measure(self, folder_fd: int, name: str) -> tuple[os.stat_result, int, int]:
+    def measure(self, fd: int, size: int) -> tuple[int, int]:
         """Read a message."""
-        fd = self._open(folder_fd, name)
-        try:
-            status = os.fstat(fd)
-            if not is_mail(status):
-                raise PermissionError("not mail")
-            if not status.st_size:
-                return status, *measured(b"")
-            return status, *measured(self._root.read_whole(fd, status.st_size))
-        finally:
-            os.close(fd)
+        return measured(self._root.read_whole(fd, size) if size else b"")
 
-    def _open(self, folder_fd: int, name: str) -> int:
+    def open(self, folder_fd: int, name: str) -> int:
+        """Open a file."""
         self._looks += 1
         fd = self._open_cached(folder_fd, os.fsencode(name)) if self._looks <= AT_ONCE else -1
         if fd < 0:  # the kernel does not say whether it would wait or may not
@@ -191,11 +184,7 @@ def _cached_opener(root_fd: int) -> Callable[[int, bytes], int] | None:
 
     It follows no link, and gives a negative number where it cannot open.
     """
-    how = _OpenHow(
-        os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-        0,
-        _NO_MAGIC_LINKS | _NO_LINKS | _BENEATH | _CACHED,
-    )
+    how, plain = _how(TRACELESS_FLAGS), _how(READ_FLAGS)
     try:
         syscall = ctypes.CDLL(None).syscall
     except (OSError, AttributeError):
@@ -208,10 +197,18 @@ def _cached_opener(root_fd: int) -> Callable[[int, bytes], int] | None:
         ctypes.c_void_p,
         ctypes.c_size_t,
     )
-    address, size = ctypes.addressof(how), ctypes.sizeof(how)
+    address, plain_address, size = (
+        ctypes.addressof(how),
+        ctypes.addressof(plain),
+        ctypes.sizeof(how),
+    )
 
-    def open_cached(dir_fd: int, path: bytes, _how: _OpenHow = how) -> int:
+    def open_cached(
+        dir_fd: int, path: bytes, _kept: tuple[_OpenHow, _OpenHow] = (how, plain)
+    ) -> int:
         fd: int = syscall(_OPENAT2, dir_fd, path, address, size)
+        if fd < 0:  # another's file, maybe
+            fd = syscall(_OPENAT2, dir_fd, path, plain_address, size)
         return fd
 
     # A program under a seccomp filter or on an old kernel finds out here.
@@ -220,6 +217,10 @@ def _cached_opener(root_fd: int) -> Callable[[int, bytes], int] | None:
         return None
     os.close(probe)
     return open_cached
+
+
+def _how(flags: int) -> _OpenHow:
+    return _OpenHow(flags, 0, _NO_MAGIC_LINKS | _NO_LINKS | _BENEATH | _CACHED)
 
 
 def _file_system(path: Path) -> str:

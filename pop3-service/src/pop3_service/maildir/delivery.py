@@ -13,8 +13,9 @@ from typing import BinaryIO
 from lineproto.clock import Clock
 from lineproto.stuffing import OctetCounter
 from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
-from pop3_service.maildir.listing import READ_FLAGS, Snapshot, list_messages
+from pop3_service.maildir.listing import Snapshot, list_messages
 from pop3_service.maildir.message import unique_id
+from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import make_folder, open_folder
 
 _counter = itertools.count(1)
@@ -122,7 +123,7 @@ def open_stored(root: Path, parts: tuple[str, ...], uidl: str) -> BinaryIO:
             folder_fd = open_folder(root, parts)
             try:
                 path = f"{message.folder}/{message.name}"
-                return open(os.open(path, READ_FLAGS, dir_fd=folder_fd), "rb")
+                return open(open_to_read(folder_fd, path), "rb")
             finally:
                 os.close(folder_fd)
         except FileNotFoundError:

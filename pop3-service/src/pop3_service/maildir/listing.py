@@ -20,12 +20,12 @@ from lineproto.stuffing import LF_ONLY, OctetCounter, header_form
 from pop3_service.maildir import imported, index
 from pop3_service.maildir.index import FolderState
 from pop3_service.maildir.message import Message, base_name, id_of_base, is_mail, order
+from pop3_service.maildir.opening import open_to_read
 
 CHUNK = 256 * 1024
 RESCANS = 3
 FOLDERS = ("new", "cur")
 """``new`` first: a file that moves to ``cur`` meanwhile is seen twice rather than not at all."""
-READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 TICK_NS = 50_000_000
 """Two changes of a folder within this time may have one mtime: kernels tick in up to 10 ms."""
@@ -124,12 +124,15 @@ class Eye(Protocol):
     def status(self, folder_fd: int, entry: os.DirEntry[str]) -> os.stat_result:
         """Give a file's status, not that of what it links to."""
 
-    def measure(self, folder_fd: int, name: str) -> tuple[os.stat_result, int, int]:
-        """Give a message's status, octets and form by reading it.
+    def open(self, folder_fd: int, name: str) -> int:
+        """Open a file that is to be measured; give its descriptor.
 
         Raises:
-            OSError: it cannot be read, or is no mail.
+            OSError: it cannot be read.
         """
+
+    def measure(self, fd: int, size: int) -> tuple[int, int]:
+        """Read an open message of so many stored octets; give its octets and its form."""
 
 
 class Patient:
@@ -143,9 +146,21 @@ class Patient:
         """Give a file's status."""
         return entry.stat(follow_symlinks=False)
 
-    def measure(self, folder_fd: int, name: str) -> tuple[os.stat_result, int, int]:
+    def open(self, folder_fd: int, name: str) -> int:
+        """Open a file."""
+        return open_to_read(folder_fd, name)
+
+    def measure(self, fd: int, size: int) -> tuple[int, int]:
         """Read a message."""
-        return _measure(folder_fd, name)
+        chunk = os.read(fd, min(size + 1, CHUNK))
+        if len(chunk) == size < CHUNK:
+            return measured(chunk)
+        header = header_form(chunk)
+        counter = OctetCounter()
+        while chunk:
+            counter.feed(chunk)
+            chunk = os.read(fd, CHUNK)
+        return counter.finish(), counter.form | header
 
 
 class Scan:
@@ -190,39 +205,67 @@ class Scan:
     def _look_into(self, folder: str) -> None:
         fd = os.open(folder, FOLDER_FLAGS, dir_fd=self._folder_fd)
         try:
+            unknown = []
             with os.scandir(fd) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
+                    name = entry.name
+                    if name.startswith("."):
                         continue
-                    if entry.is_file(follow_symlinks=False):
-                        self._take(folder, fd, entry)
-                    else:
+                    if not entry.is_file(follow_symlinks=False):
                         self._passed_over += 1
+                    elif not (self._known and self._recognize(folder, fd, entry)):
+                        unknown.append(name)
+            self._measure(folder, fd, unknown)
         finally:
             os.close(fd)
 
-    def _take(self, folder: str, fd: int, entry: os.DirEntry[str]) -> None:
-        name, inode = entry.name, entry.inode()
-        known = self._known.get(inode)
+    def _recognize(self, folder: str, fd: int, entry: os.DirEntry[str]) -> bool:
+        """Find a file that is known and has not changed; False for one that is to be read."""
+        known = self._known.get(entry.inode())
+        if known is None:
+            return False
         try:
-            if known is not None and known.is_in(self._eye.status(fd, entry)):
-                if known.name != name or known.folder != folder:
-                    known = msgspec.structs.replace(known, folder=folder, name=name)
-                self._found[inode] = known
-                return
-            status, octets, form = self._eye.measure(fd, name)
+            if not known.is_in(self._eye.status(fd, entry)):
+                return False
         except FileNotFoundError:
-            return  # the folder's state tells
+            return True  # the folder's state tells
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise
             self._passed_over += 1
-            return
-        self.measured += 1
-        size, mtime_ns = status.st_size, status.st_mtime_ns
-        self._found[status.st_ino] = Message(
-            folder, name, "", octets, form, status.st_ino, size, mtime_ns
-        )
+            return True
+        if known.name != entry.name or known.folder != folder:
+            known = msgspec.structs.replace(known, folder=folder, name=entry.name)
+        self._found[known.inode] = known
+        return True
+
+    def _measure(self, folder: str, fd: int, names: Iterable[str]) -> None:
+        """Read the messages of these names."""
+        open_file, measure = self._eye.open, self._eye.measure
+        fstat, close = os.fstat, os.close
+        for name in names:
+            try:
+                file = open_file(fd, name)
+                try:
+                    status = fstat(file)
+                    if not is_mail(status):
+                        raise PermissionError("not mail")
+                    size = status.st_size
+                    octets, form = measure(file, size)
+                finally:
+                    close(file)
+            except FileNotFoundError:
+                continue  # the folder's state tells
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    raise
+                self._passed_over += 1
+                continue
+            self.measured += 1
+            inode = status.st_ino
+            self._found[inode] = Message(
+                folder, name, "", octets, form, inode, size, status.st_mtime_ns
+            )
 
 
 def _is_settled(state: FolderState, now_ns: int) -> bool:
@@ -241,28 +284,3 @@ def measured(message: bytes) -> tuple[int, int]:
     counter = OctetCounter()
     counter.feed(message)
     return counter.finish(), counter.form | header_form(message)
-
-
-def _measure(dir_fd: int, name: str) -> tuple[os.stat_result, int, int]:
-    """Give a message's status, octets and form by reading it.
-
-    Raises:
-        OSError: it cannot be read, or is no mail.
-    """
-    fd = os.open(name, READ_FLAGS, dir_fd=dir_fd)
-    try:
-        status = os.fstat(fd)
-        if not is_mail(status):
-            raise PermissionError("not mail")
-        size = status.st_size
-        chunk = os.read(fd, min(size + 1, CHUNK))
-        if len(chunk) == size < CHUNK:
-            return status, *measured(chunk)
-        header = header_form(chunk)
-        counter = OctetCounter()
-        while chunk:
-            counter.feed(chunk)
-            chunk = os.read(fd, CHUNK)
-        return status, counter.finish(), counter.form | header
-    finally:
-        os.close(fd)

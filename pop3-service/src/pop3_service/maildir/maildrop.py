@@ -15,13 +15,13 @@ from pop3_service.maildir.index import INDEX_FILE
 from pop3_service.maildir.listing import (
     FOLDER_FLAGS,
     FOLDERS,
-    READ_FLAGS,
     Snapshot,
     folder_state,
     list_messages,
 )
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.message import Message, base_name
+from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import make_folder, open_folder
 
 
@@ -135,10 +135,10 @@ class Maildrop:
 
     def _open_message(self, folder_fd: int, message: Message) -> int:
         try:
-            fd = os.open(f"{message.folder}/{message.name}", READ_FLAGS, dir_fd=folder_fd)
+            fd = open_to_read(folder_fd, f"{message.folder}/{message.name}")
         except FileNotFoundError:
             folder, name = _find(folder_fd, message)
-            fd = os.open(f"{folder}/{name}", READ_FLAGS, dir_fd=folder_fd)
+            fd = open_to_read(folder_fd, f"{folder}/{name}")
         status = os.fstat(fd)
         if not message.is_in(status):
             os.close(fd)
