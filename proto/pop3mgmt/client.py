@@ -36,6 +36,8 @@ TRIAL_S = 60.0
 """For what is tried before it takes effect: a transform, certificates."""
 RESTART_S = 120.0
 """As long as a call may take: each worker is replaced after the one before it."""
+IMPORT_S = 120.0
+"""An import may have to read every message of a large maildrop for its size."""
 CHUNK = 256 * 1024
 """Octets of a message sent at a time."""
 
@@ -296,6 +298,21 @@ class Caller:
         with _streamed(self._maildrop.GetMessage(request, metadata=self._metadata)) as responses:
             async for response in responses:
                 yield response.chunk
+
+    async def import_unique_ids(
+        self,
+        account_name: str,
+        source: maildrop_pb2.IdSource.ValueType,
+        uidl_format: str = "",
+        *,
+        dry_run: bool = False,
+    ) -> maildrop_pb2.ImportUniqueIdsResponse:
+        """Take over another server's unique ids; ``dry_run`` only tells what that would change."""
+        request = maildrop_pb2.ImportUniqueIdsRequest(
+            account_name=account_name, source=source, format=uidl_format, dry_run=dry_run
+        )
+        options = self._options(at_least_s=IMPORT_S)
+        return await _call(self._maildrop.ImportUniqueIds(request, **options))
 
     def _options(self, at_least_s: float = 0.0) -> _Options:
         return _Options(timeout=max(self._client.deadline_s, at_least_s), metadata=self._metadata)

@@ -53,7 +53,7 @@ SAMPLES = {
     "BYTES_TRANS": "BYTES_TRANS", "ALL_CONNEC": "ALL_CONNEC", "CURR_CONNEC": "CURR_CONNEC",
     "CHANGE_PASSWORD": "CHANGE_PASSWORD wrong other",
     "RELOAD_CERTIFICATES": "RELOAD_CERTIFICATES", "RESTART_WORKERS": "RESTART_WORKERS now",
-    "QUIT": "QUIT",
+    "IMPORT_UIDL": "IMPORT_UIDL default DOVECOT", "QUIT": "QUIT",
 }  # fmt: skip
 LISTINGS = {"CAPA", "HELP", "USERS", "STATUS", "ALL_CONNEC", "CURR_CONNEC"}
 
@@ -68,6 +68,9 @@ def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
                 continue
             if verb == "RELOAD_CERTIFICATES":
                 assert reply == "-ERR [CERTIFICATE] TLS is off: no certificate is configured"
+                continue
+            if verb == "IMPORT_UIDL":
+                assert reply == "-ERR [NOT-FOUND] the Maildir of default has no file of DOVECOT"
                 continue
             if verb == "RESTART_WORKERS":  # its tests have a service of their own
                 assert reply == "-ERR usage: RESTART_WORKERS"

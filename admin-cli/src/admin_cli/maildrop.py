@@ -1,4 +1,4 @@
-"""maildrop: an account's mail, listed, stored and shown. Nothing here deletes mail."""
+"""maildrop: an account's mail, listed, stored and shown; its ids. Nothing here deletes mail."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from admin_cli.output import (
     size,
     timestamp,
 )
+from admin_cli.uidl_import import import_uidl
 from pop3mgmt.reasons import Reason
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 @click.group(cls=Noun)
 def maildrop() -> None:
     """List, store and show an account's messages."""
+
+
+maildrop.add_command(import_uidl)
 
 
 @maildrop.command(

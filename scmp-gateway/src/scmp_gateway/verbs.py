@@ -11,6 +11,7 @@ from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN
+from pop3mgmt.v1.maildrop_pb2 import ID_SOURCE_COURIER, ID_SOURCE_DOVECOT
 from pop3mgmt.v1.server_pb2 import Certificate, Settings
 from pop3mgmt.v1.sessions_pb2 import Session
 from scmp_gateway.command import Line, number
@@ -170,6 +171,27 @@ async def restart_workers(caller: Caller, line: Line) -> Reply:
     return Ok(f"{await caller.restart_workers()} workers replaced")
 
 
+ID_SOURCES = {"DOVECOT": ID_SOURCE_DOVECOT, "COURIER": ID_SOURCE_COURIER}
+
+
+async def import_uidl(caller: Caller, line: Line) -> Reply:
+    """Keep the unique ids that an account's messages had at another server."""
+    name, server, *rest = line.words
+    source = ID_SOURCES.get(server.upper())
+    if source is None:
+        raise ManagementError(Reason.INVALID_ARGUMENT, "the server is DOVECOT or COURIER")
+    result = await caller.import_unique_ids(name, source, "".join(rest))
+    if not result.source_found:
+        raise ManagementError(
+            Reason.MESSAGE_NOT_FOUND, f"the Maildir of {name} has no file of {server.upper()}"
+        )
+    return Ok(
+        f"{result.kept.message_count} messages keep their old id,"
+        f" {result.changed.message_count} of them had another,"
+        f" {result.refused.message_count} refused, {result.missing.message_count} not in the file"
+    )
+
+
 def _certificate(certificate: Certificate) -> str:
     until = certificate.not_after_time.ToDatetime().isoformat(timespec="seconds")
     return f"{','.join(certificate.names) or '-'} until={until}Z"
@@ -230,6 +252,14 @@ VERBS: dict[str, Verb] = {
         transform,
         0,
         None,
+    ),
+    "IMPORT_UIDL": Verb(
+        "IMPORT_UIDL <username> <server> [<format>]",
+        Role.ADMIN,
+        "keep the unique ids of a Maildir that came from DOVECOT or COURIER",
+        import_uidl,
+        2,
+        3,
     ),
     "RELOAD_CERTIFICATES": Verb(
         "RELOAD_CERTIFICATES",

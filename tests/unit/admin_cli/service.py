@@ -65,6 +65,8 @@ class Service(
         self.certificates = [certificate("mail.example", "*.mail.example")]
         self.certificates[0].is_default = True
         self.mail: dict[str, dict[str, bytes]] = {"alice": {}}
+        self.imports: list[maildrop_pb2.ImportUniqueIdsRequest] = []
+        self.imported: dict[str, maildrop_pb2.ImportUniqueIdsResponse] = {}
         self._server = grpc.server(ThreadPoolExecutor(4))
         for add in (
             auth_pb2_grpc.add_AuthServiceServicer_to_server,
@@ -260,6 +262,13 @@ class Service(
         step = 5 if len(content) < 1000 else 100_000
         for at in range(0, len(content), step):
             yield maildrop_pb2.GetMessageResponse(chunk=content[at : at + step])
+
+    def ImportUniqueIds(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        self.imports.append(request)
+        if request.account_name not in self.imported:
+            refuse(context, Reason.MAILDROP_IN_USE, "maildrop is in use by another session")
+        return self.imported[request.account_name]
 
 
 def account(name: str, role: Any = accounts_pb2.ROLE_USER) -> accounts_pb2.Account:

@@ -71,6 +71,7 @@ ACCESS: dict[str, Access] = {
     f"{_V1}MaildropService/ListMessages": Access.USER,
     f"{_V1}MaildropService/PutMessage": Access.ADMIN,
     f"{_V1}MaildropService/GetMessage": Access.USER,
+    f"{_V1}MaildropService/ImportUniqueIds": Access.ADMIN,
 }
 
 _principal: ContextVar[Principal] = ContextVar("principal")

@@ -17,6 +17,8 @@ from pop3_service.api.translate import (
     account_message,
     certificate_message,
     event_message,
+    id_import_message,
+    id_source_of,
     offset_page,
     read_settings,
     role_of,
@@ -391,6 +393,26 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
         account = await self._accounts.get(own_or_admin(request.account_name))
         async for piece in self._maildrops.read(account.name, request.uidl):
             yield maildrop_pb2.GetMessageResponse(chunk=piece)
+
+    async def ImportUniqueIds(
+        self, request: maildrop_pb2.ImportUniqueIdsRequest, context: Context
+    ) -> maildrop_pb2.ImportUniqueIdsResponse:
+        """Take over another server's unique ids."""
+        account = await self._accounts.get(request.account_name)
+        result = await self._maildrops.import_ids(
+            account.name, id_source_of(request.source), request.format, dry_run=request.dry_run
+        )
+        if not request.dry_run:
+            log.info(
+                "unique ids imported",
+                account=account.name,
+                by=caller().name,
+                kept=result.kept.count,
+                changed=result.changed.count,
+                refused=result.refused.count,
+                missing=result.missing.count,
+            )
+        return id_import_message(result)
 
 
 def _account_seen(name: str) -> str:

@@ -15,8 +15,10 @@ from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
+from pop3_service.maildir.importing import IdImport, Messages
+from pop3_service.maildir.old_ids import IdSource
 from pop3_service.supervisor.status import Status
-from pop3mgmt.v1 import accounts_pb2, server_pb2, sessions_pb2
+from pop3mgmt.v1 import accounts_pb2, maildrop_pb2, server_pb2, sessions_pb2
 
 PAGE = 1000
 T = TypeVar("T")
@@ -32,6 +34,11 @@ _KINDS = {
     SessionEventKind.ENDED: sessions_pb2.SessionEvent.KIND_ENDED,
 }
 _ROLES = {Role.USER: accounts_pb2.ROLE_USER, Role.ADMIN: accounts_pb2.ROLE_ADMIN}
+
+_ID_SOURCES = {
+    maildrop_pb2.ID_SOURCE_DOVECOT: IdSource.DOVECOT,
+    maildrop_pb2.ID_SOURCE_COURIER: IdSource.COURIER,
+}
 
 
 def timestamp(time: datetime) -> Timestamp:
@@ -148,6 +155,37 @@ def read_settings(message: server_pb2.Settings, paths: Iterable[str]) -> dict[st
             value = value.ToMilliseconds() / 1000
         values[SETTING_FIELDS[path]] = value
     return values
+
+
+def id_source_of(source: maildrop_pb2.IdSource.ValueType) -> IdSource:
+    """Read where unique ids come from.
+
+    Raises:
+        InvalidArgument: there is no such source, or none is given.
+    """
+    found = _ID_SOURCES.get(source)
+    if found is None:
+        raise InvalidArgument("unique ids come from dovecot or courier")
+    return found
+
+
+def id_import_message(result: IdImport) -> maildrop_pb2.ImportUniqueIdsResponse:
+    """Write what an import changed."""
+
+    def total(messages: Messages) -> maildrop_pb2.MessageTotal:
+        return maildrop_pb2.MessageTotal(message_count=messages.count, size_bytes=messages.octets)
+
+    return maildrop_pb2.ImportUniqueIdsResponse(
+        source_found=result.source_found,
+        all=total(result.all),
+        kept=total(result.kept),
+        changed=total(result.changed),
+        refused=total(result.refused),
+        missing=total(result.missing),
+        gone_count=result.gone,
+        broken_line_count=result.broken_lines,
+        problems=result.problems,
+    )
 
 
 def offset_page(found: Sequence[T], size: int, token: str) -> tuple[Sequence[T], str]:

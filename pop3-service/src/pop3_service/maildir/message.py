@@ -53,6 +53,11 @@ def base_name(name: str) -> str:
     return name.partition(":2,")[0]
 
 
+def is_unique_id(text: str) -> bool:
+    """Whether this can be a UIDL (RFC 1939 section 7)."""
+    return _UIDL.fullmatch(text) is not None
+
+
 def unique_id(name: str, occurrence: int = 1) -> str:
     """Give the UIDL of a file name (RFC 1939 section 7: 1 to 70 octets of 0x21 to 0x7E).
 

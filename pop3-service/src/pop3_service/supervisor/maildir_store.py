@@ -8,13 +8,16 @@ from functools import partial
 
 from lineproto.clock import Clock
 from pop3_service.domain.account import AccountName
+from pop3_service.domain.errors import InvalidArgument
 from pop3_service.maildir.delivery import (
     Delivery,
     list_maildir,
     open_stored,
     remove_maildir,
 )
+from pop3_service.maildir.importing import IdImport, import_ids
 from pop3_service.maildir.message import order
+from pop3_service.maildir.old_ids import IdSource
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.supervisor.maildrops import MessageSummary
 
@@ -74,3 +77,14 @@ class MaildirStore:
         with file:
             while piece := await asyncio.to_thread(partial(file.read, PIECE)):
                 yield piece
+
+    async def import_ids(
+        self, name: AccountName, source: IdSource, uidl_format: str, *, dry_run: bool
+    ) -> IdImport:
+        """Take over another server's unique ids, or only tell what that would change."""
+        try:
+            parts = self._paths.parts(name)
+        except InvalidArgument:  # an admin without a maildrop
+            return IdImport()
+        work = partial(import_ids, self._paths.root, parts, source, uidl_format, dry_run=dry_run)
+        return await asyncio.to_thread(work)

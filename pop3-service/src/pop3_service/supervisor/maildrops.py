@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pop3_service.domain.account import AccountName
+from pop3_service.maildir.importing import IdImport
+from pop3_service.maildir.old_ids import IdSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,8 @@ class Maildrops(Protocol):
 
     def read(self, name: AccountName, uidl: str) -> AsyncIterator[bytes]:
         """Give one message's stored octets, in pieces."""
+
+    async def import_ids(
+        self, name: AccountName, source: IdSource, uidl_format: str, *, dry_run: bool
+    ) -> IdImport:
+        """Take over another server's unique ids, or only tell what that would change."""

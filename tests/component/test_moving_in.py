@@ -1,0 +1,220 @@
+"""Moving in from Dovecot and Courier: nobody downloads a message twice.
+
+The other servers are Debian's own: they store the mail and give the ids that ours must show.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from component.conftest import Service, Start
+from pop3mgmt.client import Caller
+from pop3mgmt.v1.maildrop_pb2 import (
+    ID_SOURCE_COURIER,
+    ID_SOURCE_DOVECOT,
+    ImportUniqueIdsResponse,
+)
+from support import dovecot
+from support.pop3 import Pop3
+
+FORMATS = {
+    "plain": ("%08Xu%08Xv", ""),
+    "named": ("%08Xu%08Xv", "dovecot"),
+    "guid": ("%g", "%g"),
+    "file": ("%f", "%f"),
+    "cyrus": ("%v.%u", "cyrus"),
+    "uid": ("%u", "%u"),
+    "cut": ("%u-%4v", "%u-%4v"),
+    "courier": ("UID%u-%v", "courier-2"),
+    "tpop3d": ("%Mf", "tpop3d"),
+    "uw": ("%08Xv%08Xu", "uw"),
+    "upper": ("%UMf%Lg", "%UMf%Lg"),
+}
+"""Formats by user: as Dovecot has it, and as it is given to us."""
+SAVED = "saved"
+"""Whose ids Dovecot has written down, so that the format of now does not count."""
+
+
+@dataclass
+class OldServer:
+    """What a server left behind: its mail, and what it told its clients."""
+
+    mail: Path
+    ids: dict[str, list[str]] = field(default_factory=dict)
+
+
+def message(number: int) -> bytes:
+    return b"Subject: %d\n\n" % number + b"text\n" * number
+
+
+@pytest.fixture(scope="module")
+def old_dovecot(tmp_path_factory: pytest.TempPathFactory) -> OldServer:
+    if not dovecot.IS_INSTALLED:
+        pytest.skip("Dovecot is missing: apt install dovecot-pop3d")
+    # A percent sign in this file is Dovecot's own escape.
+    users = {
+        name: "{PLAIN}secret::::::userdb_pop3_uidl_format=" + theirs.replace("%", "%%")
+        for name, (theirs, _) in FORMATS.items()
+    }
+    users[SAVED] = "{PLAIN}secret::::::userdb_pop3_uidl_format=old-%%u userdb_pop3_save_uidl=yes"
+    kept = OldServer(tmp_path_factory.mktemp("dovecot") / "mail")
+    with dovecot.running(users) as server:
+        for name in users:
+            for number in range(1, 4):
+                server.deliver(name, message(number))
+            with Pop3(server.port) as client:
+                client.log_in(name)
+                client.ask("DELE 2")
+                client.ask("QUIT")
+            server.deliver(name, message(4))
+            with Pop3(server.port) as client:
+                client.log_in(name)
+                kept.ids[name] = client.listing("UIDL")
+                client.ask_many("RETR 1")  # which sets a flag
+                client.ask("QUIT")
+        shutil.copytree(server.mail, kept.mail)
+    return kept
+
+
+def move_in(start: Start, tmp_path: Path, old: OldServer) -> Service:
+    shutil.copytree(old.mail, tmp_path / "mail")
+    service = start()
+
+    async def add(admin: Caller) -> None:
+        for name in old.ids:
+            await admin.create_account(name, "secret")
+
+    service.manage(add)
+    return service
+
+
+def uidl(service: Service, name: str) -> list[str]:
+    with service.connect() as client:
+        assert client.log_in(name).startswith("+OK")
+        return client.listing("UIDL")
+
+
+def test_dovecots_ids_are_ours_in_every_format(
+    own_service: Start, tmp_path: Path, old_dovecot: OldServer
+) -> None:
+    service = move_in(own_service, tmp_path, old_dovecot)
+    formats: Mapping[str, str] = {name: ours for name, (_, ours) in FORMATS.items()}
+
+    async def import_all(admin: Caller, dry_run: bool) -> dict[str, ImportUniqueIdsResponse]:
+        return {
+            name: await admin.import_unique_ids(
+                name, ID_SOURCE_DOVECOT, formats.get(name, "%g"), dry_run=dry_run
+            )
+            for name in old_dovecot.ids
+        }
+
+    before = {name: uidl(service, name) for name in old_dovecot.ids}
+    told = service.manage(lambda admin: import_all(admin, dry_run=True))
+    assert {name: uidl(service, name) for name in old_dovecot.ids} == before
+    done = service.manage(lambda admin: import_all(admin, dry_run=False))
+    assert done == told
+    assert {name: uidl(service, name) for name in old_dovecot.ids} == old_dovecot.ids
+    for name, result in done.items():
+        same = name in ("guid", "file")  # these are our own ids as well
+        assert before[name] == old_dovecot.ids[name] or not same
+        assert result.source_found
+        assert (result.all.message_count, result.kept.message_count) == (3, 3)
+        assert result.changed.message_count == (0 if same else 3)
+        assert result.changed.size_bytes == (0 if same else result.all.size_bytes)
+        assert (result.refused.message_count, result.missing.message_count) == (0, 0)
+
+
+def test_imported_ids_stay_over_a_restart_new_mail_and_a_second_import(
+    own_service: Start, tmp_path: Path, old_dovecot: OldServer
+) -> None:
+    service = move_in(own_service, tmp_path, old_dovecot)
+
+    async def import_one(admin: Caller) -> ImportUniqueIdsResponse:
+        return await admin.import_unique_ids("plain", ID_SOURCE_DOVECOT)
+
+    service.manage(import_one)
+    old = old_dovecot.ids["plain"]
+    service.manage(lambda admin: admin.put_message("plain", [b"Subject: new\n\n"]))
+    now = uidl(service, "plain")
+    assert now[:3] == old
+    assert len(now) == 4
+    service.daemon.stop()
+    again = own_service()
+    assert uidl(again, "plain") == now
+    assert again.manage(import_one).changed.message_count == 0
+    assert uidl(again, "plain") == now
+    (tmp_path / "mail/plain/.valija-index").unlink()
+    assert uidl(again, "plain") == now
+
+
+def test_an_import_waits_for_no_session(
+    own_service: Start, tmp_path: Path, old_dovecot: OldServer
+) -> None:
+    service = move_in(own_service, tmp_path, old_dovecot)
+
+    async def refused(admin: Caller) -> str:
+        try:
+            await admin.import_unique_ids("plain", ID_SOURCE_DOVECOT)
+        except Exception as error:
+            return str(error)
+        return ""
+
+    with service.connect() as client:
+        client.log_in("plain")
+        assert "in use" in service.manage(refused)
+        shown = client.listing("UIDL")
+        client.ask("QUIT")
+    assert uidl(service, "plain") == shown
+    assert service.manage(refused) == ""
+    assert uidl(service, "plain") == old_dovecot.ids["plain"]
+
+
+# --- Courier --------------------
+
+COURIER = shutil.which(
+    "courierpop3d", path=os.environ.get("COURIER_BIN", "/usr/lib/courier/courier:/usr/sbin")
+)
+
+
+def courier(folder: Path, *commands: str) -> list[str]:
+    """Speak to Courier as its login program would; gives its lines."""
+    assert COURIER is not None
+    variables = {**os.environ, "TCPREMOTEIP": "127.0.0.1", "AUTHENTICATED": folder.name}
+    words = "".join(f"{command}\r\n" for command in (*commands, "QUIT"))
+    done = subprocess.run(
+        [COURIER, "."], input=words, env=variables, cwd=folder, text=True, capture_output=True
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def old_courier(tmp_path_factory: pytest.TempPathFactory) -> OldServer:
+    if COURIER is None:
+        pytest.skip("Courier is missing: apt install courier-pop")
+    kept = OldServer(tmp_path_factory.mktemp("courier") / "mail")
+    folder = kept.mail / "ana"
+    for part in ("cur", "new", "tmp"):
+        (folder / part).mkdir(parents=True)
+    for number in range(1, 4):
+        (folder / "new" / f"{1000 + number}.M1P{number}.host").write_bytes(message(number))
+    courier(folder, "UIDL", "RETR 1", "DELE 2")
+    (folder / "new" / "1009.M1P9.host").write_bytes(message(4))
+    lines = courier(folder, "UIDL")
+    kept.ids["ana"] = lines[2 : lines.index(".")]
+    return kept
+
+
+def test_couriers_ids_are_ours(own_service: Start, tmp_path: Path, old_courier: OldServer) -> None:
+    assert len(old_courier.ids["ana"]) == 3
+    service = move_in(own_service, tmp_path, old_courier)
+    assert uidl(service, "ana") != old_courier.ids["ana"]
+    result = service.manage(lambda admin: admin.import_unique_ids("ana", ID_SOURCE_COURIER))
+    assert (result.kept.message_count, result.changed.message_count) == (3, 3)
+    assert uidl(service, "ana") == old_courier.ids["ana"]
