@@ -11,10 +11,11 @@ from pathlib import Path
 
 from pop3_service.domain.errors import InvalidArgument, MaildropUnavailable
 from pop3_service.maildir import imported
-from pop3_service.maildir.listing import READ_FLAGS, list_messages
+from pop3_service.maildir.listing import list_messages
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.message import Message, base_name, id_of_base, is_unique_id
 from pop3_service.maildir.old_ids import IdSource, OldIds, read_old_ids
+from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import open_folder
 
 LONGEST_FILE = 256 * 1024 * 1024
@@ -154,7 +155,7 @@ def _why_not(uidl: str, uses: int) -> str:
 def _read(folder_fd: int, name: str) -> bytes | None:
     """Give a server's file whole; None if there is none."""
     try:
-        fd = os.open(name, READ_FLAGS, dir_fd=folder_fd)
+        fd = open_to_read(folder_fd, name)
     except FileNotFoundError:
         return None
     try:
