@@ -7,6 +7,8 @@ A file holds comments (``#``), directives (``word: value``) and the dialogue::
     setting: transform = wc     a setting of the service
     pop3: first                 speak on this connection from here on; opened if it is not there
     pop3s: third                the same as pop3, in TLS from the first octet
+    bearer: right ana           tokens are on, and ``{right}`` is a message of OAUTHBEARER with one
+                                for that account
     scmp: second                the same, to the gateway
     login: ana secret           USER and PASS on the connection there is, or on a new one
     C: DELE 1                   lines sent; those that follow each other go out as one segment
@@ -23,18 +25,23 @@ In mail, lines and passwords ``\\r \\n \\t \\\\ \\xff`` stand for octets. At the
 connection still open is closed by the client, and nothing more may have come.
 """
 
+import base64
+import itertools
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from component.conftest import Mailbox, Service
 from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, ROLE_USER
+from support import issuer
 from support.events import wait_for
 from support.gateway import Gateway
 from support.pop3 import Pop3
 from support.tls import client_context
 
+_numbers = itertools.count()
 PLAIN = {"n": b"\n", "r": b"\r", "t": b"\t", "\\": b"\\"}
 
 
@@ -59,7 +66,7 @@ class Programs:
                     await admin.delete_account(account.name, delete_mail=True)
 
         self.service.manage(clean)
-        self.service.change(max_accounts=1000, max_connections=1000, transform="")
+        self.service.change(max_accounts=1000, max_connections=1000, transform="", oauth_jwks="")
 
 
 @dataclass
@@ -128,6 +135,7 @@ class Player:
             "drop": self._drop,
             "kept": self._kept,
             "vanish": self._vanish,
+            "bearer": self._bearer,
             "compare": self._compare,
         }
         number = 0
@@ -168,6 +176,18 @@ class Player:
     def _setting(self, value: str) -> None:
         name, _, text = (part.strip() for part in value.partition("="))
         self.programs.service.change(**{name: int(text) if text.isdigit() else text})
+
+    def _bearer(self, value: str) -> None:
+        word, name = value.split()
+        service, key = self.programs.service, issuer.ec_key()
+        keys = service.daemon.mail.parent / f"keys{next(_numbers)}.json"
+        keys.write_bytes(issuer.key_set(key))
+        service.change(
+            oauth_jwks=str(keys), oauth_issuer=issuer.ISSUER, oauth_audience=issuer.AUDIENCE
+        )
+        token = issuer.token(key, time.time(), email=name)
+        message = f"n,a={name},\1auth=Bearer {token}\1\1"
+        self._words[word] = base64.b64encode(message.encode())
 
     def _vanish(self, value: str) -> None:
         self._mailboxes[self._named][1][int(value) - 1].unlink()

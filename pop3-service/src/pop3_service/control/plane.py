@@ -56,10 +56,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Challenged:
-    """The client has to say more; ``state`` is to come back with it."""
+    """The client has to say more; ``state`` is to come back with it.
+
+    The challenge is to be sent after ``delay_s`` seconds: it may tell that something is wrong.
+    """
 
     challenge: bytes
     state: bytes = field(repr=False)
+    delay_s: float = 0.0
 
 
 LoginOutcome = Admitted | Refused

@@ -8,6 +8,7 @@ import structlog
 
 from pop3_service.control.plane import (
     AuthOutcome,
+    Challenged,
     Credentials,
     Evidence,
     LoginOutcome,
@@ -19,6 +20,9 @@ from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.sasl import Check, WrongProof
 from pop3_service.supervisor.throttle import Throttle
 from pop3mgmt.reasons import Reason
+
+TOLD_ALREADY = b"it was wrong"
+"""The state of an exchange that ends with whatever the client says to the challenge before."""
 
 log = structlog.get_logger()
 
@@ -49,6 +53,8 @@ class LoginDesk:
 
     async def authenticate(self, evidence: Evidence) -> AuthOutcome:
         """Look at a message of AUTH. What is wrong has the same answer as a wrong password."""
+        if evidence.state == TOLD_ALREADY:
+            return Refused(Reason.INVALID_CREDENTIALS)
         check = self._checks.get(evidence.mechanism)
         if check is None:
             return Refused(Reason.INVALID_ARGUMENT)
@@ -57,7 +63,11 @@ class LoginDesk:
         except ServiceError as error:
             return self._failed(error)
         if isinstance(outcome, WrongProof):
-            return self._wrong(outcome.name, evidence.peer, mechanism=evidence.mechanism)
+            why = {"why": outcome.why} if outcome.why else {}
+            refused = self._wrong(outcome.name, evidence.peer, mechanism=evidence.mechanism, **why)
+            if not outcome.challenge:
+                return refused
+            return Challenged(outcome.challenge, TOLD_ALREADY, refused.delay_s)
         return outcome
 
     def _failed(self, error: ServiceError) -> Refused:

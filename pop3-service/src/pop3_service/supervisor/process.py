@@ -35,6 +35,8 @@ from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.bearer import BearerTokens
+from pop3_service.supervisor.bearer_checks import BearerChecks
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
@@ -123,7 +125,15 @@ class Supervisor:
                 clock,
             )
             await stack.enter_async_context(token_keys.following())
-            control = LoginDesk(authenticator, throttle, self._sessions.publish, checks())
+            bearer_tokens = BearerTokens(
+                token_keys, store.accounts, lambda: settings.current, clock
+            )
+            control = LoginDesk(
+                authenticator,
+                throttle,
+                self._sessions.publish,
+                checks(BearerChecks(bearer_tokens, lambda: settings.current)),
+            )
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
             pool, ports = await self._start_workers(control, board)

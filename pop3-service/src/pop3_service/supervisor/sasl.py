@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pop3_service.control.plane import Admitted, Challenged, Evidence, Refused
+
+if TYPE_CHECKING:
+    from pop3_service.supervisor.bearer_checks import BearerChecks
 
 
 @dataclass(frozen=True, slots=True)
 class WrongProof:
     """It was not right; ``name`` is who the client said it is, for the log.
 
-    The client is told what it is told of a wrong password, after the throttle's delay.
+    The client is told what it is told of a wrong password, after the throttle's delay; if there is
+    a ``challenge``, it is told that first. ``why`` is for the log.
     """
 
     name: bytes
+    challenge: bytes = b""
+    why: str = ""
 
 
 Check = Callable[[Evidence], Awaitable[Admitted | Refused | Challenged | WrongProof]]
@@ -26,6 +33,6 @@ Check = Callable[[Evidence], Awaitable[Admitted | Refused | Challenged | WrongPr
 not one of the mechanism."""
 
 
-def checks() -> dict[str, Check]:
+def checks(bearer: BearerChecks) -> dict[str, Check]:
     """Give the checks by mechanism."""
-    return {}
+    return {"OAUTHBEARER": bearer.oauthbearer, "XOAUTH2": bearer.xoauth2}

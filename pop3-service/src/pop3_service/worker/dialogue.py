@@ -275,7 +275,9 @@ class Pop3Dialogue:
             )
         )
         match outcome:
-            case Challenged(octets, state):
+            case Challenged(octets, state, delay_s):
+                if delay_s > 0:
+                    await self._context.clock.sleep(delay_s)
                 return self._challenge(self._session.challenged(octets, state))
             case Refused(Reason.INVALID_ARGUMENT):
                 reply = self._session.bad_exchange(Text.BAD_MESSAGE)

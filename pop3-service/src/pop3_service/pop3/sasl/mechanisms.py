@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pop3_service.domain.settings import Settings
-from pop3_service.pop3.sasl.exchange import NOTHING, Challenge, Exchange
+from pop3_service.pop3.sasl.exchange import NOTHING, Challenge, Exchange, Relayed
 from pop3_service.pop3.sasl.login import ASK_NAME, Login
 from pop3_service.pop3.sasl.plain import Plain
 
@@ -25,6 +26,10 @@ class Surroundings:
 
 def _always(_: Surroundings) -> bool:
     return True
+
+
+def _with_tokens(here: Surroundings) -> bool:
+    return here.settings.takes_bearer_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class Mechanism:
 
 
 MECHANISMS: dict[str, Mechanism] = {
+    "OAUTHBEARER": Mechanism(partial(Relayed, "OAUTHBEARER"), plaintext=True, offered=_with_tokens),
+    "XOAUTH2": Mechanism(partial(Relayed, "XOAUTH2"), plaintext=True, offered=_with_tokens),
     "PLAIN": Mechanism(Plain, plaintext=True),
     "LOGIN": Mechanism(Login, ASK_NAME, plaintext=True),
 }
