@@ -29,7 +29,7 @@ def test_capa_tells_what_is_there(service: Service) -> None:
         lines = client.listing("CAPA")
     assert lines[:-1] == [
         "USER", "TOP", "UIDL", "SASL PLAIN LOGIN", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE",
-        "EXPIRE NEVER",
+        "EXPIRE NEVER", "UTF8 USER", "LANG",
     ]  # fmt: skip
     assert re.fullmatch(r"IMPLEMENTATION Valija-v\d+\.\d+\.\d+", lines[-1])
 

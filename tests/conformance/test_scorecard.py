@@ -25,8 +25,6 @@ PASSWORD = "two  blanks inside"
 NOT_OFFERED = {
     "the greeting has no timestamp for APOP",
     "SASL does not name SCRAM-SHA-256",
-    "CAPA does not name UTF8",
-    "CAPA does not name LANG",
     "CAPA does not name LOGIN-DELAY",
     # What is offered, where the rule is about a server without it:
     "there are response codes",

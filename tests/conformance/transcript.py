@@ -66,7 +66,14 @@ class Programs:
                     await admin.delete_account(account.name, delete_mail=True)
 
         self.service.manage(clean)
-        self.service.change(max_accounts=1000, max_connections=1000, transform="", oauth_jwks="")
+        self.service.change(
+            max_accounts=1000,
+            max_connections=1000,
+            transform="",
+            oauth_jwks="",
+            language="en",
+            unicode_headers="refuse",
+        )
 
 
 @dataclass

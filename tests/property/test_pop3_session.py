@@ -10,10 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import scale
 from lineproto.reply import Err, Listing, Ok, Ready
+from lineproto.stuffing import UTF8_HEADER
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3 import command
 from pop3_service.pop3.capability import Offer, Offers
-from pop3_service.pop3.catalogue import Text
+from pop3_service.pop3.catalogue import ENGLISH, LANGUAGES, SPANISH, Language, Text
 from pop3_service.pop3.command import BEFORE_LOGIN, MAKERS, BadCommand, parse
 from pop3_service.pop3.contents import Contents
 from pop3_service.pop3.sasl.exchange import Challenge, Proof
@@ -27,6 +28,7 @@ OFFER = Offers("Valija-test", Settings()).in_clear
 class Facts:
     octets: int
     uidl: str
+    form: int = 0
 
 
 @settings(max_examples=scale.EXAMPLES)
@@ -57,12 +59,19 @@ def lines_of(reply: object) -> list[str]:
 
 
 class SessionModel(RuleBasedStateMachine):
-    """A session beside the simplest model of it: which messages are marked."""
+    """A session beside the simplest model of it: which messages are marked, how it is spoken to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(OFFER)
-        self.messages = [Facts(10 * n, f"id{n}") for n in range(1, 6)]
+        self.messages = [Facts(10 * n, f"id{n}") for n in range(1, 5)]
+        self.messages.append(Facts(50, "id5", UTF8_HEADER))
+        self.connect(ENGLISH)
+
+    def connect(self, preferred: Language) -> None:
+        self.session = Session(OFFER, preferred)
+        self.preferred = preferred
+        self.language = preferred.in_ascii
+        self.utf8 = False
         self.marked: set[int] = set()
         self.over = False
 
@@ -76,7 +85,7 @@ class SessionModel(RuleBasedStateMachine):
         assert isinstance(self.do(b"USER u"), Ready)
         assert self.do(b"PASS a b ") == Login(b"u", b"a b ")
         if right:
-            assert self.session.admitted(Contents(self.messages)) == Ready(b"+OK Logged in\r\n")
+            assert self.session.admitted(Contents(self.messages)) == self.language.logged_in
         else:
             self.session.refused(Err("no", "AUTH"))
             assert isinstance(self.do(b"PASS again"), Err)
@@ -86,7 +95,7 @@ class SessionModel(RuleBasedStateMachine):
     def dele(self, number: int) -> None:
         reply = self.do(b"DELE %d" % number)
         if 1 <= number <= 5 and number not in self.marked:
-            assert reply.encode() == b"+OK message %d deleted\r\n" % number
+            assert reply.encode() == self.language.ok(Text.DELETED, number=number).encode()
             self.marked.add(number)
         else:
             assert isinstance(reply, Err)
@@ -102,7 +111,37 @@ class SessionModel(RuleBasedStateMachine):
     def fetch(self, number: int, verb: bytes) -> None:
         reply = self.do(verb % number)
         kept = 1 <= number <= 5 and number not in self.marked
-        assert isinstance(reply, SendMessage if kept else Err)
+        if kept and self.messages[number - 1].form and not self.utf8:
+            assert reply == self.language.err(Text.NEEDS_UTF8, "UTF8")
+        else:
+            assert isinstance(reply, SendMessage if kept else Err)
+
+    @precondition(lambda self: self.session.state is not State.UPDATE)
+    @rule()
+    def say_utf8(self) -> None:
+        reply = self.do(b"UTF8")
+        if self.session.state is State.TRANSACTION:
+            assert reply == self.language.err(Text.WRONG_STATE, state="TRANSACTION")
+        else:
+            self.utf8, self.language = True, LANGUAGES[self.language.tag]
+            assert reply == self.language.ok(Text.UTF8_ON)
+
+    @precondition(lambda self: self.session.state is not State.UPDATE)
+    @rule(wanted=st.sampled_from(["es", "ES-mx", "en", "*", "i-default", "x-es", "uga"]))
+    def choose_a_language(self, wanted: str) -> None:
+        reply = self.do(b"LANG " + wanted.encode())
+        found = self.preferred if wanted == "*" else LANGUAGES.get(wanted[:2].lower())
+        if found is None:
+            assert reply == self.language.err(Text.UNKNOWN_LANGUAGE)
+        else:
+            self.language = found
+            assert reply == found.ok(Text.LANGUAGE_CHANGED, tag=found.tag)
+
+    @precondition(lambda self: self.session.state is not State.UPDATE)
+    @rule()
+    def list_languages(self) -> None:
+        reply = self.do(b"LANG")
+        assert reply == Listing(self.language.say(Text.LANGUAGES), ["en English", "es Español"])
 
     @precondition(lambda self: self.session.state is State.TRANSACTION)
     @rule()
@@ -115,13 +154,11 @@ class SessionModel(RuleBasedStateMachine):
         self.over = True
 
     @precondition(lambda self: self.over)
-    @rule()
-    def connect_again(self) -> None:
-        self.session = Session(OFFER)
+    @rule(preferred=st.sampled_from([ENGLISH, SPANISH]))
+    def connect_again(self, preferred: Language) -> None:
         self.messages = [m for n, m in enumerate(self.messages, 1) if n not in self.marked]
         self.messages += [Facts(7, f"new{n}") for n in range(5 - len(self.messages))]
-        self.marked = set()
-        self.over = False
+        self.connect(preferred)
 
     @precondition(lambda self: not self.over)
     @rule()
@@ -129,6 +166,10 @@ class SessionModel(RuleBasedStateMachine):
         assert isinstance(self.session.bad_command(BadCommand(Text.UNKNOWN_COMMAND)), Err)
         self.do(b"CAPA")  # a good one between bad ones: the count starts again
         assert not self.session.finished
+
+    @invariant()
+    def replies_are_in_the_language_asked_for(self) -> None:
+        assert self.session.language is self.language
 
     @invariant()
     def listings_show_what_is_kept_and_numbers_never_shift(self) -> None:

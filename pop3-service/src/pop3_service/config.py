@@ -10,7 +10,7 @@ import argparse
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -182,18 +182,21 @@ def setting_options() -> tuple[Option, ...]:
             str,
             f"setting: {item.metadata['help']}",
             SETTING_FLAGS[item.name],
-            _metavar(item.name, item.default),
+            _metavar(item),
         )
         for item in fields(Settings)
     )
 
 
-def _metavar(name: str, default: object) -> str:
-    if name == "transform":
+def _metavar(setting: Field[Any]) -> str:
+    """Say what a setting's value looks like."""
+    if choices := setting.metadata.get("choices"):
+        return "|".join(choices)
+    if setting.name == "transform":
         return "COMMAND"
-    if name.endswith("_s"):
+    if setting.name.endswith("_s"):
         return "SECONDS"
-    return "TEXT" if isinstance(default, str) else "N"
+    return "TEXT" if isinstance(setting.default, str) else "N"
 
 
 def parser() -> argparse.ArgumentParser:

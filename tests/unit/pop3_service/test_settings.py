@@ -38,6 +38,9 @@ def test_every_setting_tells_what_it_is_and_its_default_is_in_range(item: Any) -
         {"plaintext_login": ""},
         {"plaintext_login": "maybe"},
         {"plaintext_login": True},
+        {"language": "de"},
+        {"language": ""},
+        {"unicode_headers": "downgrade"},
         {"no_such": 1},
         {"oauth_jwks": "keys.json"},
         {"oauth_jwks": "http://issuer.test/keys"},
@@ -61,6 +64,7 @@ def test_a_value_that_does_not_fit_is_refused(values: dict[str, Any]) -> None:
         ({"max_accounts": 0}, "max_accounts must be from 1 to 10000000"),
         ({"idle_timeout_s": 0}, "idle_timeout must be from 1 to 86400 seconds"),
         ({"idle_timeout_s": "soon"}, "idle_timeout is a number"),
+        ({"language": "ES"}, "language is one of en, es"),
     ],
 )
 def test_a_refusal_names_the_setting_as_its_users_do(values: dict[str, Any], text: str) -> None:

@@ -34,12 +34,6 @@ def _wrong_source(text: str) -> str:
         return wrong
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
-    """Make a check that only these words pass."""
-    wrong = f"is one of {', '.join(words)}"
-    return lambda text: "" if text in words else wrong
-
-
 def _text(default: str, help_: str, check: Callable[[str], str] = _nothing_wrong) -> Any:
     """``check`` gives what is wrong with a text that was given, or nothing."""
     return field(default=default, metadata={"help": help_, "check": check})
@@ -47,6 +41,21 @@ def _text(default: str, help_: str, check: Callable[[str], str] = _nothing_wrong
 
 def _count(default: int, low: int, high: int, help_: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "help": help_})
+
+
+def _choice(choices: tuple[str, ...], help_: str) -> Any:
+    """The first of the ``choices`` is the default."""
+    wrong = f"is one of {', '.join(choices)}"
+
+    def check(text: str) -> str:
+        return "" if text in choices else wrong
+
+    return field(default=choices[0], metadata={"help": help_, "check": check, "choices": choices})
+
+
+LANGUAGE_TAGS = ("en", "es")
+"""Languages that POP3 replies are there in (RFC 5646)."""
+SEND = "send"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +83,10 @@ class Settings:
     remember_login_s: float = _number(
         600.0, 0, 3600, "for how long a right password is not hashed again; 0 for never"
     )
-    plaintext_login: str = _text(
-        "allow",
+    plaintext_login: str = _choice(
+        ("allow", "local", "never"),
         "who may send a password or token in clear text: allow (all), local (only from this"
         " host), never",
-        _one_of("allow", "local", "never"),
     )
     oauth_jwks: str = _text(
         "",
@@ -95,6 +103,13 @@ class Settings:
     oauth_scope: str = _text("", "scopes that a bearer token must have, parted by blanks")
     oauth_openid_configuration: str = _text(
         "", "where clients find out about the issuer, told to those whose token is refused"
+    )
+    language: str = _choice(
+        LANGUAGE_TAGS, "language of POP3 replies until a client chooses one, for new connections"
+    )
+    unicode_headers: str = _choice(
+        ("refuse", SEND),
+        "what new connections get of mail with a header in UTF-8 unless they ask for UTF8",
     )
 
     @property

@@ -11,8 +11,15 @@ from pop3_service.pop3.sasl.mechanisms import MECHANISMS, Surroundings
 BY_COMMAND = (b"USER", b"TOP", b"UIDL")
 """Capabilities that say that a command of their name is there (RFC 2449 section 6)."""
 
-BEHAVIOURS = ("PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER")
-"""What the server does: RFC 2449 sections 6.4, 6.5 and 6.7, RFC 3206 section 6."""
+BEHAVIOURS = (
+    "PIPELINING",
+    "RESP-CODES",
+    "AUTH-RESP-CODE",
+    "EXPIRE NEVER",
+    "UTF8 USER",
+    "LANG",
+)
+"""What the server does: RFC 2449 sections 6.4, 6.5 and 6.7, RFC 3206 section 6, RFC 6856."""
 
 
 @dataclass(frozen=True, slots=True)

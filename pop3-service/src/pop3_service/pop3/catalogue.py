@@ -43,6 +43,7 @@ class Text(Enum):
     USAGE_MESSAGE = "usage: {keyword} message", "uso: {keyword} mensaje"
     USAGE_OPTIONAL_MESSAGE = "usage: {keyword} [message]", "uso: {keyword} [mensaje]"
     USAGE_TOP = "usage: TOP message lines", "uso: TOP mensaje líneas"
+    USAGE_LANG = "usage: LANG [language]", "uso: LANG [idioma]"
     WRONG_STATE = "not allowed in {state} state", "no se permite en el estado {state}"
 
     # --- login --------------------
@@ -101,7 +102,16 @@ class Text(Enum):
         "TLS ya está activo, o aquí no se ofrece",
     )
     TLS_UNAVAILABLE = "TLS is not available now", "TLS no está disponible ahora"
+    UTF8_ON = "UTF-8 mode is on", "el modo UTF-8 está activado"
     CAPABILITIES = "Capability list follows", "Sigue la lista de capacidades"
+
+    # --- languages --------------------
+    LANGUAGES = "Language list follows", "Sigue la lista de idiomas"
+    LANGUAGE_CHANGED = "{tag} Language changed", "{tag} Idioma cambiado"
+    UNKNOWN_LANGUAGE = (
+        "language is not available, LANG lists those that are",
+        "ese idioma no está disponible, LANG muestra los que hay",
+    )
 
     # --- the maildrop --------------------
     SIZES = "{count} messages ({octets} octets)", "{count} mensajes ({octets} octetos)"
@@ -114,6 +124,10 @@ class Text(Enum):
     MESSAGE = "{octets} octets", "{octets} octetos"
     TRANSFORMED_MESSAGE = "message follows", "sigue el mensaje"
     TOP_OF_MESSAGE = "top of message follows", "sigue el comienzo del mensaje"
+    NEEDS_UTF8 = (
+        "this message is for clients that have said UTF8",
+        "este mensaje es para clientes que hayan enviado UTF8",
+    )
     MESSAGE_GONE = (
         "the message was removed or changed by another program",
         "otro programa ha eliminado o cambiado el mensaje",
@@ -151,9 +165,21 @@ class Text(Enum):
 
 
 class Language:
-    """Says texts in one language; ``tag`` is RFC 5646's, ``name`` what it calls itself."""
+    """Says texts in one language; ``tag`` is RFC 5646's, ``name`` what it calls itself.
 
-    __slots__ = ("_texts", "deleted", "logged_in", "name", "name_accepted", "octets", "tag")
+    ``in_ascii`` is the same without accents, for who has not asked for more than ASCII.
+    """
+
+    __slots__ = (
+        "_texts",
+        "deleted",
+        "in_ascii",
+        "logged_in",
+        "name",
+        "name_accepted",
+        "octets",
+        "tag",
+    )
 
     def __init__(self, tag: str, name: str, texts: dict[Text, str]) -> None:
         self.tag = tag
@@ -163,6 +189,7 @@ class Language:
         self.logged_in = Ready(self.ok(Text.LOGGED_IN).encode())
         self.deleted = _numbered(texts[Text.DELETED], "{number}")
         self.octets = _numbered(texts[Text.MESSAGE], "{octets}")
+        self.in_ascii = self if self._is_ascii() else self._without_accents()
 
     def say(self, text: Text, /, **arguments: object) -> str:
         """Give a text with its placeholders filled in."""
@@ -176,8 +203,10 @@ class Language:
         """Give a negative reply; ``code`` is a response code such as ``IN-USE``."""
         return Err(self._texts[text].format_map(arguments), code)
 
-    def in_ascii(self) -> Language:
-        """Give the language without its accents, for who has not asked for more than ASCII."""
+    def _is_ascii(self) -> bool:
+        return all(text.isascii() for text in self._texts.values())
+
+    def _without_accents(self) -> Language:
         return Language(self.tag, self.name, {key: _ascii(it) for key, it in self._texts.items()})
 
 
@@ -193,3 +222,14 @@ def _ascii(text: str) -> str:
 ENGLISH = Language("en", "English", {text: text.en for text in Text})
 SPANISH = Language("es", "Español", {text: text.es for text in Text})
 LANGUAGES = {language.tag: language for language in (ENGLISH, SPANISH)}
+
+
+def find_language(wanted: str) -> Language | None:
+    """Look a basic language range up (RFC 4647 section 3.4): ``es-mx`` finds ``es``."""
+    while wanted not in LANGUAGES:
+        wanted, _, _ = wanted.rpartition("-")
+        if not wanted:
+            return None
+        if wanted[-2:-1] == "-":  # a lone letter means nothing without what followed it
+            wanted = wanted[:-2]
+    return LANGUAGES[wanted]

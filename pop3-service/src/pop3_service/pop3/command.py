@@ -1,4 +1,4 @@
-"""Commands of RFC 1939 and RFC 2449, one frozen dataclass each, and how a line becomes one.
+"""Commands, one frozen dataclass each, and how a line becomes one (RFC 1939, 2449, 6856).
 
 What a client may send is decided here alone: ``parse`` refuses a line or gives a command that is
 well-formed. Whether it is allowed now is the session's business.
@@ -17,13 +17,17 @@ LINE_LIMIT = 2048
 """Octets of a command line with CRLF: RFC 2449 section 4 asks for 255; long passwords need more."""
 NUMBER_DIGITS = 10
 """Digits of a number; more could not be a message number."""
-
+LANGUAGE_RANGE_OCTETS = 35
+"""The longest language tag that need be taken (RFC 5646 section 4.4.1)."""
 
 _MECHANISM = re.compile(rb"[A-Za-z0-9_-]{1,20}")
 """A mechanism's name (RFC 4422 section 3.1)."""
 KEPT_LINES = 4096
 KEPT_OCTETS = 16
 """Short lines that all clients send alike are parsed once, up to so many of them."""
+
+
+_language_range = re.compile(rb"\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*").fullmatch
 
 
 class BadCommand(Exception):
@@ -126,8 +130,38 @@ class Auth:
     response: bytes | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Utf8:
+    """Ask for UTF-8 in replies and in messages' headers (RFC 6856 section 2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lang:
+    """Choose the replies' language, or ask for the languages there are (RFC 6856 section 3).
+
+    ``range`` is a basic language range (RFC 4647 section 2.1); ``*`` is any.
+    """
+
+    range: str | None = None
+
+
 Command = (
-    User | Pass | Stat | List | Uidl | Retr | Dele | Top | Noop | Rset | Capa | Stls | Quit | Auth
+    User
+    | Pass
+    | Stat
+    | List
+    | Uidl
+    | Retr
+    | Dele
+    | Top
+    | Noop
+    | Rset
+    | Capa
+    | Stls
+    | Utf8
+    | Lang
+    | Quit
+    | Auth
 )
 
 
@@ -221,6 +255,15 @@ def _auth(rest: bytes) -> Command:
     return Auth(words[0].decode().upper(), words[1] if len(words) == 2 else None)
 
 
+def _lang(rest: bytes) -> Command:
+    text = rest.strip(b" ")
+    if not text:
+        return Lang()
+    if len(text) > LANGUAGE_RANGE_OCTETS or not _language_range(text):
+        raise BadCommand(Text.USAGE_LANG)
+    return Lang(text.decode("ascii").lower())
+
+
 def _number(word: bytes, usage: Callable[[], BadCommand]) -> int:
     """Read ASCII digits; nothing else is a number (RFC 1939 section 3)."""
     if not word.isdigit() or len(word) > NUMBER_DIGITS:  # bytes.isdigit knows ASCII only
@@ -241,13 +284,15 @@ MAKERS: dict[bytes, Callable[[bytes], Command]] = {
     b"RSET": _bare(Rset()),
     b"CAPA": _bare(Capa()),
     b"STLS": _bare(Stls()),
+    b"UTF8": _bare(Utf8()),
+    b"LANG": _lang,
     b"QUIT": _bare(Quit()),
     b"AUTH": _auth,
 }
 
-BEFORE_LOGIN: frozenset[type[Command]] = frozenset({User, Pass, Auth, Stls, Capa, Quit})
+BEFORE_LOGIN: frozenset[type[Command]] = frozenset({User, Pass, Auth, Stls, Capa, Utf8, Lang, Quit})
 """Commands of AUTHORIZATION state."""
 
-_ALIKE = frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit})
+_ALIKE = frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Utf8, Lang, Quit})
 """Commands that say nothing of who sends them. A password is never kept."""
 _parsed: dict[bytes, Command] = {}

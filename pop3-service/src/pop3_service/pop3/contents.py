@@ -23,6 +23,10 @@ class MessageFacts(Protocol):
     def uidl(self) -> str:
         """Its unique id."""
 
+    @property
+    def form(self) -> int:
+        """What is known of its octets (``lineproto.stuffing``)."""
+
 
 class Contents:
     """The messages of a maildrop while none is marked as deleted. It does not change."""

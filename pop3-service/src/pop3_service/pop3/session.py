@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lineproto.reply import Err, Listing, Ready, Reply
+from lineproto.stuffing import UTF8_HEADER
 from pop3_service.pop3.capability import Offer
-from pop3_service.pop3.catalogue import DONE, ENGLISH, Language, Text
+from pop3_service.pop3.catalogue import DONE, ENGLISH, LANGUAGES, Language, Text, find_language
 from pop3_service.pop3.command import (
     BEFORE_LOGIN,
     Auth,
@@ -20,6 +21,7 @@ from pop3_service.pop3.command import (
     Capa,
     Command,
     Dele,
+    Lang,
     List,
     Noop,
     Pass,
@@ -31,6 +33,7 @@ from pop3_service.pop3.command import (
     Top,
     Uidl,
     User,
+    Utf8,
 )
 from pop3_service.pop3.contents import NOTHING, Contents, MessageFacts, scan_head
 from pop3_service.pop3.sasl.exchange import (
@@ -61,7 +64,7 @@ class State(StrEnum):
 
 ALLOWED: dict[State, frozenset[type[Command]]] = {
     State.AUTHORIZATION: BEFORE_LOGIN,
-    State.TRANSACTION: frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Quit}),
+    State.TRANSACTION: frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Lang, Quit}),
     State.UPDATE: frozenset(),
 }
 
@@ -91,7 +94,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class StartTls:
-    """Answer, then begin a TLS handshake; whatever was sent before it is thrown away."""
+    """Begin a TLS handshake after the reply that ``securing`` gives."""
 
 
 Action = Login | SendMessage | Commit | StartTls | Challenge | Proof
@@ -111,7 +114,10 @@ class Session:
         "_bad_exchanges",
         "_contents",
         "_deleted",
+        "_in_utf8",
         "_name",
+        "_preferred",
+        "_sends_utf8",
         "exchange",
         "finished",
         "language",
@@ -123,16 +129,23 @@ class Session:
     def __init__(
         self,
         offer: Offer,
-        language: Language = ENGLISH,
+        preferred: Language = ENGLISH,
         *,
         may_start_tls: bool = False,
+        sends_utf8: bool = False,
     ) -> None:
-        """``language`` is what replies are in."""
+        """``preferred`` is the language until the client chooses one, in ASCII until it has.
+
+        With ``sends_utf8`` a message with a header in UTF-8 is sent to any client.
+        """
         self.state = State.AUTHORIZATION
         self._allowed = offer.commands
         self.may_start_tls = may_start_tls
         self.finished = False
-        self.language = language
+        self.language = preferred.in_ascii
+        self._preferred = preferred
+        self._in_utf8 = False
+        self._sends_utf8 = sends_utf8
         self.offer = offer
         self.exchange: Exchange | None = None
         self._name: bytes | None = None
@@ -161,11 +174,9 @@ class Session:
             case Uidl(number):
                 return self._uidl(number)
             case Retr(number):
-                index = self._find(number)
-                return index if isinstance(index, Err) else SendMessage(index)
+                return self._send(number, None)
             case Top(number, lines):
-                index = self._find(number)
-                return index if isinstance(index, Err) else SendMessage(index, lines)
+                return self._send(number, lines)
             case Dele(number):
                 return self._dele(number)
             case Noop():
@@ -177,6 +188,10 @@ class Session:
                 return Listing(self.language.say(Text.CAPABILITIES), self._capability_lines())
             case Stls():
                 return self._stls()
+            case Utf8():
+                return self._utf8()
+            case Lang(range_):
+                return self._lang(range_)
             case Quit():
                 return self._quit()
             case Auth(name, response):
@@ -229,6 +244,15 @@ class Session:
         self.exchange = None
         return reply
 
+    def securing(self) -> Reply:
+        """TLS begins after this reply: what was said in clear text is forgotten (RFC 2595, 4)."""
+        reply = self.language.ok(Text.BEGIN_TLS)
+        self.may_start_tls = False
+        self._name = None
+        self._in_utf8 = False
+        self.language = self._preferred.in_ascii
+        return reply
+
     def committed(self, deleted: int, failed: int) -> Reply:
         """The deletions are durable, or some of them failed."""
         self.finished = True
@@ -272,9 +296,7 @@ class Session:
     def _stls(self) -> Reply | Action:
         if not self.may_start_tls:
             return self.language.err(Text.TLS_NOT_OFFERED)
-        # What the client said in clear text is forgotten, its name too (RFC 2595 section 4).
-        self.may_start_tls = False
-        self._name = None
+        # No client gives STLS after UTF8 (RFC 6856 section 2.1); to refuse TLS would help nobody.
         return StartTls()
 
     def _auth(self, name: str | None, response: bytes | None) -> Reply | Action:
@@ -306,6 +328,23 @@ class Session:
             self.exchange = None
             return Login(step.name, step.password)
         return step
+
+    def _utf8(self) -> Reply:
+        """Begin UTF-8 mode (RFC 6856 section 2.1)."""
+        self._in_utf8 = True
+        self.language = LANGUAGES[self.language.tag]
+        return self.language.ok(Text.UTF8_ON)
+
+    def _lang(self, wanted: str | None) -> Reply:
+        """List the languages, or go over to one, in UTF-8 from then on (RFC 6856 section 3.2)."""
+        if wanted is None:
+            lines = [f"{it.tag} {it.name}" for it in LANGUAGES.values()]
+            return Listing(self.language.say(Text.LANGUAGES), lines)
+        found = self._preferred if wanted == "*" else find_language(wanted)
+        if found is None:
+            return self.language.err(Text.UNKNOWN_LANGUAGE)
+        self.language = found
+        return found.ok(Text.LANGUAGE_CHANGED, tag=found.tag)
 
     def _capability_lines(self) -> tuple[str, ...]:
         """STLS is a capability only where it may be given (RFC 2595 section 4)."""
@@ -351,6 +390,15 @@ class Session:
             return index
         uidl = self._contents.messages[index].uidl
         return Ready(b"+OK %d %b\r\n" % (number, uidl.encode("ascii")))
+
+    def _send(self, number: int, lines: int | None) -> Err | SendMessage:
+        index = self._find(number)
+        if isinstance(index, Err):
+            return index
+        needs_utf8 = self._contents.messages[index].form & UTF8_HEADER
+        if needs_utf8 and not (self._in_utf8 or self._sends_utf8):
+            return self.language.err(Text.NEEDS_UTF8, "UTF8")  # RFC 6856 section 5
+        return SendMessage(index, lines)
 
     def _find(self, number: int) -> int | Err:
         """Give the index of a message that is there and not marked as deleted."""

@@ -15,10 +15,10 @@ from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import ControlPlane
 from pop3_service.control.remembered import RememberedLogins
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
-from pop3_service.domain.settings import Settings
+from pop3_service.domain.settings import SEND, Settings
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.pop3.capability import Offers
-from pop3_service.pop3.catalogue import ENGLISH, Language, Text
+from pop3_service.pop3.catalogue import LANGUAGES, Language, Text
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.maildrops import Maildrops
 
@@ -70,10 +70,9 @@ class WorkerContext:
         """
         self.control = control
         self.paths = paths
-        self.settings = settings
-        self.greeting = greeting.said_in(ENGLISH)
         self._implementation = greeting.implementation
-        self.offers = Offers(self._implementation, settings)
+        self._greetings = {it: greeting.said_in(it.in_ascii) for it in LANGUAGES.values()}
+        self.configure(settings)
         self.maildrops = Maildrops(paths)
         self.logins = RememberedLogins(clock, lambda: self.settings.remember_login_s)
         self.tls: ssl.SSLContext | None = None
@@ -85,8 +84,11 @@ class WorkerContext:
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
 
     def configure(self, settings: Settings) -> None:
-        """Put settings in force."""
+        """Put settings in force; sessions that are there keep the language they began with."""
         self.settings = settings
+        self.language = LANGUAGES[settings.language]
+        self.greeting = self._greetings[self.language]
+        self.sends_utf8 = settings.unicode_headers == SEND
         self.offers = Offers(self._implementation, settings)
 
     def full(self) -> bool:

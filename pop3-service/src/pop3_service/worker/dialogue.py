@@ -77,7 +77,9 @@ class Pop3Dialogue:
         self._in_tls = in_tls
         self._session = Session(
             self._offer(),
+            context.language,
             may_start_tls=context.tls is not None and not in_tls,
+            sends_utf8=context.sends_utf8,
         )
         self._drop: OpenMaildrop | None = None
         self._connect_time_s = context.clock.now().timestamp()
@@ -244,8 +246,9 @@ class Pop3Dialogue:
             return self._err(Text.TLS_UNAVAILABLE, "SYS/TEMP")
         self._connection.start_tls(context)
         self._in_tls = True
+        reply = self._session.securing()
         self._session.put_offer(self._offer())
-        return self._session.language.ok(Text.BEGIN_TLS).encode()
+        return reply.encode()
 
     def _enter_at_once(self, account: str) -> Answer:
         """Enter a maildrop that is known and has not changed, else the long way."""
