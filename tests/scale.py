@@ -34,3 +34,6 @@ DEAF_CLIENTS = _pick(10, 200)  # clients that never read
 HUGE_MAILDROP = _pick(20_000, 1_000_000)  # messages of a maildrop that nobody should have
 SPARSE_MESSAGE = _pick(256 << 20, 10 << 30)  # octets of a file without any
 INDEX_DAMAGES = _pick(300, 20_000)  # indexes with a bit that is not as it was
+INDEX_WRITES = _pick(100, 2_000)  # changes of a maildrop that two processes have open
+FLOODING_CLIENTS = _pick(50, 1_000)  # clients that send what might be logged
+GUESSES = _pick(1_000, 10_000)  # wrong logins, each from elsewhere or at another account

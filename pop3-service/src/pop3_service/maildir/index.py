@@ -72,6 +72,12 @@ def save(folder_fd: int, messages: Sequence[Message], state: FolderState | None)
             os.unlink(temporary, dir_fd=folder_fd)
 
 
+def remove(folder_fd: int) -> None:
+    """Remove the index, where a file is not as it says; the next listing looks at every file."""
+    with contextlib.suppress(OSError):
+        os.unlink(INDEX_FILE, dir_fd=folder_fd)
+
+
 def _has_plain_name(message: Message) -> bool:
     try:
         message.name.encode()

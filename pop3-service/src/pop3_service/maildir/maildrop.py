@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
-from pop3_service.maildir.index import INDEX_FILE
+from pop3_service.maildir import index
 from pop3_service.maildir.listing import (
     FOLDER_FLAGS,
     FOLDERS,
@@ -124,10 +124,8 @@ class Maildrop:
         """Remove the index, so that the next listing measures all messages anew."""
         with contextlib.suppress(OSError):
             folder_fd = open_folder(self._root, self._parts)
-            try:
-                os.unlink(INDEX_FILE, dir_fd=folder_fd)
-            finally:
-                os.close(folder_fd)
+            index.remove(folder_fd)
+            os.close(folder_fd)
 
     def close(self) -> None:
         """Unlock."""
@@ -142,6 +140,7 @@ class Maildrop:
         status = os.fstat(fd)
         if not message.is_in(status):
             os.close(fd)
+            index.remove(folder_fd)
             raise MessageNotFound("the message was changed by another program")
         return fd
 
