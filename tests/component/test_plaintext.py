@@ -53,6 +53,7 @@ def takes(client: Pop3) -> None:
     assert client.log_in("nobody") == WRONG
 
 
+@pytest.mark.attack(14, "required")
 def test_attack_14_never_means_that_passwords_are_sent_in_tls_alone(strict: Behind) -> None:
     strict.change(plaintext_login="never")
     box = strict.account()
