@@ -8,6 +8,7 @@ import poplib
 import subprocess
 import sys
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -80,6 +81,10 @@ def test_two_normal_forms_of_a_name_are_one_account_with_one_maildir(
         folders = [path.name for path in service.daemon.mail.iterdir()]
         assert [it for it in folders if unicodedata.normalize("NFC", it) == composed] == [composed]
         for utf8, given in itertools.product((False, True), (composed, decomposed)):
+            with service.connect() as client:
+                word = f"\0{given}\0{PASSWORD}".encode()
+                assert client.ask(f"AUTH PLAIN {b64encode(word).decode()}") == "+OK Logged in"
+                assert client.ask("QUIT") == "+OK bye"
             with service.connect() as client:
                 if utf8:
                     assert client.ask("UTF8").startswith("+OK")

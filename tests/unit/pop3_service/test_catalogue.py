@@ -63,6 +63,7 @@ def test_the_longest_reply_fits_in_a_line(text: Text, language: Language) -> Non
 @pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES.keys())
 def test_what_is_ready_is_what_would_be_said(language: Language) -> None:
     assert language.name_accepted.encode() == language.ok(Text.NAME_ACCEPTED).encode()
+    assert language.bye.encode() == language.ok(Text.BYE).encode()
     assert language.logged_in.encode() == language.ok(Text.LOGGED_IN).encode()
     assert language.deleted % 12 == language.ok(Text.DELETED, number=12).encode()
     assert language.octets % 12 == language.ok(Text.MESSAGE, octets=12).encode()

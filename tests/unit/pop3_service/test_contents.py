@@ -41,7 +41,7 @@ def test_a_ready_listing_is_in_the_language_that_is_asked_for() -> None:
     for _ in range(2):
         for language, heads in (
             (ENGLISH, (b"+OK 1 messages (7 octets)", b"+OK unique-id listing follows")),
-            (SPANISH, (b"+OK 1 mensajes (7 octetos)", UNIQUE_IDS_IN_SPANISH)),
+            (SPANISH, (b"+OK mensajes: 1 (7 octetos)", UNIQUE_IDS_IN_SPANISH)),
         ):
             assert contents.scan_listing(language).encode() == heads[0] + b"\r\n1 7\r\n.\r\n"
             assert contents.unique_id_listing(language).encode() == heads[1] + b"\r\n1 id1\r\n.\r\n"

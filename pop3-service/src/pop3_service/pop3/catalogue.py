@@ -114,7 +114,7 @@ class Text(Enum):
     )
 
     # --- the maildrop --------------------
-    SIZES = "{count} messages ({octets} octets)", "{count} mensajes ({octets} octetos)"
+    SIZES = "{count} messages ({octets} octets)", "mensajes: {count} ({octets} octetos)"
     UNIQUE_IDS = "unique-id listing follows", "sigue la lista de identificadores únicos"
     NO_SUCH_MESSAGE = (
         "no such message, there are {count}",
@@ -145,11 +145,11 @@ class Text(Enum):
         "no se ha podido transformar el mensaje",
     )
     DELETED = "message {number} deleted", "mensaje {number} eliminado"
-    ALL_KEPT = "maildrop has {count} messages", "el buzón tiene {count} mensajes"
+    ALL_KEPT = "maildrop has {count} messages", "mensajes en el buzón: {count}"
 
     # --- the end --------------------
     BYE = "bye", "adiós"
-    BYE_DELETED = "{count} messages deleted, bye", "{count} mensajes eliminados, adiós"
+    BYE_DELETED = "{count} messages deleted, bye", "mensajes eliminados: {count}, adiós"
     NOT_ALL_DELETED = (
         "{failed} of {count} deleted messages not removed",
         "no se han podido eliminar {failed} de los {count} mensajes",
@@ -158,6 +158,8 @@ class Text(Enum):
         "the service cannot do this now, try again later",
         "el servicio no puede hacerlo ahora, inténtelo más tarde",
     )
+
+    __hash__ = object.__hash__  # that of Enum is a function in Python, and a text is a key
 
     def __init__(self, en: str, es: str) -> None:
         self.en = en
@@ -172,6 +174,7 @@ class Language:
 
     __slots__ = (
         "_texts",
+        "bye",
         "deleted",
         "in_ascii",
         "logged_in",
@@ -185,6 +188,7 @@ class Language:
         self.tag = tag
         self.name = name
         self._texts = texts
+        self.bye = Ready(self.ok(Text.BYE).encode())
         self.name_accepted = Ready(self.ok(Text.NAME_ACCEPTED).encode())
         self.logged_in = Ready(self.ok(Text.LOGGED_IN).encode())
         self.deleted = _numbered(texts[Text.DELETED], "{number}")

@@ -261,7 +261,7 @@ class Session:
             return self.language.err(Text.NOT_ALL_DELETED, "SYS/TEMP", failed=failed, count=count)
         if deleted:
             return self.language.ok(Text.BYE_DELETED, count=deleted)
-        return self.language.ok(Text.BYE)
+        return self.language.bye
 
     def put_offer(self, offer: Offer) -> None:
         """Put another offer in force: TLS has begun, or the settings have changed."""
@@ -355,7 +355,7 @@ class Session:
     def _quit(self) -> Reply | Action:
         if self.state is State.AUTHORIZATION:
             self.finished = True
-            return self.language.ok(Text.BYE)
+            return self.language.bye
         self._enter(State.UPDATE)
         return Commit(tuple(sorted(self._deleted)))
 
