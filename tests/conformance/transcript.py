@@ -31,6 +31,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from component.conftest import Mailbox, Service
@@ -73,7 +74,15 @@ class Programs:
             oauth_jwks="",
             language="en",
             unicode_headers="refuse",
+            login_delay=timedelta(0),
         )
+
+
+def setting_value(text: str) -> int | str | timedelta:
+    """Read a setting's value; ``60s`` is a time."""
+    if text[:-1].isdigit() and text.endswith("s"):
+        return timedelta(seconds=int(text[:-1]))
+    return int(text) if text.isdigit() else text
 
 
 @dataclass
@@ -182,7 +191,7 @@ class Player:
 
     def _setting(self, value: str) -> None:
         name, _, text = (part.strip() for part in value.partition("="))
-        self.programs.service.change(**{name: int(text) if text.isdigit() else text})
+        self.programs.service.change(**{name: setting_value(text)})
 
     def _bearer(self, value: str) -> None:
         word, name = value.split()

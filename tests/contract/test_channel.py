@@ -30,7 +30,7 @@ from pop3_service.control.plane import (
     Worker,
 )
 from pop3_service.domain.account import AccountName
-from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.remote_worker import RemoteWorker, Slot
@@ -55,6 +55,7 @@ class FakeControl:
     asked: list[Credentials] = field(default_factory=list)
     shown: list[Evidence] = field(default_factory=list)
     events: list[SessionEvent] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)
     failure: Exception | None = None
     reported: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -69,6 +70,11 @@ class FakeControl:
         if self.failure is not None:
             raise self.failure
         return self.auth_outcome
+
+    async def note_login(self, account: str) -> None:
+        self.noted.append(account)
+        if self.failure is not None:
+            raise self.failure
 
     def report(self, event: SessionEvent) -> None:
         self.events.append(event)
@@ -373,3 +379,17 @@ def test_a_key_does_not_print() -> None:
 def test_only_known_kinds_travel() -> None:
     with pytest.raises(TypeError, match="does not travel"):
         messages.encode(Ask(1, messages.ListSessions(Path("/"))))  # type: ignore[arg-type]
+
+
+async def test_a_login_is_noted_or_comes_too_soon(
+    control: tuple[FakeControl, ControlPlane],
+) -> None:
+    real, seen = control
+    await seen.note_login("señor")
+    real.failure = LoginTooSoon()
+    with pytest.raises(LoginTooSoon):
+        await seen.note_login("ana")
+    real.failure = ServiceUnavailable("gone")
+    with pytest.raises(ServiceUnavailable):
+        await seen.note_login("ana")
+    assert real.noted == ["señor", "ana", "ana"]

@@ -168,7 +168,7 @@ def tokens() -> FakeTokens:
 def desk(tokens: FakeTokens) -> LoginDesk:
     bearer = BearerChecks(tokens, lambda: ON)  # type: ignore[arg-type]
     throttle = Throttle(Settings, FakeClock())
-    made: Any = LoginDesk(None, throttle, print, checks(bearer))  # type: ignore[arg-type]
+    made: Any = LoginDesk(None, throttle, None, print, checks(bearer))  # type: ignore[arg-type]
     return made
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pop3_service.domain.account import AccountName
-from pop3_service.domain.errors import InvalidArgument, MaildropUnavailable
+from pop3_service.domain.errors import InvalidArgument, MaildropUnavailable, MaildropUnusable
 from pop3_service.maildir.paths import MailPaths, make_folder, open_folder
 
 TEMPLATES = ["{user}", "{domain}/{local}/Maildir", "{local}", "mail-of-{user}/here"]
@@ -96,7 +96,7 @@ def test_a_link_on_the_way_is_not_followed(tmp_path: Path, where: str) -> None:
     link = root / where
     link.parent.mkdir(parents=True)
     link.symlink_to(outside)
-    with pytest.raises(MaildropUnavailable):
+    with pytest.raises(MaildropUnusable):
         make_folder(root, ("example.org", "ana"))
     assert sorted(path.name for path in outside.iterdir()) == ["ana"]
 

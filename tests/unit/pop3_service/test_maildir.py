@@ -14,7 +14,12 @@ import pytest
 
 from lineproto.clock import SystemClock
 from lineproto.stuffing import UTF8_HEADER
-from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable, MessageNotFound
+from pop3_service.domain.errors import (
+    MaildropInUse,
+    MaildropUnavailable,
+    MaildropUnusable,
+    MessageNotFound,
+)
 from pop3_service.maildir import index, listing
 from pop3_service.maildir.delivery import Delivery, list_maildir, open_stored, remove_maildir
 from pop3_service.maildir.lock import FILES, LOCK_FOLDER, MaildropLock, lock_key
@@ -214,7 +219,7 @@ def test_a_folder_that_is_a_link_is_not_read(
 ) -> None:
     (root / "ana" / folder).rmdir()
     (root / "ana" / folder).symlink_to(tmp_path)
-    with pytest.raises(MaildropUnavailable):
+    with pytest.raises(MaildropUnusable):
         Maildrop.open(root, ANA, lock)
     Path(root / "ana" / folder).unlink()
     Maildrop.open(root, ANA, lock).close()  # nothing is left locked, and the folder is made again

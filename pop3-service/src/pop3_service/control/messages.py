@@ -113,6 +113,12 @@ class Authenticate(Struct, frozen=True, tag=True):
     evidence: Evidence
 
 
+class NoteLogin(Struct, frozen=True, tag=True):
+    """Note an account's login: a count of 1, or of 0 where it comes too soon."""
+
+    account: str
+
+
 class Report(Struct, frozen=True, tag=True):
     """Tell an event; it has no answer."""
 
@@ -130,6 +136,7 @@ Request = (
     | Stop
     | Login
     | Authenticate
+    | NoteLogin
     | Report
 )
 

@@ -106,6 +106,14 @@ class ControlPlane(Protocol):
         Refused for INVALID_ARGUMENT means that it is no message of that mechanism.
         """
 
+    async def note_login(self, account: str) -> None:
+        """Note that an account logs in; called only while the setting ``login_delay`` is on.
+
+        Raises:
+            LoginTooSoon: it did so a moment ago; this one is not noted.
+            ServiceUnavailable: the supervisor is gone.
+        """
+
     def report(self, event: SessionEvent) -> None:
         """Tell an event; called only while ``Worker.watch(True)`` is in force."""
 

@@ -125,6 +125,12 @@ class LoginThrottled(ServiceError):
         super().__init__("too many wrong logins, try again later")
 
 
+class LoginTooSoon(ServiceError):
+    """The account's last login is not as long ago as the setting ``login_delay`` says."""
+
+    reason = Reason.LOGIN_TOO_SOON
+
+
 class MaildropInUse(ServiceError):
     """Another session holds the maildrop."""
 
@@ -138,6 +144,12 @@ class MaildropUnavailable(ServiceError):
     """The maildrop cannot be read or written now."""
 
     reason = Reason.MAILDROP_UNAVAILABLE
+
+
+class MaildropUnusable(ServiceError):
+    """A maildrop's folder is none, or may not be used: an admin must mend that."""
+
+    reason = Reason.MAILDROP_UNUSABLE
 
 
 class MaildropDamaged(ServiceError):

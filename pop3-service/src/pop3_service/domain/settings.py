@@ -122,6 +122,10 @@ class Settings:
         """Where the keys of tokens are, while tokens are taken; else empty."""
         return self.oauth_jwks if self.takes_bearer_tokens else ""
 
+    login_delay_s: float = _number(
+        0.0, 0, 86_400, "least time between two logins to one account (LOGIN-DELAY); 0 for none"
+    )
+
     def changed(self, values: Mapping[str, object]) -> Settings:
         """Give these settings with some values replaced; text is read as the field's type.
 

@@ -22,7 +22,7 @@ from pop3_service.maildir.listing import (
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.message import Message, base_name
 from pop3_service.maildir.opening import open_to_read
-from pop3_service.maildir.paths import make_folder, open_folder
+from pop3_service.maildir.paths import maildrop_error, make_folder, open_folder
 
 
 class Maildrop:
@@ -59,7 +59,7 @@ class Maildrop:
 
         Raises:
             MaildropInUse: another session holds it.
-            MaildropUnavailable: it cannot be read.
+            MaildropUnavailable, MaildropUnusable: it cannot be read, now or until it is mended.
         """
         key = lock_key(parts)
         lock.acquire(key)
@@ -187,7 +187,7 @@ def _listed(root: Path, parts: tuple[str, ...], known: Snapshot | None) -> Snaps
         finally:
             os.close(folder_fd)
     except OSError as error:
-        raise MaildropUnavailable(f"cannot read the maildrop: {error.strerror}") from error
+        raise maildrop_error("cannot read the maildrop", error) from error
 
 
 def _find(folder_fd: int, message: Message) -> tuple[str, str]:

@@ -6,12 +6,13 @@ link, so no name and no link leads outside.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
 
 from pop3_service.domain.account import AccountName
-from pop3_service.domain.errors import InvalidArgument, MaildropUnavailable
+from pop3_service.domain.errors import InvalidArgument, MaildropUnavailable, MaildropUnusable
 
 DEFAULT_TEMPLATE = "{user}"
 SUBFOLDERS = ("cur", "new", "tmp")
@@ -87,11 +88,21 @@ def open_folder(root: Path, parts: tuple[str, ...]) -> int:
     return fd
 
 
+PERMANENT = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""Errors that come again until somebody mends the folder (RFC 3206 section 4, SYS/PERM)."""
+
+
+def maildrop_error(text: str, error: OSError) -> MaildropUnavailable | MaildropUnusable:
+    """Give the failure that an error of the system means for a maildrop."""
+    told = f"{text}: {error.strerror}"
+    return MaildropUnusable(told) if error.errno in PERMANENT else MaildropUnavailable(told)
+
+
 def make_folder(root: Path, parts: tuple[str, ...]) -> None:
     """Make a Maildir and what leads to it; what is there stays.
 
     Raises:
-        MaildropUnavailable: it cannot be made.
+        MaildropUnavailable, MaildropUnusable: it cannot be made.
     """
     try:
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -108,7 +119,7 @@ def make_folder(root: Path, parts: tuple[str, ...]) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise MaildropUnavailable(f"cannot make the Maildir: {error.strerror}") from error
+        raise maildrop_error("cannot make the Maildir", error) from error
 
 
 def _mkdir(name: str, dir_fd: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pop3_service.domain.settings import Settings
@@ -11,15 +12,19 @@ from pop3_service.pop3.sasl.mechanisms import MECHANISMS, Surroundings
 BY_COMMAND = (b"USER", b"TOP", b"UIDL")
 """Capabilities that say that a command of their name is there (RFC 2449 section 6)."""
 
-BEHAVIOURS = (
-    "PIPELINING",
-    "RESP-CODES",
-    "AUTH-RESP-CODE",
-    "EXPIRE NEVER",
-    "UTF8 USER",
-    "LANG",
-)
-"""What the server does: RFC 2449 sections 6.4, 6.5 and 6.7, RFC 3206 section 6, RFC 6856."""
+
+def behaviours(settings: Settings) -> tuple[str, ...]:
+    """Give what the server does: RFC 2449 sections 6.4 to 6.7, RFC 3206 section 6, RFC 6856."""
+    delay_s = math.ceil(settings.login_delay_s)
+    return (
+        *((f"LOGIN-DELAY {delay_s}",) if delay_s else ()),
+        "PIPELINING",
+        "RESP-CODES",
+        "AUTH-RESP-CODE",
+        "EXPIRE NEVER",
+        "UTF8 USER",
+        "LANG",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ def make_offer(implementation: str, here: Surroundings) -> Offer:
             if keyword in MAKERS and (here.plaintext or keyword != b"USER")
         ),
         *((f"SASL {' '.join(mechanisms)}",) if mechanisms else ()),
-        *BEHAVIOURS,
+        *behaviours(here.settings),
         f"IMPLEMENTATION {implementation}",
     )
     commands = BEFORE_LOGIN if here.plaintext else BEFORE_LOGIN - {User, Pass}

@@ -90,6 +90,10 @@ class Text(Enum):
         "you can log in as yourself only",
         "solo puede iniciar sesión en nombre propio",
     )
+    LOGIN_TOO_SOON = (
+        "you logged in a moment ago, try again later",
+        "ha iniciado sesión hace un momento, inténtelo más tarde",
+    )
     NOT_PERMITTED = "this account may not do that", "esta cuenta no tiene permiso para eso"
     NO_MAILDROP = "this account has no maildrop", "esta cuenta no tiene buzón"
     MAILDROP_IN_USE = (

@@ -14,9 +14,10 @@ from pop3_service.control.plane import (
     LoginOutcome,
     Refused,
 )
-from pop3_service.domain.errors import ServiceError
+from pop3_service.domain.errors import LoginTooSoon, ServiceError
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.sasl import Check, WrongProof
 from pop3_service.supervisor.throttle import Throttle
 from pop3mgmt.reasons import Reason
@@ -34,6 +35,7 @@ class LoginDesk:
         self,
         authenticator: Authenticator,
         throttle: Throttle,
+        times: LoginTimes,
         publish: Callable[[SessionEvent], None],
         checks: Mapping[str, Check],
     ) -> None:
@@ -41,6 +43,7 @@ class LoginDesk:
         self._checks = checks
         self._authenticator = authenticator
         self._throttle = throttle
+        self._times = times
         self._publish = publish
 
     async def login(self, credentials: Credentials) -> LoginOutcome:
@@ -86,6 +89,12 @@ class LoginDesk:
             **more,
         )
         return Refused(Reason.INVALID_CREDENTIALS, delay_s)
+
+    async def note_login(self, account: str) -> None:
+        """Note that an account logs in, unless that is too soon."""
+        if not self._times.note(account):
+            log.info("login too soon", account=account)
+            raise LoginTooSoon
 
     def report(self, event: SessionEvent) -> None:
         """Pass an event on to whoever watches."""

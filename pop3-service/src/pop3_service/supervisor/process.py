@@ -42,6 +42,7 @@ from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
 from pop3_service.supervisor.listening import Ports, listen
+from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.remote_worker import Slot
@@ -131,6 +132,7 @@ class Supervisor:
             control = LoginDesk(
                 authenticator,
                 throttle,
+                LoginTimes(clock, lambda: settings.current.login_delay_s),
                 self._sessions.publish,
                 checks(BearerChecks(bearer_tokens, lambda: settings.current)),
             )

@@ -15,7 +15,7 @@ from pop3_service.control import messages
 from pop3_service.control.channel import Channel
 from pop3_service.control.messages import Count, Failed, Request, Result, Sessions, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane, DisconnectOrder
-from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionInfo
 from pop3_service.domain.settings import Settings
 
@@ -183,12 +183,21 @@ class RemoteWorker:
         except TimeoutError:
             raise ServiceUnavailable("the worker does not answer") from None
 
+    async def _note_login(self, account: str) -> Count:
+        try:
+            await self._control.note_login(account)
+        except LoginTooSoon:
+            return Count(0)
+        return Count(1)
+
     async def _handle(self, request: Request) -> Result:
         match request:
             case messages.Login(credentials):
                 return messages.from_outcome(await self._control.login(credentials))
             case messages.Authenticate(evidence):
                 return messages.from_outcome(await self._control.authenticate(evidence))
+            case messages.NoteLogin(account):
+                return await self._note_login(account)
             case messages.Report(event):
                 self._control.report(event)
                 return Count()

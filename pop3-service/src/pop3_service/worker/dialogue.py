@@ -19,7 +19,7 @@ from pop3_service.pop3.catalogue import Text
 from pop3_service.pop3.command import LINE_LIMIT, BadCommand, parse
 from pop3_service.pop3.sasl import exchange
 from pop3_service.pop3.sasl.exchange import Challenge, Proof
-from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session, StartTls
+from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session, StartTls, State
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import refusal
 from pop3_service.worker.maildrops import OpenMaildrop
@@ -259,7 +259,7 @@ class Pop3Dialogue:
         if drop is None:
             return self._enter(account)
         self.account = account
-        return self._entered(drop)
+        return self._let_in(drop)
 
     async def _log_in(self, credentials: Credentials) -> bytes:
         outcome = await self._checked(self._context.control.login(credentials))
@@ -313,6 +313,24 @@ class Pop3Dialogue:
         try:
             drop = await context.maildrops.open(account, context.on_disk)
         except ServiceError as error:
+            self.account = ""
+            return self._session.refused(self._refusal(error)).encode()
+        answer = self._let_in(drop)
+        return answer if isinstance(answer, bytes) else await answer
+
+    def _let_in(self, drop: OpenMaildrop) -> Answer:
+        """Enter a maildrop that is locked, unless the account logged in a moment ago."""
+        if self._context.settings.login_delay_s:
+            self._drop = drop  # whoever goes meanwhile leaves it unlocked
+            return self._enter_in_time(drop)
+        return self._entered(drop)
+
+    async def _enter_in_time(self, drop: OpenMaildrop) -> bytes:
+        """Enter unless it is too soon (RFC 2449 section 6.5); only who may log in is told so."""
+        try:
+            await self._context.control.note_login(self.account)
+        except ServiceError as error:
+            self._unlock()
             self.account = ""
             return self._session.refused(self._refusal(error)).encode()
         return self._entered(drop)
@@ -416,7 +434,8 @@ class Pop3Dialogue:
         if self._drop is not None:
             self._drop.close()
             self._drop = None
-            self._context.counters.add("logouts")
+            if self._session.state is not State.AUTHORIZATION:
+                self._context.counters.add("logouts")
 
     # --- replies --------------------
 

@@ -7,7 +7,7 @@ from pop3_service.pop3.catalogue import Language, Text
 from pop3mgmt.reasons import Reason
 
 TOLD: dict[Reason, tuple[Text, str | None]] = {
-    Reason.INVALID_ARGUMENT: (Text.NO_MAILDROP, None),
+    Reason.INVALID_ARGUMENT: (Text.NO_MAILDROP, "SYS/PERM"),
     Reason.INVALID_CREDENTIALS: (Text.WRONG_LOGIN, "AUTH"),
     Reason.PERMISSION_DENIED: (Text.NOT_PERMITTED, "AUTH"),
     Reason.ACCOUNT_NOT_FOUND: (Text.WRONG_LOGIN, "AUTH"),
@@ -19,12 +19,14 @@ TOLD: dict[Reason, tuple[Text, str | None]] = {
     Reason.LIMIT_BELOW_CURRENT: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.LAST_ADMIN: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.LOGIN_THROTTLED: (Text.TOO_MANY_WRONG_LOGINS, "SYS/TEMP"),
+    Reason.LOGIN_TOO_SOON: (Text.LOGIN_TOO_SOON, "LOGIN-DELAY"),
     Reason.MAILDROP_IN_USE: (Text.MAILDROP_IN_USE, "IN-USE"),
     Reason.CERTIFICATE_INVALID: (Text.UNAVAILABLE, "SYS/PERM"),
     Reason.WORKERS_BUSY: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.TRANSFORM_INVALID: (Text.TRANSFORM_FAILED, "SYS/TEMP"),
     Reason.TRANSFORM_FAILED: (Text.TRANSFORM_FAILED, "SYS/TEMP"),
     Reason.MAILDROP_UNAVAILABLE: (Text.MAIL_UNAVAILABLE, "SYS/TEMP"),
+    Reason.MAILDROP_UNUSABLE: (Text.MAIL_DAMAGED, "SYS/PERM"),
     Reason.MAILDROP_DAMAGED: (Text.MAIL_DAMAGED, "SYS/PERM"),
     Reason.STORE_UNAVAILABLE: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.SERVICE_UNAVAILABLE: (Text.UNAVAILABLE, "SYS/TEMP"),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 
 from pop3_service.domain.account import AccountName
-from pop3_service.domain.errors import MaildropDamaged
+from pop3_service.domain.errors import MaildropDamaged, MaildropUnusable
 from pop3_service.maildir.cached import AT_ONCE, MailRoot
 from pop3_service.maildir.listing import Snapshot, folder_state
 from pop3_service.maildir.lock import MaildropLock, lock_key
@@ -175,7 +175,7 @@ class Maildrops:
         Raises:
             InvalidArgument: the account's name gives no mail path.
             MaildropInUse: another session holds it.
-            MaildropUnavailable: it cannot be read.
+            MaildropUnavailable, MaildropUnusable: it cannot be read, now or until it is mended.
             MaildropDamaged: its imported unique ids cannot be read.
         """
         parts = self._paths.parts(AccountName(account))
@@ -189,7 +189,7 @@ class Maildrops:
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unwanted)
             raise
-        except MaildropDamaged as error:
+        except (MaildropDamaged, MaildropUnusable) as error:
             log.error("maildrop is shut", account=account, reason=str(error))
             raise
         return self._opened(account, drop, self._keep(account, parts, drop.snapshot))

@@ -21,7 +21,7 @@ from pop3_service.control.channel import Channel
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import Count, Failed, Request, Result, Sessions
 from pop3_service.control.plane import AuthOutcome, Credentials, Evidence, LoginOutcome, Refused
-from pop3_service.domain.errors import ServiceUnavailable
+from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.worker.context import Greeting, WorkerContext
@@ -49,6 +49,15 @@ class RemoteControl:
             return messages.to_auth_outcome(result)
         except ServiceUnavailable:
             return Refused(Reason.SERVICE_UNAVAILABLE)
+
+    async def note_login(self, account: str) -> None:
+        """Ask the supervisor whether an account may log in again already."""
+        match await self._channel.request(messages.NoteLogin(account)):
+            case Count(1):
+                return
+            case Count():
+                raise LoginTooSoon
+        raise ServiceUnavailable("the service cannot tell when the last login was")
 
     def report(self, event: SessionEvent) -> None:
         """Tell the supervisor an event."""
