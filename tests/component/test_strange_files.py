@@ -227,3 +227,27 @@ def test_mail_and_folders_of_any_time_are_served(failing: Service, time_s: int) 
                 assert client.ask_many(f"RETR {number}")[1] == MAIL.replace(b"\n", b"\r\n")
             client.ask("QUIT")
         box.deliver(MAIL, f"{9999999999 + count}.M1P1.host")
+
+
+@pytest.mark.attack(36, "inode")
+@pytest.mark.parametrize("lines", [1, 20_000], ids=["small", "large"])
+def test_a_file_with_all_marks_of_one_that_was_sent_brings_no_false_end(
+    failing: Service, lines: int
+) -> None:
+    """That the message had no line to stuff when it was sent says nothing of its file for ever."""
+    box = failing.account()
+    path = box.deliver(b"aaaa\n\n" * lines, "1000.a")
+    for _ in range(2):
+        with failing.connect() as client:
+            assert client.log_in(box.name) == "+OK Logged in"
+            assert client.ask_many("RETR 1")[1] == b"aaaa\r\n\r\n" * lines
+            client.ask("QUIT")
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"aaa\n.\n" * lines)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with failing.connect() as client:
+        assert client.log_in(box.name) == "+OK Logged in"
+        for command in ("RETR 1", f"TOP 1 {2 * lines}"):
+            assert client.ask_many(command)[1] == b"aaa\r\n..\r\n" * lines
+            assert client.ask("NOOP") == "+OK"

@@ -264,7 +264,7 @@ class Scan:
             self.measured += 1
             inode = status.st_ino
             self._found[inode] = Message(
-                folder, name, "", octets, form, inode, size, status.st_mtime_ns
+                folder, name, "", octets, form, inode, size, status.st_mtime_ns, status.st_ctime_ns
             )
 
 

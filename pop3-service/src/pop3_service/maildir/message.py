@@ -10,6 +10,8 @@ import stat
 
 import msgspec
 
+from lineproto.stuffing import UTF8_HEADER
+
 _UIDL = re.compile(r"[\x21-\x7e]{1,70}")
 _TIME = re.compile(r"(\d{1,18})\.(?:M(\d{1,18}))?")
 _MICROSECONDS = re.compile(r"M(\d{1,18})")
@@ -19,9 +21,10 @@ class Message(msgspec.Struct, array_like=True, gc=False):
     """A message of a snapshot: a msgspec struct, since an index of 100,000 is read at once.
 
     ``octets`` is its size in CRLF form, as STAT and LIST tell it, and ``form`` what is known of
-    its octets (``lineproto.stuffing``): the one thing that may change, as more is found out by
+    its octets (``lineproto.stuffing``): what may change, as more is found out by
     sending it. ``inode``, ``size`` and ``mtime_ns`` tell whether a file is
-    still the one that was listed.
+    still the one that was listed. ``ctime_ns`` is that of the file when ``form`` was true of it:
+    nobody can set it, while a message sent by a false form would have a false end.
     """
 
     folder: str
@@ -32,9 +35,16 @@ class Message(msgspec.Struct, array_like=True, gc=False):
     inode: int
     size: int
     mtime_ns: int
+    ctime_ns: int = 0
 
     def is_in(self, status: os.stat_result) -> bool:
-        """Whether the file of this status is the message as it was listed."""
+        """Whether the file of this status is the message as it was listed.
+
+        What is known of its octets is forgotten if anything was done to the file since.
+        """
+        if status.st_ctime_ns != self.ctime_ns:
+            self.form &= UTF8_HEADER
+            self.ctime_ns = status.st_ctime_ns
         return (
             status.st_ino == self.inode
             and status.st_size == self.size
