@@ -6,9 +6,10 @@ import base64
 
 import pytest
 
-from lineproto.reply import Err, Listing, Ok, Ready
+from lineproto.reply import Err, Listing, Ready
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.capability import Offer, Offers
+from pop3_service.pop3.catalogue import ENGLISH
 from pop3_service.pop3.command import Auth, BadCommand, User, parse
 from pop3_service.pop3.contents import NOTHING
 from pop3_service.pop3.sasl import mechanisms
@@ -212,7 +213,7 @@ def test_attack_18_an_exchange_is_cancelled_by_an_asterisk(session: Session, sta
 def test_a_command_within_an_exchange_is_none(session: Session) -> None:
     do(session, b"AUTH PLAIN")
     assert isinstance(do(session, b"QUIT"), Err)
-    assert do(session, b"QUIT") == Ok("bye")
+    assert do(session, b"QUIT") == ENGLISH.bye
 
 
 def test_attack_18_too_many_bad_messages_end_the_connection(session: Session) -> None:
@@ -326,7 +327,7 @@ def test_attack_14_a_password_in_clear_text_is_not_looked_at(
     assert not refusing.finished
     assert refusing.exchange is None
     assert isinstance(do(refusing, b"CAPA"), Listing)
-    assert do(refusing, b"QUIT") == Ok("bye")
+    assert do(refusing, b"QUIT") == ENGLISH.bye
 
 
 def test_attack_13_a_name_given_before_tls_counts_no_more_within(refusing: Session) -> None:
