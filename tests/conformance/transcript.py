@@ -75,6 +75,7 @@ class Programs:
             language="en",
             unicode_headers="refuse",
             login_delay=timedelta(0),
+            expire_days=0,
         )
 
 

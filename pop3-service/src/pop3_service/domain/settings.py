@@ -125,6 +125,9 @@ class Settings:
     login_delay_s: float = _number(
         0.0, 0, 86_400, "least time between two logins to one account (LOGIN-DELAY); 0 for none"
     )
+    expire_days: int = _count(
+        0, 0, 36_500, "age in days at which mail is removed for good (EXPIRE); 0 for never"
+    )
 
     def changed(self, values: Mapping[str, object]) -> Settings:
         """Give these settings with some values replaced; text is read as the field's type.

@@ -21,7 +21,7 @@ def behaviours(settings: Settings) -> tuple[str, ...]:
         "PIPELINING",
         "RESP-CODES",
         "AUTH-RESP-CODE",
-        "EXPIRE NEVER",
+        f"EXPIRE {settings.expire_days or 'NEVER'}",
         "UTF8 USER",
         "LANG",
     )

@@ -41,6 +41,7 @@ from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
+from pop3_service.supervisor.expiry import Expiry
 from pop3_service.supervisor.listening import Ports, listen
 from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.logins import LoginDesk
@@ -79,6 +80,7 @@ class Supervisor:
         self._sessions = SessionsDesk()
         self._certificates = self._certificates_desk()
         self._settings: SettingsDesk
+        self._expiry: Expiry | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Ports]:
@@ -159,6 +161,10 @@ class Supervisor:
                 MaildropServicer(maildrops, accounts),
                 with_reflection=config.grpc_reflection,
             )
+            self._expiry = Expiry(
+                store.accounts, self._paths, lambda: settings.current, self._clock
+            )
+            await stack.enter_async_context(self._expiry.running())
             stack.push_async_callback(server.stop, 1.0)
             stack.push_async_callback(pool.stop, GRACE_S)
             stack.push_async_callback(server.drain)
@@ -208,6 +214,8 @@ class Supervisor:
             await pool.set_certificates(pairs)
 
     async def _apply(self, settings: Settings) -> None:
+        if self._expiry is not None:
+            self._expiry.settings_changed()
         pool = getattr(self._sessions, "pool", None)
         if isinstance(pool, WorkerPool | LocalPool):
             await pool.apply(settings)

@@ -1,0 +1,130 @@
+"""Expiry in the background: every maildrop is looked at each hour while ``expire_days`` is set.
+
+One maildrop after the other, a bounded number of messages at a time, each in a thread, and as long
+a pause after each as it took. A maildrop that a session has is left until the next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import structlog
+
+from lineproto.clock import Clock
+from pop3_service.domain.account import AccountName
+from pop3_service.domain.errors import InvalidArgument, MaildropInUse, ServiceError
+from pop3_service.domain.settings import Settings
+from pop3_service.maildir.expiry import Expired, expire
+from pop3_service.maildir.paths import MailPaths
+from pop3_service.storage.store import AccountStore
+
+PASS_S = 3600.0
+"""Time between two looks at all maildrops."""
+DAY_S = 86_400
+ACCOUNTS_A_PAGE = 200
+MESSAGES_A_TURN = 500
+"""Messages removed in one go: so long a maildrop is locked."""
+
+log = structlog.get_logger()
+
+
+class Expiry:
+    """Removes old mail. ``settings`` gives those of now."""
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        paths: MailPaths,
+        settings: Callable[[], Settings],
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._paths = paths
+        self._settings = settings
+        self._clock = clock
+        self._days = 0
+        self._changed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look at the maildrops until the end of the block."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def settings_changed(self) -> None:
+        """Look at all maildrops soon if mail expires at another age now."""
+        if self._settings().expire_days != self._days:
+            self._changed.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            self._days = self._settings().expire_days
+            if self._days:
+                await self._look_at_all()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait for an hour, or until the setting changes; without expiry for that alone."""
+        waits = [asyncio.create_task(self._until_changed())]
+        if self._days:
+            waits.append(asyncio.create_task(self._after(PASS_S)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _until_changed(self) -> None:
+        await self._changed.wait()
+
+    async def _after(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    async def _look_at_all(self) -> None:
+        after = ""
+        try:
+            while page := await self._accounts.page(after, ACCOUNTS_A_PAGE):
+                for account in page:
+                    if self._changed.is_set():
+                        return
+                    await self._look_at(account.name)
+                after = page[-1].name
+        except ServiceError as error:
+            log.error("expiry broke off", reason=str(error))
+
+    async def _look_at(self, account: AccountName) -> None:
+        try:
+            parts = self._paths.parts(account)
+        except InvalidArgument:
+            return  # it has no maildrop
+        count = octets = 0
+        try:
+            while True:
+                turn = await self._turn(parts)
+                count, octets = count + turn.removed, octets + turn.octets
+                if turn.failed:
+                    log.error("mail does not go", account=account, count=turn.failed)
+                if not turn.more or self._changed.is_set():
+                    break
+        except MaildropInUse:
+            pass  # the next look is soon enough
+        except ServiceError as error:
+            log.warning("mail cannot expire", account=account, reason=str(error))
+        if count:
+            log.info("mail expired", account=account, days=self._days, count=count, octets=octets)
+
+    async def _turn(self, parts: tuple[str, ...]) -> Expired:
+        began_s = self._clock.monotonic()
+        now_s, age_s = self._clock.now().timestamp(), self._days * DAY_S
+        work = partial(expire, self._paths.root, parts, now_s, age_s, MESSAGES_A_TURN)
+        turn = await asyncio.to_thread(work)
+        await self._clock.sleep(self._clock.monotonic() - began_s)
+        return turn
