@@ -204,6 +204,11 @@ class Connection:
         return self._stream.is_tls
 
     @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The context that the client was given, by the name it asked for; None in clear text."""
+        return self._stream.tls_context
+
+    @property
     def tls_version(self) -> str:
         """The TLS version and cipher; empty in clear text. It is known to the end and after."""
         return self._stream.tls_version

@@ -141,6 +141,11 @@ class Stream:
         return isinstance(self._socket, ssl.SSLSocket) and not self._handshaking
 
     @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The context that the client was given, by the name it asked for; None in clear text."""
+        return self._socket.context if isinstance(self._socket, ssl.SSLSocket) else None
+
+    @property
     def is_handshaking(self) -> bool:
         """Whether a TLS handshake is under way or about to begin."""
         return self._handshaking or self._tls_context is not None

@@ -16,6 +16,7 @@ from pop3_service.api.servicers import (
 )
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
+from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import MailPaths
@@ -26,6 +27,7 @@ from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.scram import ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
@@ -117,6 +119,8 @@ class Service:
         self.sessions.pool = FakePool(self.workers)
         self.authenticator: Authenticator
         self.token_keys: TokenKeys
+        self.store: Store
+        self.scram: ScramDesk
         self.client: ManagementClient
         self.admin: Caller
         self.target = ""
@@ -145,6 +149,14 @@ class Service:
             runner = Runner(self.folder / "spool", clock)
             settings = SettingsDesk(store.settings, store.accounts, runner.check, self._apply)
             throttle = Throttle(lambda: settings.current, clock)
+            scram = ScramDesk(
+                store.accounts,
+                self.authenticator,
+                MadeUp(bytes(32)),
+                lambda: settings.current,
+                clock,
+            )
+            self.authenticator.on_verified = scram.learn
             accounts = AccountsDesk(
                 store.accounts,
                 self.authenticator,
@@ -153,7 +165,9 @@ class Service:
                 maildrops,
                 lambda: settings.current,
                 clock,
+                scram.make,
             )
+            self.store, self.scram = store, scram
             reader = CertificateReader()
             self.certificates = CertificatesDesk(
                 CertificateFiles(None, None, self.tls) if self.tls.exists() else None,

@@ -14,6 +14,7 @@ import pytest
 
 from contract.service import ADMIN_PASSWORD, Service, session
 from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.scram import Verifier, make_verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor import authenticator
 from pop3mgmt.client import LOGIN_DEADLINE_S, Caller
@@ -345,3 +346,45 @@ async def test_a_default_password_that_is_chosen_is_told_as_well(
 async def test_an_admin_password_that_was_given_is_no_default(service: Service) -> None:
     assert not service.admin.account.has_default_password
     assert service.admin.warnings == []
+
+
+# --- verifiers of SCRAM ---
+
+
+async def scram_on(service: Service) -> None:
+    await service.admin.update_settings(server_pb2.Settings(scram=True), ["scram"])
+
+
+def right(verifier: Verifier | None, password: bytes) -> bool:
+    assert verifier is not None
+    return make_verifier(password, verifier.salt, verifier.iterations) == verifier
+
+
+async def test_nothing_is_stored_for_scram_while_it_is_off(service: Service) -> None:
+    await service.admin.create_account("ana", "secret")
+    await service.client.login("ana", "secret")
+    assert await service.store.accounts.verifier("ana") is None
+
+
+async def test_a_verifier_follows_its_password(service: Service) -> None:
+    await scram_on(service)
+    accounts = service.store.accounts
+    ana = await service.user("ana", "secret")
+    assert right(await accounts.verifier("ana"), b"secret")
+    await ana.change_password("secret", "another")
+    assert right(await accounts.verifier("ana"), b"another")
+    password = await service.admin.reset_password("ana")
+    assert right(await accounts.verifier("ana"), password.encode())
+    await service.admin.delete_account("ana")
+    assert await accounts.verifier("ana") is None
+
+
+async def test_a_verifier_is_stored_at_the_first_login_once_scram_is_on(service: Service) -> None:
+    accounts = service.store.accounts
+    await service.admin.create_account("ana", "secret")
+    await scram_on(service)
+    with pytest.raises(ManagementError):
+        await service.client.login("ana", "wrong")
+    assert await accounts.verifier("ana") is None
+    await service.client.login("ana", "secret")
+    assert right(await accounts.verifier("ana"), b"secret")

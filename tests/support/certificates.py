@@ -44,7 +44,8 @@ class Issued:
 
     @property
     def pair(self) -> CertificatePair:
-        return CertificatePair(self.chain, self.key, self.names)
+        end_point = self.certificate.fingerprint(hashes.SHA256())
+        return CertificatePair(self.chain, self.key, self.names, end_point)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write it as certbot names it."""

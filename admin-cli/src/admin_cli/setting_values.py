@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pop3mgmt.v1.server_pb2 import Settings
 
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
+_SWITCH = {"on": True, "off": False}
 _INT32_MAX = 2**31 - 1
 
 
@@ -64,6 +65,8 @@ def settings_record(settings: Settings) -> Record:
 
 def show_value(name: str, value: Any) -> str:
     """Write a record's value so that ``settings set`` takes it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return show_duration(value) if _is_duration(_fields()[name]) else str(value)
 
 
@@ -78,6 +81,10 @@ def _put(settings: Settings, field: FieldDescriptor, text: str) -> None:
         getattr(settings, field.name).FromTimedelta(timedelta(seconds=parse_duration(text)))
     elif field.cpp_type == field.CPPTYPE_STRING:
         setattr(settings, field.name, text)
+    elif field.cpp_type == field.CPPTYPE_BOOL:
+        if text not in _SWITCH:
+            raise ValueError(f"{text!r} is not {' or '.join(_SWITCH)}")
+        setattr(settings, field.name, _SWITCH[text])
     else:
         if not _WHOLE.fullmatch(text) or abs(int(text)) > _INT32_MAX:
             raise ValueError(f"{text!r} is not a whole number up to {_INT32_MAX}")

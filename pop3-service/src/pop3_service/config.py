@@ -196,6 +196,8 @@ def _metavar(setting: Field[Any]) -> str:
         return "COMMAND"
     if setting.name.endswith("_s"):
         return "SECONDS"
+    if isinstance(setting.default, bool):
+        return "on|off"
     return "TEXT" if isinstance(setting.default, str) else "N"
 
 

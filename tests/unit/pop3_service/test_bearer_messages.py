@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,7 +169,8 @@ def tokens() -> FakeTokens:
 def desk(tokens: FakeTokens) -> LoginDesk:
     bearer = BearerChecks(tokens, lambda: ON)  # type: ignore[arg-type]
     throttle = Throttle(Settings, FakeClock())
-    made: Any = LoginDesk(None, throttle, None, print, checks(bearer))  # type: ignore[arg-type]
+    scram: Any = SimpleNamespace(check=None)
+    made: Any = LoginDesk(None, throttle, None, print, checks(scram, bearer))  # type: ignore
     return made
 
 

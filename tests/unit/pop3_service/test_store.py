@@ -10,7 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, inspect, text
 
 from pop3_service.domain.account import Account, AccountName, Role
 from pop3_service.domain.errors import (
@@ -20,6 +22,7 @@ from pop3_service.domain.errors import (
     LastAdmin,
     StoreUnavailable,
 )
+from pop3_service.domain.scram import Verifier
 from pop3_service.storage import tables
 from pop3_service.storage.migrate import HEAD
 from pop3_service.storage.store import FILE, Store
@@ -43,6 +46,89 @@ async def test_an_account_is_read_back_as_it_was_stored(store: Store) -> None:
     assert await store.accounts.get("ana") == stored
     assert await store.accounts.get("Ana") is None
     assert await store.accounts.with_default_password() == [stored]
+
+
+VERIFIER = Verifier(b"salt", 4096, b"stored\xff", b"server\0")
+OTHER = Verifier(b"other", 5000, b"s", b"t")
+
+
+async def test_a_verifier_comes_and_goes_with_its_password(store: Store) -> None:
+    accounts = store.accounts
+    await accounts.insert(account("ana"), 10, VERIFIER)
+    await accounts.insert(account("eva"), 10)
+    assert await accounts.verifier("ana") == VERIFIER
+    assert await accounts.verifier("eva") is None
+    await accounts.set_password("eva", "hash", verifier=OTHER)
+    assert await accounts.verifier("eva") == OTHER
+    await accounts.set_password("eva", "new hash")
+    assert await accounts.verifier("eva") is None
+    assert await accounts.verifier("ana") == VERIFIER
+    await accounts.set_password("ana", "new hash", verifier=OTHER)
+    assert await accounts.verifier("ana") == OTHER
+    with pytest.raises(AccountNotFound):
+        await accounts.set_password("nobody", "hash", verifier=OTHER)
+    await accounts.insert(account("admin", Role.ADMIN), 10)
+    await accounts.delete("ana")
+    assert await accounts.verifier("ana") is None
+    await accounts.insert(account("ana"), 10)
+    assert await accounts.verifier("ana") is None
+
+
+async def test_a_verifier_that_comes_late_is_not_stored_beside_a_new_password(
+    store: Store,
+) -> None:
+    old = account("ana")
+    await store.accounts.insert(old, 10)
+    await store.accounts.put_verifier(old, VERIFIER)
+    assert await store.accounts.verifier("ana") == VERIFIER
+    await store.accounts.set_password("ana", "new hash", verifier=OTHER)
+    await store.accounts.put_verifier(old, VERIFIER)
+    assert await store.accounts.verifier("ana") == OTHER
+    await store.accounts.put_verifier(account("nobody"), VERIFIER)
+    assert await store.accounts.verifier("nobody") is None
+
+
+async def test_a_taken_name_keeps_its_verifier(store: Store) -> None:
+    await store.accounts.insert(account("ana"), 10, VERIFIER)
+    with pytest.raises(AccountExists):
+        await store.accounts.insert(account("ana"), 10, OTHER)
+    assert await store.accounts.verifier("ana") == VERIFIER
+
+
+async def test_a_secret_is_made_once_and_stays(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path)
+    made = await asyncio.gather(*(store.secrets.get("one") for _ in range(5)))
+    assert len(set(made)) == 1
+    assert len(made[0]) == 32
+    assert await store.secrets.get("two") != made[0]
+    await store.close()
+    again = await Store.open(tmp_path)
+    assert await again.secrets.get("one") == made[0]
+    await again.close()
+
+
+async def test_a_database_of_the_first_schema_is_migrated_with_what_is_in_it(
+    tmp_path: Path,
+) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("pop3_service.storage") / "migrations"))
+    engine = create_engine(f"sqlite:///{tmp_path / FILE}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "insert into accounts values"
+                " ('ana', 'user', 'hash of ana', '2026-01-01 00:00:00.000000', 0)"
+            )
+        )
+    engine.dispose()
+    opened = await Store.open(tmp_path)
+    assert await opened.accounts.get("ana") == account("ana")
+    assert await opened.accounts.verifier("ana") is None
+    await opened.accounts.put_verifier(account("ana"), VERIFIER)
+    assert await opened.accounts.verifier("ana") == VERIFIER
+    await opened.close()
 
 
 async def test_a_name_is_taken_once(store: Store) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import ssl
 import subprocess
 import sys
@@ -10,14 +12,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from scramp.core import CBindData
 
 from pop3_service.domain.errors import CertificateInvalid, ServiceUnavailable
 from pop3_service.supervisor import certificate_reader
 from pop3_service.supervisor.certificate_messages import Make, PairOctets, Unusable, Usable
 from pop3_service.supervisor.certificate_reader import CertificateReader
-from pop3_service.supervisor.x509 import make, read
+from pop3_service.supervisor.x509 import end_point, make, read
 from pop3_service.worker.tls import server_context
 from support.certificates import Issued, authority, key_pem, pem, rsa_key
 from support.handshake import Handshake
@@ -26,6 +31,14 @@ MAIL = authority().issue("mail.example", "*.mail.example")
 OTHER = authority().issue("other.example")
 ROOT, INTERMEDIATE = authority().root, authority().intermediate
 ECKey = ec.EllipticCurvePublicKey
+SHA1_SIGNED = (
+    "MIIBbjCCARagAwIBAgIUeJbT72l8dGWXMVFmlrZPwJIlgbwwCQYHKoZIzj0EATAOMQwwCgYDVQQDDANvbGQwHhcN"
+    "MjYxMTI0MTIwMzA1WhcNMjYxMTI1MTIwMzA1WjAOMQwwCgYDVQQDDANvbGQwWTATBgcqhkjOPQIBBggqhkjOPQMB"
+    "BwNCAATfGwTnmC14F2DPc9NcYXxaY0NfoAAC6Bpp112bp2nnCekZhQQWJt8+3rivg68+QBDeVgsPAdXqMlUrksoJ"
+    "tgr+o1MwUTAdBgNVHQ4EFgQUrCdLrOEVTP031GRMU9GamyM/mpYwHwYDVR0jBBgwFoAUrCdLrOEVTP031GRMU9Ga"
+    "myM/mpYwDwYDVR0TAQH/BAUwAwEB/zAJBgcqhkjOPQQBA0cAMEQCIG7hvqPA8Fp39gkpzThNik7hLFhJ+Jqm2aG7"
+    "5yLdKDkoAiAkJXJ43hTUimb7T/c+oA+iZ5N7XDSNyt8SelsMS/tjRg=="
+)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -41,6 +54,44 @@ def test_a_good_pair_is_read() -> None:
     assert told.issuer == "CN=Intermediate"
     assert not told.self_signed
     assert len(told.fingerprint) == 32 * 3 - 1
+
+
+def signed_by(algorithm: hashes.HashAlgorithm | None, private: object) -> x509.Certificate:
+    """A self-signed certificate whose signature has this hash."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.example")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())  # type: ignore[attr-defined]
+        .serial_number(1)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+    )
+    return builder.sign(private, algorithm)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA256(), hashes.SHA384(), hashes.SHA512()])
+def test_clients_bind_to_the_leaf_by_the_hash_of_its_signature(
+    algorithm: hashes.HashAlgorithm,
+) -> None:
+    """RFC 5929 section 4.1."""
+    leaf = signed_by(algorithm, ec.generate_private_key(ec.SECP256R1()))
+    der = leaf.public_bytes(Encoding.DER)
+    assert end_point(leaf) == hashlib.new(algorithm.name, der).digest()
+    assert CBindData.from_der(der).data == end_point(leaf)  # as a client computes it
+
+
+def test_there_is_nothing_to_bind_to_where_the_signature_has_no_hash() -> None:
+    assert end_point(signed_by(None, ed25519.Ed25519PrivateKey.generate())) == b""
+
+
+def test_what_was_signed_with_sha_1_is_bound_to_by_sha_256() -> None:
+    """RFC 5929 section 4.1; nobody signs so any more, so the certificate is one of old."""
+    der = base64.b64decode(SHA1_SIGNED)
+    leaf = x509.load_der_x509_certificate(der)
+    assert isinstance(leaf.signature_hash_algorithm, hashes.SHA1)
+    assert end_point(leaf) == hashlib.sha256(der).digest()
 
 
 def test_one_file_may_hold_both_and_texts_between() -> None:

@@ -45,13 +45,15 @@ class Refused:
 class Evidence:
     """A client's message in an exchange of AUTH that the supervisor leads, without its base64.
 
-    ``state`` is what came with the last ``Challenged``, empty with the first message.
+    ``state`` is what came with the last ``Challenged``, empty with the first message; ``binding``
+    is the connection's tls-server-end-point (RFC 5929 section 4), where binding to it is offered.
     """
 
     mechanism: str
     response: bytes = field(repr=False)
     state: bytes = field(repr=False)
     peer: str
+    binding: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,14 @@ class CertificatePair:
     """A certificate with its chain, leaf first, and its key, all as PEM.
 
     ``names`` are the host names it stands for; one may begin with ``*.`` (RFC 6125 section 6.4.3).
+    ``end_point`` is what clients bind to (tls-server-end-point, RFC 5929 section 4); empty where
+    the certificate's signature has no hash of its own.
     """
 
     chain: bytes
     key: bytes = field(repr=False)
     names: tuple[str, ...]
+    end_point: bytes = b""
 
 
 class ControlPlane(Protocol):

@@ -12,6 +12,10 @@ from pop3_service.domain.errors import InvalidArgument
 RFC_IDLE_S = 600.0
 """RFC 1939 section 3: an autologout timer has at least 10 minutes."""
 
+SWITCH = {"on": True, "yes": True, "true": True, "1": True}
+SWITCH |= {"off": False, "no": False, "false": False, "0": False}
+"""How a switch is written as a flag or variable."""
+
 
 def _number(default: float, low: float, high: float, help_: str) -> Any:
     return field(default=default, metadata={"low": low, "high": high, "help": help_})
@@ -37,6 +41,10 @@ def _wrong_source(text: str) -> str:
 def _text(default: str, help_: str, check: Callable[[str], str] = _nothing_wrong) -> Any:
     """``check`` gives what is wrong with a text that was given, or nothing."""
     return field(default=default, metadata={"help": help_, "check": check})
+
+
+def _switch(default: bool, help_: str) -> Any:
+    return field(default=default, metadata={"help": help_})
 
 
 def _count(default: int, low: int, high: int, help_: str) -> Any:
@@ -87,6 +95,11 @@ class Settings:
         ("allow", "local", "never"),
         "who may send a password or token in clear text: allow (all), local (only from this"
         " host), never",
+    )
+    scram: bool = _switch(
+        False,
+        "offer SCRAM-SHA-256, and store what it needs of each password; cheaper to guess from than"
+        " argon2id, if it is stolen",
     )
     oauth_jwks: str = _text(
         "",
@@ -160,6 +173,8 @@ def _checked(name: str, value: object, default: object, metadata: Mapping[str, A
         if wrong := metadata.get("check", _nothing_wrong)(text):
             raise InvalidArgument(f"{name} {wrong}")
         return text
+    if isinstance(default, bool):
+        return _as_switch(name, value)
     # Outside this process a time goes by its name alone, whatever its unit is there.
     shown = name.removesuffix("_s")
     unit = "" if shown == name else " seconds"
@@ -168,6 +183,14 @@ def _checked(name: str, value: object, default: object, metadata: Mapping[str, A
     if not low <= number <= high:
         raise InvalidArgument(f"{shown} must be from {low} to {high}{unit}")
     return number
+
+
+def _as_switch(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in SWITCH:
+        return SWITCH[value.lower()]
+    raise InvalidArgument(f"{name} is on or off")
 
 
 def _as_number(name: str, value: object, *, whole: bool) -> float:

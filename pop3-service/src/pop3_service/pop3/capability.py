@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.command import BEFORE_LOGIN, MAKERS, Command, Pass, User
-from pop3_service.pop3.sasl.mechanisms import MECHANISMS, Surroundings
+from pop3_service.pop3.sasl.mechanisms import MECHANISMS, SCRAM_PLUS, Surroundings
 
 BY_COMMAND = (b"USER", b"TOP", b"UIDL")
 """Capabilities that say that a command of their name is there (RFC 2449 section 6)."""
@@ -32,13 +32,14 @@ class Offer:
     """What a client is offered, by where it is.
 
     ``commands`` are those of AUTHORIZATION state, ``mechanisms`` those of AUTH; ``plaintext`` says
-    whether a password may be sent.
+    whether a password may be sent, ``binds`` whether binding to the TLS connection is offered.
     """
 
     capabilities: tuple[str, ...]
     mechanisms: tuple[str, ...]
     commands: frozenset[type[Command]]
     plaintext: bool
+    binds: bool = False
 
 
 def make_offer(implementation: str, here: Surroundings) -> Offer:
@@ -55,21 +56,24 @@ def make_offer(implementation: str, here: Surroundings) -> Offer:
         f"IMPLEMENTATION {implementation}",
     )
     commands = BEFORE_LOGIN if here.plaintext else BEFORE_LOGIN - {User, Pass}
-    return Offer(capabilities, mechanisms, commands, here.plaintext)
+    return Offer(capabilities, mechanisms, commands, here.plaintext, SCRAM_PLUS in mechanisms)
 
 
 class Offers:
     """The offers under some settings, made once for all clients.
 
     ``unheard`` is for those whom nobody can overhear, though they are not in TLS with us;
-    ``policy`` says whether staying within this host is enough for that.
+    ``policy`` says whether staying within this host is enough for that. ``binds`` is for the
+    certificates in force: a client that could bind and is told that it cannot would be right to
+    think of an attack (RFC 5802 section 6), so all of them have something to bind to, or none is
+    said to.
     """
 
     __slots__ = ("in_clear", "in_tls", "policy", "unheard")
 
-    def __init__(self, implementation: str, settings: Settings) -> None:
+    def __init__(self, implementation: str, settings: Settings, *, binds: bool = False) -> None:
         def offer(*, in_tls: bool, plaintext: bool) -> Offer:
-            return make_offer(implementation, Surroundings(settings, in_tls, plaintext))
+            return make_offer(implementation, Surroundings(settings, in_tls, plaintext, binds))
 
         self.policy = settings.plaintext_login
         self.in_tls = offer(in_tls=True, plaintext=True)

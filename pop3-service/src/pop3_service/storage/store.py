@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC
@@ -30,6 +31,7 @@ from pop3_service.domain.errors import (
     LastAdmin,
     StoreUnavailable,
 )
+from pop3_service.domain.scram import Verifier
 from pop3_service.storage import tables
 from pop3_service.storage.migrate import ForeignDatabase, migrate
 
@@ -45,6 +47,7 @@ class Store:
     def __init__(self, engine: AsyncEngine, lock_fd: int) -> None:
         self.accounts = AccountStore(engine)
         self.settings = SettingsStore(engine)
+        self.secrets = SecretStore(engine)
         self._engine = engine
         self._lock_fd = lock_fd
 
@@ -115,8 +118,12 @@ class AccountStore:
         query = select(tables.accounts).where(tables.accounts.c.has_default_password)
         return await self._all(query.order_by(tables.accounts.c.name))
 
-    async def insert(self, account: Account, maximum: int) -> None:
+    async def insert(
+        self, account: Account, maximum: int, verifier: Verifier | None = None
+    ) -> None:
         """Add an account; the count is checked in the same transaction.
+
+        ``verifier`` is of the same password as its hash.
 
         Raises:
             AccountExists: the name is taken.
@@ -133,6 +140,7 @@ class AccountStore:
             async with _transaction(self._engine) as connection:
                 full = await _count(connection) >= maximum
                 await connection.execute(insert(tables.accounts).values(values))
+                await _put_verifier(connection, account.name, verifier)
                 if full:  # after the insert, so that a taken name is told as such
                     raise AccountLimit(maximum)
         except IntegrityError:
@@ -156,9 +164,16 @@ class AccountStore:
             await connection.execute(delete(tables.accounts).where(columns.name == name))
 
     async def set_password(
-        self, name: str, password_hash: str, *, is_default: bool = False
+        self,
+        name: str,
+        password_hash: str,
+        *,
+        is_default: bool = False,
+        verifier: Verifier | None = None,
     ) -> None:
         """Set a password; ``is_default`` says that this product ships with it.
+
+        The verifier of the password before goes in the same transaction.
 
         Raises:
             AccountNotFound: there is no account of that name.
@@ -171,10 +186,46 @@ class AccountStore:
             )
             if result.rowcount == 0:
                 raise AccountNotFound(name)
+            await _put_verifier(connection, name, verifier)
+
+    async def verifier(self, name: str) -> Verifier | None:
+        """Give an account's verifier, or None."""
+        columns = tables.scram_verifiers.c
+        async with _transaction(self._engine) as connection:
+            query = select(tables.scram_verifiers).where(columns.account == name)
+            row = (await connection.execute(query)).first()
+        if row is None:
+            return None
+        return Verifier(row.salt, row.iterations, row.stored_key, row.server_key)
+
+    async def put_verifier(self, account: Account, verifier: Verifier) -> None:
+        """Store a verifier, unless the account has another password by now, or is gone."""
+        columns = tables.accounts.c
+        async with _transaction(self._engine) as connection:
+            query = select(columns.password_hash).where(columns.name == str(account.name))
+            if await connection.scalar(query) == account.password_hash:
+                await _put_verifier(connection, account.name, verifier)
 
     async def _all(self, query: Select[Any]) -> list[Account]:
         async with _transaction(self._engine) as connection:
             return [_account(row) for row in await connection.execute(query)]
+
+
+class SecretStore:
+    """Secrets that the service makes for itself. They never leave the supervisor."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def get(self, name: str) -> bytes:
+        """Give a secret of 32 octets; it is made when it is asked for first."""
+        columns = tables.secrets.c
+        async with _transaction(self._engine) as connection:
+            found = await connection.scalar(select(columns.value).where(columns.name == name))
+            if found is None:
+                found = secrets.token_bytes(32)
+                await connection.execute(insert(tables.secrets).values(name=name, value=found))
+        return bytes(found)
 
 
 class SettingsStore:
@@ -217,6 +268,20 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 async def _count(connection: AsyncConnection) -> int:
     return await connection.scalar(select(func.count()).select_from(tables.accounts)) or 0
+
+
+async def _put_verifier(connection: AsyncConnection, name: str, verifier: Verifier | None) -> None:
+    """Replace an account's verifier; None leaves it without one."""
+    table = tables.scram_verifiers
+    await connection.execute(delete(table).where(table.c.account == str(name)))
+    if verifier is not None:
+        values = {
+            "salt": verifier.salt,
+            "iterations": verifier.iterations,
+            "stored_key": verifier.stored_key,
+            "server_key": verifier.server_key,
+        }
+        await connection.execute(insert(table).values(account=str(name), **values))
 
 
 def _account(row: Row[Any]) -> Account:

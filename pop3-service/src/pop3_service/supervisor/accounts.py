@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -12,6 +12,7 @@ from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.account import Account, AccountName, Principal, Role
 from pop3_service.domain.errors import AccountNotFound, InvalidArgument, InvalidCredentials
 from pop3_service.domain.passwords import check_new_password, random_password
+from pop3_service.domain.scram import Verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import AccountStore
 from pop3_service.supervisor import demo
@@ -25,6 +26,9 @@ SHIPPED: dict[str, bytes] = {DEFAULT_ADMIN: DEFAULT_PASSWORD, **dict(demo.ACCOUN
 """Accounts and passwords that everyone can read in this product's documents."""
 
 log = structlog.get_logger()
+
+
+MakeVerifier = Callable[[AccountName, bytes], Awaitable[Verifier | None]]
 
 
 class SessionControl(Protocol):
@@ -46,7 +50,10 @@ class AccountsDesk:
         maildrops: Maildrops,
         settings: Callable[[], Settings],
         clock: Clock,
+        make_verifier: MakeVerifier,
     ) -> None:
+        """``make_verifier`` makes what SCRAM needs of a new password, if anything."""
+        self._make_verifier = make_verifier
         self._accounts = accounts
         self._authenticator = authenticator
         self._tokens = tokens
@@ -86,7 +93,8 @@ class AccountsDesk:
         account = Account(checked, role, hashed, self._clock.now(), is_default)
         if has_maildrop:
             await self._maildrops.create(checked)
-        await self._accounts.insert(account, self._settings().max_accounts)
+        verifier = await self._make_verifier(checked, password)
+        await self._accounts.insert(account, self._settings().max_accounts, verifier)
         log.info("account created", name=str(checked), role=role.value, by=by)
         return account
 
@@ -109,7 +117,8 @@ class AccountsDesk:
         account = await self.get(name)
         password = random_password()
         hashed = await self._authenticator.hash(password.encode())
-        await self._accounts.set_password(account.name, hashed)
+        verifier = await self._make_verifier(account.name, password.encode())
+        await self._accounts.set_password(account.name, hashed, verifier=verifier)
         ended = await self._end(account.name)
         log.info("password reset", name=account.name, by=by, sessions=ended)
         return password, ended
@@ -131,7 +140,10 @@ class AccountsDesk:
             raise InvalidArgument("the new password is the old one")
         hashed = await self._authenticator.hash(new)
         is_default = SHIPPED.get(account.name) == new
-        await self._accounts.set_password(account.name, hashed, is_default=is_default)
+        verifier = await self._make_verifier(account.name, new)
+        await self._accounts.set_password(
+            account.name, hashed, is_default=is_default, verifier=verifier
+        )
         ended = await self._end(account.name, keep=token)
         log.info("password changed", name=account.name, by=caller.name, sessions=ended)
         return ended

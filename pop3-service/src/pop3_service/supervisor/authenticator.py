@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from pop3_service.domain.passwords import MAX_OCTETS, prepare_password
 from pop3_service.storage.store import AccountStore
 
 T = TypeVar("T")
+OnVerified = Callable[[Account, bytes], Awaitable[None]]
 
 MAX_WAITING = 10_000
 """Checks that may wait; more are refused."""
@@ -42,6 +43,8 @@ class Authenticator:
     ) -> None:
         """``remember_login_s`` gives the setting of now."""
         self.changes = 0
+        self.on_verified: OnVerified | None = None
+        """Told the account and the password after each check that it passed."""
         self._clock = clock
         self._remembered = RememberedLogins(clock, remember_login_s)
         self._accounts = accounts
@@ -57,7 +60,7 @@ class Authenticator:
 
     async def hash(self, password: bytes) -> str:
         """Hash a new password."""
-        return await self._in_thread(self._hasher.hash, prepare_password(password))
+        return await self.in_thread(self._hasher.hash, prepare_password(password))
 
     async def login(self, name: bytes, password: bytes) -> Admitted | None:
         """Admit who has an account of this name and password; None if nobody has.
@@ -90,6 +93,8 @@ class Authenticator:
             again = await self._accounts.get(account.name)
             if again is None or again.password_hash != account.password_hash:
                 return None
+        if self.on_verified is not None:
+            await self.on_verified(account, password)
         return account
 
     async def matches(self, account: Account, password: bytes) -> bool:
@@ -110,7 +115,7 @@ class Authenticator:
         too_long = len(password) > MAX_OCTETS
         prepared = b"" if too_long else prepare_password(password)
         hashed = account.password_hash if account and not too_long else self._dummy_hash
-        right = await self._in_thread(self._verify, hashed, prepared)
+        right = await self.in_thread(self._verify, hashed, prepared)
         return right and account is not None and not too_long
 
     def _verify(self, hashed: str, password: bytes) -> bool:
@@ -119,7 +124,12 @@ class Authenticator:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+    async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do what takes a core for a while, off the loop.
+
+        Raises:
+            LoginThrottled: too much waits already.
+        """
         if self._waiting >= MAX_WAITING:
             raise LoginThrottled
         self._waiting += 1

@@ -29,6 +29,7 @@ from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
 from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
@@ -48,6 +49,7 @@ from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.remote_worker import Slot
 from pop3_service.supervisor.sasl import checks
+from pop3_service.supervisor.scram import SALT_KEY, ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
@@ -107,6 +109,14 @@ class Supervisor:
                 store.settings, store.accounts, Runner(self._spool, clock).check, self._apply
             )
             throttle = Throttle(lambda: settings.current, clock)
+            scram = ScramDesk(
+                store.accounts,
+                authenticator,
+                MadeUp(await store.secrets.get(SALT_KEY)),
+                lambda: settings.current,
+                clock,
+            )
+            authenticator.on_verified = scram.learn
             accounts = AccountsDesk(
                 store.accounts,
                 authenticator,
@@ -115,6 +125,7 @@ class Supervisor:
                 maildrops,
                 lambda: settings.current,
                 clock,
+                scram.make,
             )
             await settings.load()
             if config.settings:
@@ -136,7 +147,7 @@ class Supervisor:
                 throttle,
                 LoginTimes(clock, lambda: settings.current.login_delay_s),
                 self._sessions.publish,
-                checks(BearerChecks(bearer_tokens, lambda: settings.current)),
+                checks(scram, BearerChecks(bearer_tokens, lambda: settings.current)),
             )
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)

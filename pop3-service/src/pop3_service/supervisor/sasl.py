@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pop3_service.control.plane import Admitted, Challenged, Evidence, Refused
+from pop3_service.pop3.sasl.mechanisms import SCRAM, SCRAM_PLUS
 
 if TYPE_CHECKING:
     from pop3_service.supervisor.bearer_checks import BearerChecks
+    from pop3_service.supervisor.scram import ScramDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ Check = Callable[[Evidence], Awaitable[Admitted | Refused | Challenged | WrongPr
 not one of the mechanism."""
 
 
-def checks(bearer: BearerChecks) -> dict[str, Check]:
+def checks(scram: ScramDesk, bearer: BearerChecks) -> dict[str, Check]:
     """Give the checks by mechanism."""
-    return {"OAUTHBEARER": bearer.oauthbearer, "XOAUTH2": bearer.xoauth2}
+    return {
+        SCRAM: scram.check,
+        SCRAM_PLUS: scram.check,
+        "OAUTHBEARER": bearer.oauthbearer,
+        "XOAUTH2": bearer.xoauth2,
+    }

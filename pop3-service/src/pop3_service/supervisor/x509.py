@@ -64,7 +64,9 @@ def read(octets: PairOctets) -> Usable:
     _check(chain, key)
     leaf = chain[0]
     return Usable(
-        CertificatePair(b"\n".join(chain_pem) + b"\n", keys[0] + b"\n", _names(leaf)),
+        CertificatePair(
+            b"\n".join(chain_pem) + b"\n", keys[0] + b"\n", _names(leaf), end_point(leaf)
+        ),
         leaf.not_valid_before_utc,
         leaf.not_valid_after_utc,
         leaf.issuer.rfc4514_string(),
@@ -126,6 +128,19 @@ def _issued(one: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def end_point(leaf: x509.Certificate) -> bytes:
+    """Give the tls-server-end-point channel binding (RFC 5929 section 4.1); empty if undefined."""
+    try:
+        algorithm = leaf.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return b""
+    if algorithm is None:  # Ed25519 and Ed448 sign without a hash of their own
+        return b""
+    if isinstance(algorithm, hashes.MD5 | hashes.SHA1):
+        algorithm = hashes.SHA256()
+    return leaf.fingerprint(algorithm)
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,7 @@ class WorkerContext:
         self.control = control
         self.paths = paths
         self._implementation = greeting.implementation
+        self._binds = False
         self._greetings = {it: greeting.said_in(it.in_ascii) for it in LANGUAGES.values()}
         self.configure(settings)
         self.maildrops = Maildrops(paths)
@@ -89,7 +90,12 @@ class WorkerContext:
         self.language = LANGUAGES[settings.language]
         self.greeting = self._greetings[self.language]
         self.sends_utf8 = settings.unicode_headers == SEND
-        self.offers = Offers(self._implementation, settings)
+        self.offers = Offers(self._implementation, settings, binds=self._binds)
+
+    def bind_to(self, end_points: Sequence[bytes]) -> None:
+        """Say what clients in TLS may bind to, by certificate."""
+        self._binds = bool(end_points) and all(end_points)
+        self.configure(self.settings)
 
     def full(self) -> bool:
         """Whether one more connection would pass the maximum, over all workers."""

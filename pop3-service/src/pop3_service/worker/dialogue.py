@@ -25,6 +25,7 @@ from pop3_service.worker.errors import refusal
 from pop3_service.worker.maildrops import OpenMaildrop
 from pop3_service.worker.nearby import is_nearby
 from pop3_service.worker.sending import MessageBroken, send_message, small_message
+from pop3_service.worker.tls import ServerContext
 from pop3mgmt.reasons import Reason
 
 LONG_LISTING = 4096
@@ -274,7 +275,13 @@ class Pop3Dialogue:
         """Let the supervisor look at a message of a mechanism that it checks."""
         outcome = await self._checked(
             self._context.control.authenticate(
-                Evidence(proof.mechanism, proof.response, proof.state, self._connection.peer)
+                Evidence(
+                    proof.mechanism,
+                    proof.response,
+                    proof.state,
+                    self._connection.peer,
+                    self._binding(),
+                )
             )
         )
         match outcome:
@@ -290,6 +297,10 @@ class Pop3Dialogue:
                 return await self._refuse(outcome)
             case Admitted():
                 return await self._admit(outcome)
+
+    def _binding(self) -> bytes:
+        context = self._connection.tls_context if self._session.offer.binds else None
+        return context.end_point if isinstance(context, ServerContext) else b""
 
     async def _checked(self, check: Awaitable[T]) -> T | Refused:
         """Give the outcome of a check; who was changed or deleted meanwhile is refused."""

@@ -92,8 +92,7 @@ class Pop3Listener(Listener):
     async def configure(self, settings: Settings) -> None:
         """Put settings in force, for sessions that are open too."""
         self._context.configure(settings)
-        for dialogue in self._dialogues.values():
-            dialogue.offers_changed()
+        self._put_offers()
         self._set_sweep(settings)
 
     async def list_sessions(self, account: str) -> list[SessionInfo]:
@@ -127,6 +126,8 @@ class Pop3Listener(Listener):
         self._context.tls = (
             await self._context.on_disk(partial(server_context, pairs)) if pairs else None
         )
+        self._context.bind_to([pair.end_point for pair in pairs])
+        self._put_offers()
 
     async def stop(self, grace_s: float) -> int:
         """Finish the commands in progress and close; give how many had to be cut."""
@@ -135,6 +136,10 @@ class Pop3Listener(Listener):
             await self.clock.sleep(0.01)
         self._context.close()
         return cut
+
+    def _put_offers(self) -> None:
+        for dialogue in self._dialogues.values():
+            dialogue.offers_changed()
 
     def _set_sweep(self, settings: Settings) -> None:
         shortest = min(settings.idle_timeout_s, settings.login_idle_timeout_s)

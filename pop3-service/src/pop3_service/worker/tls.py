@@ -19,6 +19,12 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2; those of TLS 1.3 are all current and stay as they are."""
 
 
+class ServerContext(ssl.SSLContext):
+    """The context of one certificate; ``end_point`` is what its clients may bind to."""
+
+    end_point: bytes = b""
+
+
 def server_context(pairs: Sequence[CertificatePair]) -> ssl.SSLContext:
     """Give the context to begin handshakes with. The first pair is the default.
 
@@ -54,7 +60,8 @@ def _folded(name: str) -> str:
 
 
 def _context(pair: CertificatePair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.end_point = pair.end_point
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     context.set_alpn_protocols(ALPN)

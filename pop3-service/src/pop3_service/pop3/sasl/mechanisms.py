@@ -11,17 +11,23 @@ from pop3_service.pop3.sasl.exchange import NOTHING, Challenge, Exchange, Relaye
 from pop3_service.pop3.sasl.login import ASK_NAME, Login
 from pop3_service.pop3.sasl.plain import Plain
 
+SCRAM = "SCRAM-SHA-256"
+SCRAM_PLUS = "SCRAM-SHA-256-PLUS"
+"""RFC 7677."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What decides over what is offered to a client.
 
-    ``plaintext`` says whether it may send what an eavesdropper could log in with.
+    ``plaintext`` says whether it may send what an eavesdropper could log in with, ``binds`` whether
+    the TLS connection has something to bind to (RFC 5929).
     """
 
     settings: Settings
     in_tls: bool
     plaintext: bool
+    binds: bool = False
 
 
 def _always(_: Surroundings) -> bool:
@@ -50,7 +56,17 @@ class Mechanism:
         return (here.plaintext or not self.plaintext) and self.offered(here)
 
 
+def _scram(here: Surroundings) -> bool:
+    return here.settings.scram
+
+
+def _scram_plus(here: Surroundings) -> bool:
+    return here.settings.scram and here.in_tls and here.binds
+
+
 MECHANISMS: dict[str, Mechanism] = {
+    SCRAM_PLUS: Mechanism(partial(Relayed, SCRAM_PLUS), offered=_scram_plus),
+    SCRAM: Mechanism(partial(Relayed, SCRAM), offered=_scram),
     "OAUTHBEARER": Mechanism(partial(Relayed, "OAUTHBEARER"), plaintext=True, offered=_with_tokens),
     "XOAUTH2": Mechanism(partial(Relayed, "XOAUTH2"), plaintext=True, offered=_with_tokens),
     "PLAIN": Mechanism(Plain, plaintext=True),
