@@ -2,6 +2,8 @@
 
 import contextlib
 import shutil
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -9,6 +11,7 @@ import pytest
 
 from component.conftest import Service
 from pop3_service.worker.errors import TOLD
+from support.events import wait_for
 
 Provoke = Callable[[Service, contextlib.ExitStack], str]
 DELAY = timedelta(days=1)
@@ -134,6 +137,20 @@ def test_a_login_that_another_session_keeps_out_does_not_count(service: Service)
             assert log_in(service, box.name).startswith("-ERR [IN-USE] ")
             assert holder.ask("QUIT") == "+OK bye"
             assert log_in(service, box.name) == "+OK Logged in"
+
+
+def test_a_client_that_goes_during_its_login_leaves_the_maildrop_free(service: Service) -> None:
+    box = service.account()
+    with setting(service, login_delay=DELAY):
+        assert log_in(service, box.name) == "+OK Logged in"  # from now on it is remembered
+        for _ in range(40):
+            with service.connect() as client:
+                client.send(f"USER {box.name}\r\nPASS secret\r\n".encode())
+                linger = struct.pack("ii", 1, 0)
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        wait_for(lambda: log_in(service, box.name).startswith("-ERR [LOGIN-DELAY] "))
+    with service.connect() as client:
+        wait_for(lambda: client.log_in(box.name) == "+OK Logged in")
 
 
 def test_sessions_that_are_refused_do_not_count_as_logged_in(service: Service) -> None:
