@@ -22,6 +22,7 @@ from pop3mgmt.v1.maildrop_pb2 import (
     ImportUniqueIdsResponse,
 )
 from support import dovecot
+from support.events import wait_for
 from support.pop3 import Pop3
 
 FORMATS = {
@@ -150,7 +151,9 @@ def test_imported_ids_stay_over_a_restart_new_mail_and_a_second_import(
     assert uidl(again, "plain") == now
     assert again.manage(import_one).changed.message_count == 0
     assert uidl(again, "plain") == now
-    (tmp_path / "mail/plain/.valija-index").unlink()
+    index = tmp_path / "mail/plain/.valija-index"
+    wait_for(index.exists)  # it is written when the session has ended
+    index.unlink()
     assert uidl(again, "plain") == now
 
 

@@ -24,6 +24,7 @@ from pop3_service.worker import maildrops as module
 from pop3_service.worker.maildrops import Maildrops, OpenMaildrop
 from pop3_service.worker.sending import small_message
 from support.mailbuilder import varied
+from support.maildrops import end_session
 
 ANA = ("ana",)
 LONG_AGO_S = time.time() - 3600
@@ -321,7 +322,7 @@ async def test_after_a_deletion_the_next_login_looks_again_and_reads_nothing_aga
     settle(root)
     drop = await log_in()
     drop.shrink(list(drop.messages[:2]))
-    assert drop.delete(list(drop.messages[:2])) == (2, 0)
+    assert drop.deleting(list(drop.messages[:2]))() == (2, 0)
     drop.close()
     deliver(root, b"new\n", "9.b")
     read: list[int] = []
@@ -433,10 +434,10 @@ async def test_a_large_maildrop_is_kept_in_the_index_too(
     soon_ns = time.time_ns() + 60 * 10**9
     os.utime(root / "ana" / "cur", ns=(soon_ns, soon_ns))  # as if just delivered
     first = Maildrop.open(root, ANA, lock)
-    first.close()
+    end_session(first)
     assert first.snapshot.state is None
     settle(root)
-    Maildrop.open(root, ANA, lock).close()
+    end_session(Maildrop.open(root, ANA, lock))
     monkeypatch.setattr(os, "scandir", None)
     again = Maildrop.open(root, ANA, lock)
     assert again.messages == first.messages
@@ -466,7 +467,7 @@ async def test_names_that_are_no_utf8_cost_time_and_lose_nothing(
     lock = MaildropLock(root)
     first = Maildrop.open(root, ANA, lock)
     assert [message.octets for message in first.messages] == [3, 4]
-    first.close()
+    end_session(first)
     measured: list[str] = []
     monkeypatch.setattr(
         listing, "open_to_read", lambda fd, name: measured.append(name) or open_to_read(fd, name)

@@ -18,6 +18,7 @@ from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.message import unique_id
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.worker.maildrops import Maildrops, OpenMaildrop
+from support.maildrops import end_session
 
 ANA = ("ana",)
 
@@ -60,7 +61,7 @@ def read_ids(root: Path) -> dict[str, str]:
 
 def shown(root: Path, lock: MaildropLock) -> list[str]:
     drop = Maildrop.open(root, ANA, lock)
-    drop.close()
+    end_session(drop)
     return [message.uidl for message in drop.messages]
 
 

@@ -28,6 +28,7 @@ from pop3_service.maildir.message import base_name, order, unique_id
 from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import make_folder
 from support.mailbuilder import crlf_form, varied
+from support.maildrops import end_session
 
 ANA = ("ana",)
 ANA_KEY = lock_key(ANA)
@@ -130,7 +131,7 @@ def test_a_warm_index_spares_reading(
 ) -> None:
     for number in range(5):
         deliver(root, b"x\n", f"{number}.a")
-    Maildrop.open(root, ANA, lock).close()
+    end_session(Maildrop.open(root, ANA, lock))
     deliver(root, b"y\n", "9.b")
     read: list[str] = []
     monkeypatch.setattr(
@@ -158,11 +159,12 @@ def test_a_damaged_index_is_made_anew(
 ) -> None:
     deliver(root, b"x\n", "1.a")
     deliver(root, b"long\n", "2.a")
-    Maildrop.open(root, ANA, lock).close()
+    end_session(Maildrop.open(root, ANA, lock))
     file = root / "ana" / index.INDEX_FILE
     good = file.read_bytes()
     file.write_bytes(damage(good))
     drop = Maildrop.open(root, ANA, lock)
+    end_session(drop)
     assert [it.octets for it in drop.messages] == [3, 6]
     assert file.read_bytes() == good
 
@@ -183,9 +185,9 @@ def test_something_else_at_the_place_of_the_index_is_no_harm(
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
         drop = Maildrop.open(root, ANA, lock)
-        assert not list((root / "ana").glob(f"{index.INDEX_FILE}.*"))
         assert [it.octets for it in drop.messages] == [3]
-        drop.close()
+        end_session(drop)
+        assert not list((root / "ana").glob(f"{index.INDEX_FILE}.*"))
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pop3_service.domain.errors import MaildropUnavailable
+from pop3_service.maildir.folders import Folders
 from pop3_service.maildir.imported import are_imported
 from pop3_service.maildir.listing import FOLDERS, Scan, Snapshot, measured
 from pop3_service.maildir.message import Message
@@ -114,6 +115,19 @@ class MailRoot:
             return None
         finally:
             os.close(fd)
+
+    def open_folders(self, folder: bytes, parts: Iterable[str]) -> Folders | None:
+        """Open a Maildir and those of its folders, if that takes no wait. None says nothing."""
+        if self._open_cached is None:
+            return None
+        maildir = self._open_cached(self.fd, folder)
+        if maildir < 0:
+            return None
+        opened = {part: self._open_cached(maildir, part.encode()) for part in parts}
+        if min(opened.values(), default=0) < 0:
+            with Folders(maildir, {part: fd for part, fd in opened.items() if fd >= 0}):
+                return None
+        return Folders(maildir, opened)
 
     def read_whole(self, fd: int, size: int) -> bytes:
         """Give all octets of an open file.

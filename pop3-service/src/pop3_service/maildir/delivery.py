@@ -100,7 +100,7 @@ def list_maildir(root: Path, parts: tuple[str, ...]) -> Snapshot:
     try:
         folder_fd = open_folder(root, parts)
         try:
-            return list_messages(folder_fd, update_index=False)
+            return list_messages(folder_fd).snapshot
         finally:
             os.close(folder_fd)
     except FileNotFoundError:

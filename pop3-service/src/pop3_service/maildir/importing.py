@@ -99,7 +99,7 @@ def _import(
         result.source_found = data is not None
         old = OldIds() if data is None else read_old_ids(source, data, uidl_format)
         before = imported.load(folder_fd)
-        messages = list_messages(folder_fd, update_index=False).messages
+        messages = list_messages(folder_fd).snapshot.messages
         after = _decide(result, messages, before, old)
         if not dry_run and after != before:
             imported.save(folder_fd, after)

@@ -12,7 +12,7 @@ import errno
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -61,9 +61,14 @@ def folder_state(dir_fd: int, path: str = "") -> FolderState:
     return new.st_dev, new.st_ino, new.st_mtime_ns, cur.st_dev, cur.st_ino, cur.st_mtime_ns
 
 
-def list_messages(
-    folder_fd: int, *, known: Snapshot | None = None, update_index: bool = True
-) -> Snapshot:
+class Listed(NamedTuple):
+    """A listing; ``index_is_old`` where the index file should say more than it does."""
+
+    snapshot: Snapshot
+    index_is_old: bool = False
+
+
+def list_messages(folder_fd: int, *, known: Snapshot | None = None) -> Listed:
     """List a Maildir's messages. Reads only files that neither ``known`` nor the index knows.
 
     Raises:
@@ -75,13 +80,12 @@ def list_messages(
         stored = index.load(folder_fd)
         known = Snapshot(stored.messages, 0, stored.state)
     if known.state == state:
-        return known
+        return Listed(known)
     scan = Scan(folder_fd, known.messages, Patient())
     snapshot = scan.run()
     changed = scan.measured or snapshot.changed_ids or len(known.messages) != len(snapshot.messages)
-    if update_index and (changed or (snapshot.state and len(snapshot.messages) >= LARGE)):
-        index.save(folder_fd, snapshot.messages, snapshot.state)
-    return snapshot
+    holds = snapshot.state is not None and len(snapshot.messages) >= LARGE
+    return Listed(snapshot, bool(changed) or holds)
 
 
 def _order(message: Message) -> tuple[int, int, str]:
@@ -99,9 +103,9 @@ def _give_ids(messages: list[Message], of_old: Mapping[str, str]) -> int:
     for at, message in enumerate(messages):
         base = base_name(message.name)
         seen[base] = occurrence = seen.get(base, 0) + 1
-        old = of_old.get(base) if occurrence == 1 else None
+        old = of_old.get(base) if of_old and occurrence == 1 else None
         uidl = old or id_of_base(base, occurrence)
-        if not old and uidl in taken:
+        if taken and not old and uidl in taken:
             uidl = id_of_base(base, occurrence + 1)
         if not message.uidl:
             message.uidl = uidl

@@ -1,6 +1,6 @@
 """A maildrop: one account's Maildir, locked for one session, as it was at login.
 
-Every method may block on the disk; the worker calls them in threads.
+Every method but ``close`` may block on the disk; the worker calls them in threads.
 """
 
 from __future__ import annotations
@@ -12,13 +12,8 @@ from typing import Self
 
 from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
 from pop3_service.maildir import index
-from pop3_service.maildir.listing import (
-    FOLDER_FLAGS,
-    FOLDERS,
-    Snapshot,
-    folder_state,
-    list_messages,
-)
+from pop3_service.maildir.folders import Folders
+from pop3_service.maildir.listing import FOLDER_FLAGS, FOLDERS, Listed, Snapshot, list_messages
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.message import Message, base_name
 from pop3_service.maildir.opening import open_to_read
@@ -26,9 +21,13 @@ from pop3_service.maildir.paths import maildrop_error, make_folder, open_folder
 
 
 class Maildrop:
-    """A locked Maildir. ``snapshot`` is what there was at login."""
+    """A locked Maildir.
 
-    __slots__ = ("_key", "_lock", "_parts", "_root", "snapshot")
+    ``snapshot`` is what there was at login. Where ``index_is_old``, the next login would gain
+    by ``save_index``; that is for the session's end, when nobody waits for it.
+    """
+
+    __slots__ = ("_deleted", "_key", "_lock", "_parts", "_root", "index_is_old", "snapshot")
 
     def __init__(
         self,
@@ -37,13 +36,17 @@ class Maildrop:
         lock: MaildropLock,
         key: int,
         snapshot: Snapshot,
+        *,
+        index_is_old: bool = False,
     ) -> None:
         """Take over a lock that is held."""
         self._root = root
         self._parts = parts
         self._lock = lock
         self._key = key
+        self._deleted: set[int] = set()  # inodes
         self.snapshot = snapshot
+        self.index_is_old = index_is_old
 
     @classmethod
     def open(
@@ -64,7 +67,8 @@ class Maildrop:
         key = lock_key(parts)
         lock.acquire(key)
         try:
-            return cls(root, parts, lock, key, _listed(root, parts, known))
+            snapshot, index_is_old = _listed(root, parts, known)
+            return cls(root, parts, lock, key, snapshot, index_is_old=index_is_old)
         except BaseException:
             lock.release(key)
             raise
@@ -92,36 +96,54 @@ class Maildrop:
         except OSError as error:
             raise MaildropUnavailable(f"cannot read the message: {error.strerror}") from error
 
-    def delete(self, messages: list[Message]) -> tuple[int, int]:
+    def delete(self, messages: list[Message], folders: Folders | None = None) -> tuple[int, int]:
         """Delete messages durably: give how many are gone for certain, and how many are not.
 
-        A message that is gone already counts as deleted. When a directory cannot be synced,
-        none of the deletions in it is claimed.
+        ``folders`` is the Maildir, if it is open; it is closed. A message that is gone already
+        counts as deleted. When a directory cannot be synced, none of the deletions in it is
+        claimed.
         """
-        if not messages:
-            return 0, 0
-        try:
-            folder_fd = open_folder(self._root, self._parts)
-        except OSError:
-            return 0, len(messages)
-        try:
-            touched: dict[str, int] = dict.fromkeys(FOLDERS, 0)
-            failed = 0
+        if folders is None:
+            try:
+                folders = Folders(open_folder(self._root, self._parts))
+            except OSError:
+                return 0, len(messages)
+        touched: dict[str, int] = dict.fromkeys(FOLDERS, 0)
+        failed = 0
+        with folders:
+            for folder in {message.folder for message in messages}:
+                with contextlib.suppress(OSError):
+                    folders.of(folder)
             # In folders that nobody touched since, each name stands for the file it did.
-            state = self.snapshot.state
-            untouched = state is not None and folder_state(folder_fd) == state
+            untouched = folders.are_in(self.snapshot.state)
             for message in messages:
                 try:
-                    touched[self._remove(folder_fd, message, untouched)] += 1
+                    touched[_remove(folders, message, untouched)] += 1
+                    self._deleted.add(message.inode)
                 except OSError:
                     failed += 1
-            lost = sum(n for folder, n in touched.items() if n and not _synced(folder_fd, folder))
-            return len(messages) - failed - lost, failed + lost
-        finally:
-            os.close(folder_fd)
+            lost = sum(n for folder, n in touched.items() if n and not folders.sync(folder))
+        return len(messages) - failed - lost, failed + lost
+
+    def save_index(self) -> None:
+        """Write what was listed, and learnt since, to the index; a failure is no harm.
+
+        The lock need not be held: a reader believes no entry that does not fit its file.
+        """
+        messages, state = self.snapshot.messages, self.snapshot.state
+        if self._deleted:
+            messages = tuple(it for it in messages if it.inode not in self._deleted)
+            state = None
+        with contextlib.suppress(OSError):
+            folder_fd = open_folder(self._root, self._parts)
+            try:
+                index.save(folder_fd, messages, state)
+            finally:
+                os.close(folder_fd)
 
     def forget_sizes(self) -> None:
         """Remove the index, so that the next listing measures all messages anew."""
+        self.index_is_old = False
         with contextlib.suppress(OSError):
             folder_fd = open_folder(self._root, self._parts)
             index.remove(folder_fd)
@@ -144,34 +166,35 @@ class Maildrop:
             raise MessageNotFound("the message was changed by another program")
         return fd
 
-    def _remove(self, folder_fd: int, message: Message, is_it: bool) -> str:
-        """Remove a message's file; give the folder whose sync makes that durable.
 
-        ``is_it`` says that the name stands for the message for certain.
+def _remove(folders: Folders, message: Message, is_it: bool) -> str:
+    """Remove a message's file; give the folder whose sync makes that durable.
 
-        Raises:
-            OSError: it is still there, or another file has its name.
-        """
-        folder, name = message.folder, message.name
-        for _ in range(3):  # another program may rename it each time
+    ``is_it`` says that the name stands for the message for certain.
+
+    Raises:
+        OSError: it is still there, or another file has its name.
+    """
+    folder, name = message.folder, message.name
+    for _ in range(3):  # another program may rename it each time
+        try:
+            fd = folders.of(folder)
+            if not is_it:
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if status.st_ino != message.inode:
+                    raise PermissionError("the file is another than at login")
+            os.unlink(name, dir_fd=fd)
+            return folder
+        except FileNotFoundError:
+            is_it = False
             try:
-                path = f"{folder}/{name}"
-                if not is_it:
-                    status = os.stat(path, dir_fd=folder_fd, follow_symlinks=False)
-                    if status.st_ino != message.inode:
-                        raise PermissionError("the file is another than at login")
-                os.unlink(path, dir_fd=folder_fd)
+                folder, name = _find(folders.maildir, message)
+            except MessageNotFound:
                 return folder
-            except FileNotFoundError:
-                is_it = False
-                try:
-                    folder, name = _find(folder_fd, message)
-                except MessageNotFound:
-                    return folder
-        raise FileNotFoundError(name)
+    raise FileNotFoundError(name)
 
 
-def _listed(root: Path, parts: tuple[str, ...], known: Snapshot | None) -> Snapshot:
+def _listed(root: Path, parts: tuple[str, ...], known: Snapshot | None) -> Listed:
     try:
         try:
             folder_fd = open_folder(root, parts)
@@ -207,16 +230,3 @@ def _find(folder_fd: int, message: Message) -> tuple[str, str]:
         finally:
             os.close(fd)
     raise MessageNotFound("the message was removed by another program")
-
-
-def _synced(folder_fd: int, folder: str) -> bool:
-    """Make a folder's removals durable; False if that failed."""
-    try:
-        fd = os.open(folder, FOLDER_FLAGS, dir_fd=folder_fd)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError:
-        return False
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,11 @@ class WorkerContext:
     async def on_disk(self, work: Callable[[], T]) -> T:
         """Do something that may wait for the disk, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    def in_background(self, work: Callable[[], None]) -> None:
+        """Do something on the disk that nobody waits for; not while the worker stops."""
+        with contextlib.suppress(RuntimeError):
+            self._disk.submit(work)
 
     def close(self) -> None:
         """Wait for the disk, and let go of every lock."""

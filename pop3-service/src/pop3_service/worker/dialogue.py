@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -427,7 +426,7 @@ class Pop3Dialogue:
         self.interruptible = False
         doomed = [self._drop.messages[index] for index in indexes]
         self._drop.shrink(doomed)
-        deleted, failed = await self._context.on_disk(partial(self._drop.delete, doomed))
+        deleted, failed = await self._context.on_disk(self._drop.deleting(doomed))
         self._deleted = deleted
         self._context.counters.add("deleted_messages", deleted)
         if failed:
@@ -443,10 +442,12 @@ class Pop3Dialogue:
 
     def _unlock(self) -> None:
         if self._drop is not None:
-            self._drop.close()
-            self._drop = None
+            drop, self._drop = self._drop, None
+            drop.close()
             if self._session.state is not State.AUTHORIZATION:
                 self._context.counters.add("logouts")
+            if drop.index_is_old:
+                self._context.in_background(drop.save_index)
 
     # --- replies --------------------
 

@@ -87,9 +87,24 @@ class OpenMaildrop:
         """Open a message for reading; may wait for the disk. See ``Maildrop.open_message``."""
         return self._drop.open_message(message)
 
-    def delete(self, messages: list[Message]) -> tuple[int, int]:
-        """Delete messages durably; may wait for the disk. See ``Maildrop.delete``."""
-        return self._drop.delete(messages)
+    @property
+    def index_is_old(self) -> bool:
+        """Whether ``save_index`` would spare the next login something."""
+        return self._drop.index_is_old
+
+    def deleting(self, messages: list[Message]) -> Callable[[], tuple[int, int]]:
+        """Give what deletes messages durably, and may wait for the disk: see ``Maildrop.delete``.
+
+        It is to be called, and once. In a thread each call to the system may cost a turn of the
+        interpreter, so what takes no wait is done before.
+        """
+        parts = {message.folder for message in messages}
+        folders = self._root.open_folders(self._folder, parts)
+        return partial(self._drop.delete, messages, folders)
+
+    def save_index(self) -> None:
+        """Write the index; may wait for the disk. See ``Maildrop.save_index``."""
+        self._drop.save_index()
 
     def forget(self) -> None:
         """Let the next login look again: the maildrop is not as it was listed."""
