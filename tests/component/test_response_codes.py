@@ -1,5 +1,6 @@
 """Response codes (RFC 2449 section 8, RFC 3206): each provoked on the real service."""
 
+import base64
 import contextlib
 import shutil
 import socket
@@ -126,6 +127,17 @@ def test_only_who_has_the_password_is_told_of_the_last_login(service: Service) -
     with setting(service, login_delay=DELAY):
         assert log_in(service, box.name) == "+OK Logged in"
         assert log_in(service, box.name, "wrong").startswith("-ERR [AUTH] ")
+        assert log_in(service, box.name).startswith("-ERR [LOGIN-DELAY] ")
+
+
+def test_a_login_by_auth_counts_as_any_other(service: Service) -> None:
+    box = service.account()
+    message = base64.b64encode(f"\0{box.name}\0secret".encode()).decode()
+    with setting(service, login_delay=DELAY):
+        with service.connect() as client:
+            assert client.ask(f"AUTH PLAIN {message}") == "+OK Logged in"
+        with service.connect() as client:
+            assert client.ask(f"AUTH PLAIN {message}").startswith("-ERR [LOGIN-DELAY] ")
         assert log_in(service, box.name).startswith("-ERR [LOGIN-DELAY] ")
 
 
