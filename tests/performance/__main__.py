@@ -31,7 +31,7 @@ def main() -> int:
     """Measure, print the table, write the JSON; give the exit status."""
     options = _options()
     try:
-        names = modes.chosen(options.bench)
+        names = modes.chosen(options.bench, smoke=options.smoke)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -48,7 +48,7 @@ def main() -> int:
         bench = _bench(options, sizes, folder)
         begin = time.monotonic()
         for name in names:
-            modes.MODES[name](bench)
+            (modes.MODES | modes.BY_NAME)[name](bench)
         took_s = time.monotonic() - begin
     except CannotBuild as error:
         print(error, file=sys.stderr)

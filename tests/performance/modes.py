@@ -19,6 +19,7 @@ from performance.bench import (
     p99_ms,
     sessions_per_s,
 )
+from performance.by_command import mailbox_by_command
 from performance.figures import (
     COLD,
     COMMANDS,
@@ -215,21 +216,26 @@ MODES: dict[str, Callable[[Bench], None]] = {
     "mailbox": mailbox,
     "both-cores": both_cores,
 }
+BY_NAME: dict[str, Callable[[Bench], None]] = {"mailbox-100k": mailbox_by_command}
+"""Modes that take long, and are measured when they are named."""
 
 
-def chosen(names: str) -> Sequence[str]:
+def chosen(names: str, *, smoke: bool = False) -> Sequence[str]:
     """The modes of a list such as ``sessions,retr``; a name that is none stands for a family.
+
+    Without names they are all there are but the long ones, which ``smoke`` makes short.
 
     Raises:
         ValueError: a name that no mode has or begins with.
     """
     if not names:
-        return list(MODES)
+        return [*MODES, *(BY_NAME if smoke else ())]
     found: list[str] = []
     for name in names.split(","):
         family = [mode for mode in MODES if mode.startswith(f"{name}-")]
-        meant = [name] if name in MODES else family
+        meant = [name] if name in MODES | BY_NAME else family
         if not meant:
-            raise ValueError(f"there is no mode {name!r}; there are {', '.join(MODES)}")
+            every = ", ".join(MODES | BY_NAME)
+            raise ValueError(f"there is no mode {name!r}; there are {every}")
         found.extend(mode for mode in meant if mode not in found)
     return found

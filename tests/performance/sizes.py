@@ -19,6 +19,8 @@ class Sizes:
     peer_idle_points: tuple[int, ...]  # the same where every session is a process
     held_sessions: int  # idle while others work
     large_messages: int  # of the large mailbox
+    huge_messages: int  # of the one that is measured by command
+    huge_rounds: int
     small_commands: int  # of one session
 
 
@@ -35,6 +37,8 @@ FULL = Sizes(
     peer_idle_points=(0, 250, 500, 1_000),
     held_sessions=10_000,
     large_messages=10_000,
+    huge_messages=100_000,
+    huge_rounds=3,
     small_commands=400,
 )
 SMOKE = Sizes(
@@ -50,5 +54,7 @@ SMOKE = Sizes(
     peer_idle_points=(0, 10, 20),
     held_sessions=50,
     large_messages=200,
+    huge_messages=500,
+    huge_rounds=1,
     small_commands=40,
 )
