@@ -59,7 +59,7 @@ def test_a_client_cannot_flood_the_log(service: Service) -> None:
     def told(event: str) -> list[str]:
         return [it for it in service.daemon.log[start:] if f'event="{event}"' in it]
 
-    wait_for(lambda: len(told("session ended")) == scale.FLOODING_CLIENTS)
+    wait_for(lambda: len(told("session ended")) >= scale.FLOODING_CLIENTS)
     lines = told("session ended") + told("login refused")
     others = [it for it in service.daemon.log[start:] if it not in lines]
     assert len(told("login refused")) <= scale.FLOODING_CLIENTS

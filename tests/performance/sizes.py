@@ -20,7 +20,6 @@ class Sizes:
     held_sessions: int  # idle while others work
     large_messages: int  # of the large mailbox
     huge_messages: int  # of the one that is measured by command
-    huge_rounds: int
     small_commands: int  # of one session
 
 
@@ -38,7 +37,6 @@ FULL = Sizes(
     held_sessions=10_000,
     large_messages=10_000,
     huge_messages=100_000,
-    huge_rounds=3,
     small_commands=400,
 )
 SMOKE = Sizes(
@@ -55,6 +53,5 @@ SMOKE = Sizes(
     held_sessions=50,
     large_messages=200,
     huge_messages=500,
-    huge_rounds=1,
     small_commands=40,
 )
