@@ -186,6 +186,17 @@ class Caller:
         response = await _call(self._accounts.ChangePassword(request, **self._options()))
         return response.ended_session_count
 
+    async def set_apop_secret(self, name: str, secret: str = "") -> str:
+        """Give an account a secret for APOP, a random one if none is given; give that."""
+        request = accounts_pb2.SetApopSecretRequest(name=name, secret=secret)
+        return (await _call(self._accounts.SetApopSecret(request, **self._options()))).secret
+
+    async def remove_apop_secret(self, name: str) -> int:
+        """Take an account's secret for APOP away; give how many sessions ended."""
+        request = accounts_pb2.RemoveApopSecretRequest(name=name)
+        response = await _call(self._accounts.RemoveApopSecret(request, **self._options()))
+        return response.ended_session_count
+
     # --- sessions ---
 
     async def list_sessions(self, account_name: str = "") -> list[sessions_pb2.Session]:

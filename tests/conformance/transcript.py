@@ -7,6 +7,8 @@ A file holds comments (``#``), directives (``word: value``) and the dialogue::
     setting: transform = wc     a setting of the service
     pop3: first                 speak on this connection from here on; opened if it is not there
     pop3s: third                the same as pop3, in TLS from the first octet
+    apop: ana a secret          an account's APOP secret; ``{timestamp}`` is the greeting's, and
+                                ``{digest}`` will be its digest with this secret
     bearer: right ana           tokens are on, and ``{right}`` is a message of OAUTHBEARER with one
                                 for that account
     scmp: second                the same, to the gateway
@@ -26,6 +28,7 @@ connection still open is closed by the client, and nothing more may have come.
 """
 
 import base64
+import hashlib
 import itertools
 import re
 import time
@@ -76,11 +79,14 @@ class Programs:
             unicode_headers="refuse",
             login_delay=timedelta(0),
             expire_days=0,
+            apop=False,
         )
 
 
 def setting_value(text: str) -> int | str | timedelta:
-    """Read a setting's value; ``60s`` is a time."""
+    """Read a setting's value; ``60s`` is a time, ``on`` and ``off`` are a switch's."""
+    if text in ("on", "off"):
+        return text == "on"
     if text[:-1].isdigit() and text.endswith("s"):
         return timedelta(seconds=int(text[:-1]))
     return int(text) if text.isdigit() else text
@@ -130,6 +136,7 @@ class Player:
     _mailboxes: dict[str, tuple[Mailbox, list[Path]]] = field(default_factory=dict)
     _named: str = ""
     _words: dict[str, bytes] = field(default_factory=dict)
+    _secret: bytes = b""
 
     def play(self, text: str) -> None:
         """Play it all.
@@ -153,6 +160,7 @@ class Player:
             "kept": self._kept,
             "vanish": self._vanish,
             "bearer": self._bearer,
+            "apop": self._apop,
             "compare": self._compare,
         }
         number = 0
@@ -193,6 +201,11 @@ class Player:
     def _setting(self, value: str) -> None:
         name, _, text = (part.strip() for part in value.partition("="))
         self.programs.service.change(**{name: setting_value(text)})
+
+    def _apop(self, value: str) -> None:
+        name, _, secret = value.partition(" ")
+        self.programs.service.manage(lambda admin: admin.set_apop_secret(name, secret))
+        self._secret = secret.encode()
 
     def _bearer(self, value: str) -> None:
         word, name = value.split()
@@ -252,6 +265,9 @@ class Player:
             raise Mismatch(f"no login: {reply}")
 
     def _send(self, value: str) -> None:
+        if "{digest}" in value:
+            made = hashlib.md5(self._words["timestamp"] + self._secret)
+            self._words["digest"] = made.hexdigest().encode()
         known = re.sub(r"\{(\w+)\}", lambda found: self._words[found[1]].decode(), value)
         self._unsent += octets(known) + b"\r\n"
 

@@ -22,6 +22,7 @@ from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
@@ -117,6 +118,7 @@ class Service:
         self.board = CounterBoard.create(2)
         self.sessions = SessionsDesk()
         self.sessions.pool = FakePool(self.workers)
+        self.apop: Apop
         self.authenticator: Authenticator
         self.token_keys: TokenKeys
         self.store: Store
@@ -157,6 +159,7 @@ class Service:
                 clock,
             )
             self.authenticator.on_verified = scram.learn
+            self.apop = Apop(store.accounts, self.folder / "apop.key", lambda: settings.current)
             accounts = AccountsDesk(
                 store.accounts,
                 self.authenticator,
@@ -166,6 +169,7 @@ class Service:
                 lambda: settings.current,
                 clock,
                 scram.make,
+                self.apop.seal,
             )
             self.store, self.scram = store, scram
             reader = CertificateReader()

@@ -388,3 +388,61 @@ async def test_a_verifier_is_stored_at_the_first_login_once_scram_is_on(service:
     assert await accounts.verifier("ana") is None
     await service.client.login("ana", "secret")
     assert right(await accounts.verifier("ana"), b"secret")
+
+
+# --- APOP ---
+
+
+async def test_an_apop_secret_is_given_shown_once_and_taken_away(service: Service) -> None:
+    await service.user("ana")
+    for worker in service.workers:
+        worker.sessions = [session(1, "ana")]
+    secret = await service.admin.set_apop_secret("ana")
+    assert len(secret) == 20
+    assert await service.admin.set_apop_secret("ana") != secret
+    assert await service.admin.set_apop_secret("ana", "a secret of their own") == (
+        "a secret of their own"
+    )
+    assert [it.has_apop_secret for it in await service.admin.list_accounts()] == [True, False]
+    assert service.workers[0].orders == [DisconnectOrder(account="ana", forget=True)] * 3
+    for worker in service.workers:
+        worker.sessions = [session(1, "ana")]
+    assert await service.admin.remove_apop_secret("ana") == 2
+    assert await service.admin.remove_apop_secret("ana") == 0
+    assert not (await service.admin.get_account("ana")).has_apop_secret
+
+
+async def test_an_apop_secret_ends_no_management_login(service: Service) -> None:
+    ana = await service.user("ana")
+    await service.admin.set_apop_secret("ana")
+    assert await works(ana)
+
+
+async def test_no_file_holds_an_apop_secret(service: Service) -> None:
+    await service.user("ana")
+    secret = await service.admin.set_apop_secret("ana")
+    held = b"".join(path.read_bytes() for path in service.folder.rglob("*") if path.is_file())
+    assert secret.encode() not in held
+
+
+@pytest.mark.parametrize(
+    ("name", "secret", "reason"),
+    [
+        ("nobody", "", Reason.ACCOUNT_NOT_FOUND),
+        ("ana", "too short", Reason.INVALID_ARGUMENT),
+        ("ana", "x" * 1025, Reason.INVALID_ARGUMENT),
+        ("ana", "x" * 20 + "\n", Reason.INVALID_ARGUMENT),
+    ],
+)
+async def test_an_apop_secret_that_cannot_be_changes_nothing(
+    service: Service, name: str, secret: str, reason: Reason
+) -> None:
+    await service.user("ana")
+    assert await refused(service.admin.set_apop_secret(name, secret)) is reason
+    assert not (await service.admin.get_account("ana")).has_apop_secret
+
+
+async def test_apop_secrets_are_the_admins_to_give(service: Service) -> None:
+    ana = await service.user("ana")
+    assert await refused(ana.set_apop_secret("ana")) is Reason.PERMISSION_DENIED
+    assert await refused(ana.remove_apop_secret("ana")) is Reason.PERMISSION_DENIED

@@ -169,7 +169,12 @@ async def test_a_login_has_the_outcome_that_the_supervisor_gave(
 
 @pytest.mark.parametrize(
     "outcome",
-    [*OUTCOMES, Challenged(b"\0challenge\xff", b"\xffstate"), Challenged(b"", b"")],
+    [
+        *OUTCOMES,
+        Challenged(b"\0challenge\xff", b"\xffstate"),
+        Challenged(b"no", b"x", 2.5),
+        Challenged(b"", b""),
+    ],
     ids=str,
 )
 async def test_a_message_of_auth_has_the_outcome_that_the_supervisor_gave(

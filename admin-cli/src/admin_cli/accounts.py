@@ -17,7 +17,7 @@ from admin_cli.output import (
     show_list,
     timestamp,
 )
-from admin_cli.passwords import ADDED, NEW, OLD
+from admin_cli.passwords import ADDED, APOP, NEW, OLD, read_only
 from admin_cli.terminal import at_terminal, confirm
 
 if TYPE_CHECKING:
@@ -115,6 +115,41 @@ def reset_password(name: str) -> None:
 
 
 @accounts.command(
+    "apop",
+    examples=(
+        "pop3ctl accounts apop set alice",
+        "pop3ctl accounts apop set alice --secret-stdin < secret",
+        "pop3ctl accounts apop off alice",
+    ),
+)
+@click.argument("action", type=click.Choice(["set", "off"]))
+@click.argument("name", type=TEXT)
+@click.option("--secret-file", metavar="FILE", help="Read the secret from a file.")
+@click.option("--secret-stdin", is_flag=True, help="Read the secret from stdin.")
+def apop(action: str, name: str, secret_file: str | None, secret_stdin: bool) -> None:
+    """Give an account a secret for APOP, or take it away; its open sessions end.
+
+    Without a source the secret is random, and printed; it is told only this once. It counts while
+    the setting apop is on.
+    """
+    given = APOP.sources(secret_stdin, secret_file)
+    if action == "off":
+        if secret_stdin or secret_file:
+            raise click.UsageError("a secret is for 'set' alone")
+        ended = call(lambda caller: caller.remove_apop_secret(name))
+        record: Record = {"name": name, "ended_session_count": ended}
+        show_done(record, f'"{name}" has no APOP secret; sessions ended: {ended}')
+        return
+    own = read_only(given) if given else ""
+    secret = call(lambda caller: caller.set_apop_secret(name, own))
+    if own:
+        show_done({"name": name}, f'set the APOP secret of "{name}"')
+        return
+    note(f'APOP secret of "{name}":')
+    show_done({"name": name, "secret": secret}, secret)
+
+
+@accounts.command(
     "change-password",
     examples=(
         "pop3ctl accounts change-password",
@@ -154,4 +189,5 @@ def account_record(account: Account) -> Record:
         "create_time": timestamp(account.create_time),
         "has_default_password": account.has_default_password,
         "session_count": account.session_count,
+        "has_apop_secret": account.has_apop_secret,
     }

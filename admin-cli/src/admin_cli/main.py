@@ -45,6 +45,7 @@ ENVIRONMENT: dict[str, str] = {
     "POP3CTL_TOKEN_FILE": "the file that keeps the login",
     "POP3CTL_USER": "without a kept login: log in as this for one command",
     "POP3CTL_PASSWORD[_FILE]": "its password, or a file with it",
+    "POP3CTL_APOP_SECRET[_FILE]": "for 'accounts apop set'",
     "POP3CTL_NEW_PASSWORD[_FILE]": "for 'accounts add' and 'accounts change-password'",
 }
 

@@ -38,7 +38,7 @@ class PasswordOptions:
         Raises:
             click.UsageError: two sources, none without a terminal, or no password in it.
         """
-        found = [*self._options(stdin, file), *environment(self.variable)]
+        found = self.sources(stdin, file)
         if found:
             return read_only(found)
         if not at_terminal():
@@ -47,6 +47,10 @@ class PasswordOptions:
                 f" --{self.prefix}-file, {self.variable} or {self.variable}_FILE"
             )
         return ask_secret(self.question, twice=self.is_new)
+
+    def sources(self, stdin: bool, file: str | None) -> list[Source]:
+        """Give the sources that there are, the terminal aside."""
+        return [*self._options(stdin, file), *environment(self.variable)]
 
     def _options(self, stdin: bool, file: str | None) -> list[Source]:
         found = []
@@ -61,6 +65,7 @@ LOGIN = PasswordOptions("Password", "password", "POP3CTL_PASSWORD")
 OLD = PasswordOptions("Old password", "password", "POP3CTL_PASSWORD")
 NEW = PasswordOptions("New password", "new-password", "POP3CTL_NEW_PASSWORD", is_new=True)
 ADDED = PasswordOptions("New password", "password", "POP3CTL_NEW_PASSWORD", is_new=True)
+APOP = PasswordOptions("APOP secret", "secret", "POP3CTL_APOP_SECRET", is_new=True)
 
 
 def environment(variable: str) -> list[Source]:

@@ -41,6 +41,7 @@ class Config:
     tls_key: Path | None
     tls_dir: Path | None
     oauth_ca: Path | None
+    apop_key_file: Path | None
     workers: int
     grpc_listen: str
     grpc_reflection: bool
@@ -153,6 +154,8 @@ OPTIONS: tuple[Option, ...] = (
            metavar="DIR"),
     Option("oauth_ca", None, _path_or_none, "authorities in PEM that vouch for the address of"
            " --oauth-jwks (the system's)", metavar="FILE"),
+    Option("apop_key_file", None, _path_or_none, "key that APOP's secrets are sealed with"
+           " (DATA_DIR/apop.key, which is made)", metavar="FILE"),
     Option("workers", 0, _workers, "worker processes; 0 means one process for everything, auto one"
            " worker for each core that the service may use", "-w", "N"),
     Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),

@@ -150,6 +150,18 @@ async def change_password(caller: Caller, line: Line) -> Reply:
     return Ok(f"password changed, {ended} sessions ended")
 
 
+async def apop(caller: Caller, line: Line) -> Reply:
+    """Give an account a random secret for APOP and show it once, or take it away."""
+    action, name = line.words
+    match action.upper():
+        case "SET":
+            return Ok(f"APOP secret of {name}: {await caller.set_apop_secret(name)}")
+        case "OFF":
+            ended = await caller.remove_apop_secret(name)
+            return Ok(f"{name} has no APOP secret, {ended} sessions ended")
+    raise ManagementError(Reason.INVALID_ARGUMENT, "use APOP SET or APOP OFF")
+
+
 async def transform(caller: Caller, line: Line) -> Reply:
     """Read, set or end the transform."""
     if not line.words:
@@ -244,6 +256,14 @@ VERBS: dict[str, Verb] = {
         reset_user_password,
         1,
         1,
+    ),
+    "APOP": Verb(
+        "APOP <SET|OFF> <username>",
+        Role.ADMIN,
+        "give a random secret for APOP, shown once, or take it away",
+        apop,
+        2,
+        2,
     ),
     "TRANSFORM": Verb(
         "TRANSFORM [<transform_application> | OFF]",

@@ -42,6 +42,7 @@ class Service(
         self.accounts = {"admin": account("admin", accounts_pb2.ROLE_ADMIN)}
         self.accounts["admin"].has_default_password = True
         self.passwords = {"admin": PASSWORD}
+        self.apop_secrets: dict[str, str] = {}
         self.tokens = {TOKEN}
         self.logins: list[str] = []
         self.token_life_s = 3600
@@ -158,6 +159,18 @@ class Service(
             refuse(context, Reason.INVALID_CREDENTIALS, "the old password is wrong")
         self.passwords["admin"] = request.new_password
         return accounts_pb2.ChangePasswordResponse(ended_session_count=1)
+
+    def SetApopSecret(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        self._known(request.name, context)
+        self.apop_secrets[request.name] = request.secret or "random-2"
+        return accounts_pb2.SetApopSecretResponse(secret=self.apop_secrets[request.name])
+
+    def RemoveApopSecret(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        self._known(request.name, context)
+        self.apop_secrets.pop(request.name, None)
+        return accounts_pb2.RemoveApopSecretResponse(ended_session_count=3)
 
     def _known(self, name: str, context: Any) -> None:
         if name not in self.accounts:

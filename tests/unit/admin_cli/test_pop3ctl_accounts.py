@@ -26,6 +26,7 @@ def test_accounts_are_listed_as_json(pop3ctl: Tool) -> None:
             "create_time": "2026-01-01T00:00:00Z",
             "has_default_password": True,
             "session_count": 0,
+            "has_apop_secret": False,
         }
     ]
 
@@ -153,3 +154,41 @@ def test_names_cannot_steer_the_terminal(pop3ctl: Tool, service: Service) -> Non
 @pytest.mark.parametrize("name", ["", "\udcff"])
 def test_a_name_that_cannot_be_sent_is_wrong_usage(pop3ctl: Tool, name: str) -> None:
     assert pop3ctl("accounts", "delete", name, "--yes").exit_code == 2
+
+
+def test_a_random_apop_secret_is_all_of_stdout(pop3ctl: Tool, service: Service) -> None:
+    result = pop3ctl("accounts", "apop", "set", "admin")
+    assert result.stdout == "random-2\n"
+    assert result.stderr == 'APOP secret of "admin":\n'
+    done = pop3ctl.json("accounts", "apop", "set", "admin")
+    assert done == {"name": "admin", "secret": "random-2"}
+
+
+def test_an_apop_secret_of_ones_own_is_not_shown(pop3ctl: Tool, service: Service) -> None:
+    said = pop3ctl("accounts", "apop", "set", "admin", "--secret-stdin", stdin="my own secret\n")
+    assert said.stdout == 'set the APOP secret of "admin"\n'
+    assert service.apop_secrets == {"admin": "my own secret"}
+
+
+def test_an_apop_secret_is_taken_away(pop3ctl: Tool, service: Service) -> None:
+    service.apop_secrets["admin"] = "x"
+    said = pop3ctl.ok("accounts", "apop", "off", "admin")
+    assert said == '"admin" has no APOP secret; sessions ended: 3\n'
+    assert service.apop_secrets == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["apop", "on", "admin"], 2),
+        (["apop", "set"], 2),
+        (["apop", "off", "admin", "--secret-stdin"], 2),
+        (["apop", "set", "nobody"], 6),
+        (["apop", "off", "nobody"], 6),
+    ],
+)
+def test_apop_used_wrongly_changes_nothing(
+    pop3ctl: Tool, service: Service, words: list[str], code: int
+) -> None:
+    assert pop3ctl("accounts", *words).exit_code == code
+    assert service.apop_secrets == {}

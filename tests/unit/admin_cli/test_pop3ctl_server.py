@@ -187,3 +187,13 @@ def test_times_that_are_not_known_are_a_dash(pop3ctl: Tool, service: Service) ->
 def test_a_setting_can_be_text(pop3ctl: Tool, service: Service) -> None:
     pop3ctl.ok("settings", "set", "transform=sed s/a=b/c/")
     assert service.settings.transform == "sed s/a=b/c/"
+
+
+def test_a_switch_is_on_or_off(pop3ctl: Tool, service: Service) -> None:
+    assert pop3ctl.ok("settings", "get", "apop") == "off\n"
+    assert pop3ctl.json("settings", "set", "apop=on")["apop"] is True
+    assert service.settings.apop
+    assert pop3ctl.ok("settings", "get", "apop") == "on\n"
+    pop3ctl.ok("settings", "set", "apop=off")
+    assert not service.settings.apop
+    assert pop3ctl("settings", "set", "apop=perhaps").exit_code == 2

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from pop3_service.pop3.sasl.bearer import (
 )
 from pop3_service.supervisor.bearer_checks import BearerChecks
 from pop3_service.supervisor.logins import LoginDesk
-from pop3_service.supervisor.sasl import checks
 from pop3_service.supervisor.throttle import Throttle
 from pop3mgmt.reasons import Reason
 from support.issuer import AUDIENCE, ISSUER
@@ -169,8 +167,8 @@ def tokens() -> FakeTokens:
 def desk(tokens: FakeTokens) -> LoginDesk:
     bearer = BearerChecks(tokens, lambda: ON)  # type: ignore[arg-type]
     throttle = Throttle(Settings, FakeClock())
-    scram: Any = SimpleNamespace(check=None)
-    made: Any = LoginDesk(None, throttle, None, print, checks(scram, bearer))  # type: ignore
+    found = {"OAUTHBEARER": bearer.oauthbearer, "XOAUTH2": bearer.xoauth2}
+    made: Any = LoginDesk(None, throttle, None, print, found)  # type: ignore[arg-type]
     return made
 
 

@@ -349,3 +349,24 @@ async def test_alembic_is_imported_only_when_there_is_something_to_do(tmp_path: 
         for _ in range(2)
     ]
     assert told == ["True\n", "False\n"]
+
+
+async def test_an_apop_secret_is_kept_until_it_or_its_account_goes(store: Store) -> None:
+    await store.accounts.insert(account("ana"), 10)
+    await store.accounts.insert(account("eva"), 10)
+    assert await store.accounts.apop_secret("ana") is None
+    for sealed in (b"\0first", b"\xffsecond"):
+        await store.accounts.set_apop_secret("ana", sealed)
+        assert await store.accounts.apop_secret("ana") == sealed
+    ana = await store.accounts.get("ana")
+    assert ana is not None
+    assert ana.has_apop_secret
+    assert [it.has_apop_secret for it in await store.accounts.page("", 10)] == [True, False]
+    await store.accounts.set_apop_secret("ana", None)
+    assert await store.accounts.apop_secret("ana") is None
+    await store.accounts.set_apop_secret("ana", b"third")
+    await store.accounts.delete("ana")
+    await store.accounts.insert(account("ana"), 10)
+    assert await store.accounts.apop_secret("ana") is None
+    with pytest.raises(AccountNotFound):
+        await store.accounts.set_apop_secret("nobody", b"x")

@@ -58,6 +58,8 @@ ACCESS: dict[str, Access] = {
     f"{_V1}AccountsService/DeleteAccount": Access.ADMIN,
     f"{_V1}AccountsService/ResetPassword": Access.ADMIN,
     f"{_V1}AccountsService/ChangePassword": Access.USER,
+    f"{_V1}AccountsService/SetApopSecret": Access.ADMIN,
+    f"{_V1}AccountsService/RemoveApopSecret": Access.ADMIN,
     f"{_V1}SessionsService/ListSessions": Access.USER,
     f"{_V1}SessionsService/WatchSessions": Access.USER,
     f"{_V1}SessionsService/DisconnectSession": Access.USER,

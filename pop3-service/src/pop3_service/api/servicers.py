@@ -191,6 +191,22 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         )
         return accounts_pb2.ChangePasswordResponse(ended_session_count=ended)
 
+    async def SetApopSecret(
+        self, request: accounts_pb2.SetApopSecretRequest, context: Context
+    ) -> accounts_pb2.SetApopSecretResponse:
+        """Give an account a secret for APOP."""
+        secret, ended = await self._accounts.set_apop_secret(
+            request.name, request.secret, caller().name
+        )
+        return accounts_pb2.SetApopSecretResponse(secret=secret, ended_session_count=ended)
+
+    async def RemoveApopSecret(
+        self, request: accounts_pb2.RemoveApopSecretRequest, context: Context
+    ) -> accounts_pb2.RemoveApopSecretResponse:
+        """Take an account's secret for APOP away."""
+        ended = await self._accounts.remove_apop_secret(request.name, caller().name)
+        return accounts_pb2.RemoveApopSecretResponse(ended_session_count=ended)
+
 
 class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
     """Sessions."""

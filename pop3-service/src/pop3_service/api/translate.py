@@ -70,6 +70,7 @@ def account_message(account: Account, session_count: int) -> accounts_pb2.Accoun
         create_time=timestamp(account.create_time),
         has_default_password=account.has_default_password,
         session_count=session_count,
+        has_apop_secret=account.has_apop_secret,
     )
 
 

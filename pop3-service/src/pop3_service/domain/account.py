@@ -76,6 +76,7 @@ class Account:
     password_hash: str = field(repr=False)
     create_time: datetime
     has_default_password: bool = False
+    has_apop_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)

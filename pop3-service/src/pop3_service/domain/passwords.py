@@ -9,6 +9,7 @@ from pop3_service.domain.saslprep import prepare
 
 MAX_OCTETS = 1024
 """Longer passwords are refused when set, and wrong when checked."""
+LEAST_APOP_OCTETS = 16
 RANDOM_LENGTH = 20
 """Characters of a random password: 116 bits."""
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -34,6 +35,17 @@ def check_new_password(raw: bytes) -> None:
         raise InvalidArgument(f"a password has at most {MAX_OCTETS} octets")
     if any(octet in raw for octet in (b"\0", b"\r", b"\n")):
         raise InvalidArgument("a password cannot hold NUL, CR or LF")
+
+
+def check_apop_secret(secret: bytes) -> None:
+    """Check a secret for APOP, whose digest anybody may see who listens (RFC 1939 section 13).
+
+    Raises:
+        InvalidArgument: it is too short, or no password.
+    """
+    check_new_password(secret)
+    if len(secret) < LEAST_APOP_OCTETS:
+        raise InvalidArgument(f"a secret for APOP has at least {LEAST_APOP_OCTETS} octets")
 
 
 def random_password() -> str:

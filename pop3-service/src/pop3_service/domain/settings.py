@@ -125,6 +125,10 @@ class Settings:
         "what new connections get of mail with a header in UTF-8 unless they ask for UTF8",
     )
 
+    apop: bool = _switch(
+        False, "offer APOP to accounts that have a secret of their own for it; old, and MD5"
+    )
+
     @property
     def takes_bearer_tokens(self) -> bool:
         """Whether all is set that checking a token needs (RFC 7628)."""

@@ -66,6 +66,11 @@ class Text(Enum):
         "no password in clear text here, and this server has no TLS",
         "aquí no se admiten contraseñas sin cifrar, y este servidor no tiene TLS",
     )
+    USAGE_APOP = "usage: APOP name digest", "uso: APOP nombre resumen"
+    APOP_NOT_OFFERED = (
+        "APOP is not offered: the greeting had no timestamp",
+        "APOP no se ofrece: el saludo no llevaba marca de tiempo",
+    )
     USAGE_AUTH = (
         "usage: AUTH [mechanism [initial-response]]",
         "uso: AUTH [mecanismo [respuesta-inicial]]",

@@ -145,8 +145,17 @@ class Lang:
     range: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Apop:
+    """Log in with a digest of the greeting's timestamp and a secret (RFC 1939 section 7)."""
+
+    name: bytes
+    digest: bytes = field(repr=False)
+
+
 Command = (
-    User
+    Apop
+    | User
     | Pass
     | Stat
     | List
@@ -264,6 +273,13 @@ def _lang(rest: bytes) -> Command:
     return Lang(text.decode("ascii").lower())
 
 
+def _apop(rest: bytes) -> Command:
+    words = rest.split()
+    if len(words) != 2:
+        raise BadCommand(Text.USAGE_APOP)
+    return Apop(words[0], words[1])
+
+
 def _number(word: bytes, usage: Callable[[], BadCommand]) -> int:
     """Read ASCII digits; nothing else is a number (RFC 1939 section 3)."""
     if not word.isdigit() or len(word) > NUMBER_DIGITS:  # bytes.isdigit knows ASCII only
@@ -288,9 +304,12 @@ MAKERS: dict[bytes, Callable[[bytes], Command]] = {
     b"LANG": _lang,
     b"QUIT": _bare(Quit()),
     b"AUTH": _auth,
+    b"APOP": _apop,
 }
 
-BEFORE_LOGIN: frozenset[type[Command]] = frozenset({User, Pass, Auth, Stls, Capa, Utf8, Lang, Quit})
+BEFORE_LOGIN: frozenset[type[Command]] = frozenset(
+    {User, Pass, Apop, Auth, Stls, Capa, Utf8, Lang, Quit}
+)
 """Commands of AUTHORIZATION state."""
 
 _ALIKE = frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Utf8, Lang, Quit})

@@ -16,6 +16,7 @@ from pop3_service.pop3.capability import Offer
 from pop3_service.pop3.catalogue import DONE, ENGLISH, LANGUAGES, Language, Text, find_language
 from pop3_service.pop3.command import (
     BEFORE_LOGIN,
+    Apop,
     Auth,
     BadCommand,
     Capa,
@@ -105,7 +106,8 @@ class Session:
 
     ``offer`` is what the client may log in with as things are (``put_offer`` changes it);
     ``exchange`` is not None while the
-    client's next line is a message of AUTH, and goes to ``respond``.
+    client's next line is a message of AUTH, and goes to ``respond``. ``timestamp`` is what the
+    greeting had for APOP, empty if nothing.
     """
 
     __slots__ = (
@@ -124,6 +126,7 @@ class Session:
         "may_start_tls",
         "offer",
         "state",
+        "timestamp",
     )
 
     def __init__(
@@ -147,6 +150,7 @@ class Session:
         self._in_utf8 = False
         self._sends_utf8 = sends_utf8
         self.offer = offer
+        self.timestamp = b""
         self.exchange: Exchange | None = None
         self._name: bytes | None = None
         self._contents = NOTHING
@@ -196,6 +200,8 @@ class Session:
                 return self._quit()
             case Auth(name, response):
                 return self._auth(name, response)
+            case Apop(name, digest):
+                return self._apop(name, digest)
 
     def bad_command(self, error: BadCommand) -> Reply:
         """Answer a line that is no command; too many in a row end the connection."""
@@ -313,6 +319,12 @@ class Session:
         if response is None:
             return mechanism.asks
         return self._respond(b"" if response == b"=" else response)
+
+    def _apop(self, name: bytes, digest: bytes) -> Reply | Action:
+        if not self.timestamp:
+            return self.language.err(Text.APOP_NOT_OFFERED)
+        self._name = None
+        return Proof("APOP", name + b" " + digest, self.timestamp)
 
     def _respond(self, response: bytes) -> Reply | Action:
         assert self.exchange is not None  # noqa: S101 - the callers looked

@@ -18,7 +18,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Row, Select, delete, event, func, insert, select, text, update
+from sqlalchemy import Row, Select, delete, event, exists, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -37,6 +37,10 @@ from pop3_service.storage.migrate import ForeignDatabase, migrate
 
 FILE = "valija.db"
 LOCK = "valija.lock"
+_ACCOUNTS = select(
+    tables.accounts,
+    exists().where(tables.apop_secrets.c.account == tables.accounts.c.name).label("has_apop"),
+)
 POOL_TIMEOUT_S = 60
 """Seconds that a transaction waits for its turn."""
 
@@ -94,15 +98,14 @@ class AccountStore:
     async def get(self, name: str) -> Account | None:
         """Give an account, or None."""
         async with _transaction(self._engine) as connection:
-            query = select(tables.accounts).where(tables.accounts.c.name == name)
+            query = _ACCOUNTS.where(tables.accounts.c.name == name)
             row = (await connection.execute(query)).first()
         return _account(row) if row else None
 
     async def page(self, after: str, size: int) -> list[Account]:
         """Give accounts in order of name, those after a name, at most ``size``."""
         query = (
-            select(tables.accounts)
-            .where(tables.accounts.c.name > after)
+            _ACCOUNTS.where(tables.accounts.c.name > after)
             .order_by(tables.accounts.c.name)
             .limit(size)
         )
@@ -115,7 +118,7 @@ class AccountStore:
 
     async def with_default_password(self) -> list[Account]:
         """Give the accounts whose password this product ships with."""
-        query = select(tables.accounts).where(tables.accounts.c.has_default_password)
+        query = _ACCOUNTS.where(tables.accounts.c.has_default_password)
         return await self._all(query.order_by(tables.accounts.c.name))
 
     async def insert(
@@ -206,6 +209,30 @@ class AccountStore:
             if await connection.scalar(query) == account.password_hash:
                 await _put_verifier(connection, account.name, verifier)
 
+    async def apop_secret(self, name: str) -> bytes | None:
+        """Give an account's sealed secret of APOP, or None."""
+        columns = tables.apop_secrets.c
+        async with _transaction(self._engine) as connection:
+            query = select(columns.sealed).where(columns.account == name)
+            sealed: bytes | None = await connection.scalar(query)
+        return sealed
+
+    async def set_apop_secret(self, name: str, sealed: bytes | None) -> None:
+        """Store a sealed secret in place of the one before; None leaves none.
+
+        Raises:
+            AccountNotFound: there is no account of that name.
+        """
+        columns = tables.apop_secrets.c
+        async with _transaction(self._engine) as connection:
+            known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
+            if await connection.scalar(known) is None:
+                raise AccountNotFound(name)
+            await connection.execute(delete(tables.apop_secrets).where(columns.account == name))
+            if sealed is not None:
+                values = {"account": str(name), "sealed": sealed}
+                await connection.execute(insert(tables.apop_secrets).values(values))
+
     async def _all(self, query: Select[Any]) -> list[Account]:
         async with _transaction(self._engine) as connection:
             return [_account(row) for row in await connection.execute(query)]
@@ -291,6 +318,7 @@ def _account(row: Row[Any]) -> Account:
         row.password_hash,
         row.create_time.replace(tzinfo=UTC),
         row.has_default_password,
+        bool(row.has_apop),
     )
 
 

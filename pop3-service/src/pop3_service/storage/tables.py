@@ -27,6 +27,15 @@ accounts = Table(
     Column("has_default_password", Boolean, nullable=False),
 )
 
+apop_secrets = Table(
+    "apop_secrets",
+    metadata,
+    Column(
+        "account", String(255), ForeignKey("accounts.name", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 settings = Table(
     "settings",
     metadata,

@@ -11,7 +11,7 @@ from lineproto.clock import Clock
 from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.account import Account, AccountName, Principal, Role
 from pop3_service.domain.errors import AccountNotFound, InvalidArgument, InvalidCredentials
-from pop3_service.domain.passwords import check_new_password, random_password
+from pop3_service.domain.passwords import check_apop_secret, check_new_password, random_password
 from pop3_service.domain.scram import Verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import AccountStore
@@ -51,9 +51,14 @@ class AccountsDesk:
         settings: Callable[[], Settings],
         clock: Clock,
         make_verifier: MakeVerifier,
+        seal: Callable[[AccountName, bytes], Awaitable[bytes]],
     ) -> None:
-        """``make_verifier`` makes what SCRAM needs of a new password, if anything."""
+        """``make_verifier`` makes what SCRAM needs of a new password, if anything.
+
+        ``seal`` gives an APOP secret as it is stored.
+        """
         self._make_verifier = make_verifier
+        self._seal = seal
         self._accounts = accounts
         self._authenticator = authenticator
         self._tokens = tokens
@@ -148,6 +153,31 @@ class AccountsDesk:
         log.info("password changed", name=account.name, by=caller.name, sessions=ended)
         return ended
 
+    async def set_apop_secret(self, name: str, secret: str, by: str) -> tuple[str, int]:
+        """Give an account a secret for APOP; give that and how many sessions were ended.
+
+        Raises:
+            AccountNotFound
+            InvalidArgument: the secret cannot be taken; an empty one means a random one.
+            ServiceUnavailable: it cannot be sealed.
+        """
+        account = await self.get(name)
+        secret = secret or random_password()
+        check_apop_secret(secret.encode())
+        sealed = await self._seal(account.name, secret.encode())
+        await self._accounts.set_apop_secret(account.name, sealed)
+        ended = await self._disconnect(account.name)
+        log.info("APOP secret set", name=account.name, by=by, sessions=ended)
+        return secret, ended
+
+    async def remove_apop_secret(self, name: str, by: str) -> int:
+        """Take an account's secret for APOP away; give how many sessions were ended."""
+        account = await self.get(name)
+        await self._accounts.set_apop_secret(account.name, None)
+        ended = await self._disconnect(account.name)
+        log.info("APOP secret removed", name=account.name, by=by, sessions=ended)
+        return ended
+
     async def bootstrap(self, admin_password: str | None, *, with_demo: bool) -> None:
         """On an empty store, make the first admin and the demo's accounts and mail."""
         if await self._accounts.count():
@@ -174,4 +204,7 @@ class AccountsDesk:
         """End what was opened with the password that counts no more."""
         self._authenticator.account_changed(name)
         self._tokens.end_account(name, keep=keep)
+        return await self._disconnect(name)
+
+    async def _disconnect(self, name: AccountName) -> int:
         return await self._sessions.disconnect(DisconnectOrder(account=name, forget=True))

@@ -35,6 +35,7 @@ from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.bearer import BearerTokens
 from pop3_service.supervisor.bearer_checks import BearerChecks
@@ -117,6 +118,8 @@ class Supervisor:
                 clock,
             )
             authenticator.on_verified = scram.learn
+            apop_key = config.apop_key_file or config.data_dir / "apop.key"
+            apop = Apop(store.accounts, apop_key, lambda: settings.current)
             accounts = AccountsDesk(
                 store.accounts,
                 authenticator,
@@ -126,6 +129,7 @@ class Supervisor:
                 lambda: settings.current,
                 clock,
                 scram.make,
+                apop.seal,
             )
             await settings.load()
             if config.settings:
@@ -147,7 +151,7 @@ class Supervisor:
                 throttle,
                 LoginTimes(clock, lambda: settings.current.login_delay_s),
                 self._sessions.publish,
-                checks(scram, BearerChecks(bearer_tokens, lambda: settings.current)),
+                checks(scram, BearerChecks(bearer_tokens, lambda: settings.current), apop),
             )
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)

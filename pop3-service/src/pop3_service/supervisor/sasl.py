@@ -13,6 +13,7 @@ from pop3_service.control.plane import Admitted, Challenged, Evidence, Refused
 from pop3_service.pop3.sasl.mechanisms import SCRAM, SCRAM_PLUS
 
 if TYPE_CHECKING:
+    from pop3_service.supervisor.apop import Apop
     from pop3_service.supervisor.bearer_checks import BearerChecks
     from pop3_service.supervisor.scram import ScramDesk
 
@@ -35,11 +36,12 @@ Check = Callable[[Evidence], Awaitable[Admitted | Refused | Challenged | WrongPr
 not one of the mechanism."""
 
 
-def checks(scram: ScramDesk, bearer: BearerChecks) -> dict[str, Check]:
-    """Give the checks by mechanism."""
+def checks(scram: ScramDesk, bearer: BearerChecks, apop: Apop) -> dict[str, Check]:
+    """Give the checks by mechanism; APOP is a command of its own, with the same kind of check."""
     return {
         SCRAM: scram.check,
         SCRAM_PLUS: scram.check,
         "OAUTHBEARER": bearer.oauthbearer,
         "XOAUTH2": bearer.xoauth2,
+        "APOP": apop.check,
     }

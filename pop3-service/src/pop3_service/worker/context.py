@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,7 @@ class WorkerContext:
         self.paths = paths
         self._implementation = greeting.implementation
         self._binds = False
+        self._host_name = greeting.host_name
         self._greetings = {it: greeting.said_in(it.in_ascii) for it in LANGUAGES.values()}
         self.configure(settings)
         self.maildrops = Maildrops(paths)
@@ -97,6 +99,10 @@ class WorkerContext:
         """Say what clients in TLS may bind to, by certificate."""
         self._binds = bool(end_points) and all(end_points)
         self.configure(self.settings)
+
+    def new_timestamp(self) -> bytes:
+        """Make a timestamp for APOP, which no other connection has (RFC 1939 section 7)."""
+        return f"<{secrets.token_hex(16)}@{self._host_name}>".encode()
 
     def full(self) -> bool:
         """Whether one more connection would pass the maximum, over all workers."""

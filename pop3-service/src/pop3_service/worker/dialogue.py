@@ -93,7 +93,11 @@ class Pop3Dialogue:
         """Give the greeting, or say that there are too many connections."""
         if self.finished:
             return self._err(Text.TOO_MANY_CONNECTIONS, "SYS/TEMP")
-        return self._context.greeting
+        greeting = self._context.greeting
+        if self._context.settings.apop:
+            self._session.timestamp = self._context.new_timestamp()
+            return greeting.removesuffix(b"\r\n") + b" " + self._session.timestamp + b"\r\n"
+        return greeting
 
     def receive(self, line: bytes) -> Answer:
         """Answer a line."""
