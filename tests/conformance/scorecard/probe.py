@@ -201,8 +201,12 @@ class Probe:
             self.announced("TRANSACTION")
             self.offers(tag, "TRANSACTION")
             return
-        if self.target.announced["TRANSACTION"] is None and self.session().ask(trial).positive:
-            return
+        if self.target.announced["TRANSACTION"] is None:
+            client = self.session()
+            there = client.ask(trial).positive
+            client.leave()
+            if there:
+                return
         raise NotOffered(f"there is no {tag}")
 
     def announced(self, state: str = "AUTHORIZATION") -> Capabilities:

@@ -22,6 +22,11 @@ def dele(at: Probe) -> None:
     _with_one_deleted(at)
 
 
+@rule("RFC 1939 3", MUST, "DELE needs a number, and takes no more than that.")
+def dele_arguments(at: Probe) -> None:
+    refused(at.some(1, doomed=True), "DELE", "DELE ", "DELE 1 1")
+
+
 @rule("RFC 1939 5", MUST, "DELE of a deleted message is refused.")
 def second_dele(at: Probe) -> None:
     refused(_with_one_deleted(at), "DELE 2")

@@ -181,7 +181,7 @@ def _refusals(at: Probe) -> list[Reply]:
     if found[-1].positive:
         found.append(client.err("PASS wrong"))
     client, other = at.session(), at.open()
-    found += [client.err("RETR 0"), client.err("XYZZ")]
+    found += [client.err("TOP"), client.err("XYZZ")]
     reply = at.enter(other)
     return [it for it in (*found, reply) if it.negative]
 

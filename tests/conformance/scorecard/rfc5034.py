@@ -116,6 +116,9 @@ def bad_base64(at: Probe) -> None:
         _begin(client, name)
         client.refuses_or_closes(octets + b"\r\n")
     at.open().refuses_or_closes(f"AUTH {name} !!!!\r\n".encode())
+    if "PLAIN" in _mechanisms(at):
+        right = b64encode(_plain(at))
+        at.open().err(b"AUTH PLAIN " + right[:4] + b"!" + right[4:])
 
 
 @rule("RFC 5034 4", MUST, "AUTH is refused after login.")

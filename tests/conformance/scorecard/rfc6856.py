@@ -149,9 +149,9 @@ def lang_in_both_states(at: Probe) -> None:
         client = at.open()
         client.ok(f"LANG {tag}")
         demand(at.enter(client).positive, "the login was refused")
-        chosen = client.err("RETR 0").text
+        chosen = client.err("TOP").text
         client.ok(f"LANG {tag}")
-        demand(client.err("RETR 0").text == chosen, "the login has changed the language")
+        demand(client.err("TOP").text == chosen, "the login has changed the language")
         chosen.decode("utf-8")
         client.leave()
 

@@ -195,7 +195,7 @@ class Client:
             return
         if self.entered:
             with contextlib.suppress(Broken, OSError):
-                self.timeout_s = min(self.timeout_s, 2.0)
+                self.timeout_s = min(self.timeout_s, 1.0)
                 self.send(b"RSET\r\nQUIT\r\n")
                 self.rest()
         self.drop()
