@@ -78,9 +78,6 @@ ATTACKS: dict[int, Attack] = {
     60: Attack("a stop in the middle", ("retr", "quit")),
 }
 
-OWED = frozenset({23})
-"""Those of which something has no test yet."""
-
 _NAME = re.compile(r"test_attack_(\d\d)_")
 
 
