@@ -103,6 +103,19 @@ def key_pem(private: Key, password: bytes | None = None) -> bytes:
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
 
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def _made(
     subject: str,
     issuer: Issued | None = None,
@@ -125,7 +138,13 @@ def _made(
         .not_valid_before(start)
         .not_valid_after(start + life)
         .add_extension(x509.BasicConstraints(authority, None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private.public_key()), False)
     )
+    if issuer:  # strict clients, Python 3.13 among them, ask for it
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    if authority:
+        builder = builder.add_extension(_SIGNS, critical=True)
     if names:
         alternatives = [x509.DNSName(it) for it in names]
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
