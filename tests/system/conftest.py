@@ -8,6 +8,27 @@ import docker
 import pytest
 
 from support.compose import Project, project
+from support.tables import Table
+
+CLIENTS = pytest.StashKey[Table]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    columns = ("client", "version", "login", "list", "octets", "delete", "what it does to mail")
+    config.stash[CLIENTS] = Table(columns)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    table = terminalreporter.config.stash[CLIENTS]
+    if table.rows:
+        terminalreporter.section("mail clients")
+        terminalreporter.write("\n".join(table.lines()) + "\n")
+
+
+@pytest.fixture(scope="session")
+def clients_table(pytestconfig: pytest.Config) -> Table:
+    """What real clients could do, printed when all tests are done."""
+    return pytestconfig.stash[CLIENTS]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
