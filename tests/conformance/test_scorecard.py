@@ -48,6 +48,8 @@ def served(folder: Path, workers: int, **more: str) -> Iterator[Target]:
     with daemon.running(folder, workers=workers, environment=settings) as running:
         service = Service(running)
         service.manage(lambda admin: admin.create_account("ana", PASSWORD))
+        if "POP3_APOP" in more:
+            service.manage(lambda admin: admin.set_apop_secret("ana", PASSWORD))
         maildir = Maildir(running.mail / "ana")
         yield Target("127.0.0.1", running.pop3, "ana", PASSWORD, running.pop3_tls, maildir=maildir)
 

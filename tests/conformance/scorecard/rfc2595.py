@@ -65,7 +65,8 @@ def stls_arguments(at: Probe) -> None:
 @rule("RFC 2595 4", MUST, "A name given before STLS is forgotten.")
 def stls_forgets_the_name(at: Probe) -> None:
     client = _plain(at)
-    client.ok(f"USER {at.target.user}")
+    if client.ask(f"USER {at.target.user}").negative:
+        raise NotOffered("no name is taken in clear text")
     client.ok("STLS")
     at.secure(client)
     reply = client.ask(f"PASS {at.target.password}")
