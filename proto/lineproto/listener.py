@@ -189,13 +189,16 @@ class Listener:
     async def _sweep(self) -> None:
         while True:
             await self.clock.sleep(self.sweep_s)
-            for connection in list(self.connections):
-                connection.sweep()
-            if self._gate is not None:
-                self._gate.sweep()
-            resting, self._resting = self._resting, []
-            for sock in resting:
-                self._watch(sock)
+            self._sweep_once()  # on its own: no name here may keep a connection until the next
+
+    def _sweep_once(self) -> None:
+        for connection in list(self.connections):
+            connection.sweep()
+        if self._gate is not None:
+            self._gate.sweep()
+        resting, self._resting = self._resting, []
+        for sock in resting:
+            self._watch(sock)
 
 
 def _count_nothing(_: int) -> None:

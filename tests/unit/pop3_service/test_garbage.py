@@ -253,6 +253,24 @@ async def test_nothing_of_a_session_is_left_however_it_ends(
 
 
 @pytest.mark.usefixtures("no_collector")
+async def test_a_session_that_a_sweep_has_seen_is_let_go_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept, sweep = asyncio.Event(), Connection.sweep
+    monkeypatch.setattr(Connection, "sweep", lambda self: (sweep(self), swept.set()))
+    before = living()
+    async with connected(served.pop3) as client, asyncio.timeout(WAIT_S):
+        await swept.wait()
+    await served.ended()
+    del client
+    with contextlib.suppress(TimeoutError):  # the poller may still be at its last turn
+        async with asyncio.timeout(5):
+            while living() - before:
+                await asyncio.sleep(0)
+    assert living() - before == Counter()
+
+
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("in_tls", [False, True], ids=["clear", "TLS"])
 async def test_a_thousand_sessions_leave_nothing(served: Served, in_tls: bool) -> None:
     served.deliver(MAIL, "1000.M1P1.host")
