@@ -166,6 +166,31 @@ class Caller:
         request = accounts_pb2.CreateAccountRequest(name=name, password=password, role=role)
         return (await _call(self._accounts.CreateAccount(request, **self._options()))).account
 
+    async def import_accounts(
+        self, chunks: Iterable[bytes], *, default_domain: str = "", dry_run: bool = False
+    ) -> list[accounts_pb2.ImportedLine]:
+        """Make accounts of a Dovecot passwd-file; give what became of each line, in order."""
+        first = accounts_pb2.ImportAccountsRequest(
+            source=accounts_pb2.ACCOUNT_SOURCE_DOVECOT_PASSWD,
+            dry_run=dry_run,
+            default_domain=default_domain,
+        )
+
+        async def requests() -> AsyncIterator[accounts_pb2.ImportAccountsRequest]:
+            pieces = (it[at : at + CHUNK] for it in chunks for at in range(0, len(it), CHUNK))
+            first.chunk = next(pieces, b"")
+            yield first
+            for piece in pieces:
+                yield accounts_pb2.ImportAccountsRequest(chunk=piece)
+
+        found: list[accounts_pb2.ImportedLine] = []
+        with _streamed(
+            self._accounts.ImportAccounts(requests(), metadata=self._metadata)
+        ) as responses:
+            async for response in responses:
+                found.extend(response.lines)
+        return found
+
     async def delete_account(self, name: str, *, delete_mail: bool = False) -> int:
         """Remove an account; give how many of its sessions were ended."""
         request = accounts_pb2.DeleteAccountRequest(name=name, delete_mail=delete_mail)
@@ -351,7 +376,9 @@ async def _call(call: Awaitable[T]) -> T:
 
 
 @contextlib.contextmanager
-def _streamed(call: grpc.aio.UnaryStreamCall[Any, T]) -> Iterator[AsyncIterator[T]]:
+def _streamed(
+    call: grpc.aio.UnaryStreamCall[Any, T] | grpc.aio.StreamStreamCall[Any, T],
+) -> Iterator[AsyncIterator[T]]:
     """Give a call's responses; whoever stops reading them ends the call."""
     try:
         with _translated():

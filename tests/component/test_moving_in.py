@@ -1,12 +1,14 @@
-"""Moving in from Dovecot and Courier: nobody downloads a message twice.
+"""Moving in from Dovecot and Courier: the same ids, the same passwords.
 
-The other servers are Debian's own: they store the mail and give the ids that ours must show.
+The other servers are Debian's own: they store the mail and give the ids, and hash the passwords.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ import pytest
 
 from component.conftest import Service, Start
 from pop3mgmt.client import Caller
+from pop3mgmt.v1.accounts_pb2 import IMPORT_OUTCOME_IMPORTED
 from pop3mgmt.v1.maildrop_pb2 import (
     ID_SOURCE_COURIER,
     ID_SOURCE_DOVECOT,
@@ -43,12 +46,21 @@ SAVED = "saved"
 """Whose ids Dovecot has written down, so that the format of now does not count."""
 
 
+SCHEMES = ("ARGON2ID", "ARGON2I", "BLF-CRYPT", "SHA512-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT.b64",
+           "BLF-CRYPT.hex", "PLAIN", "CLEARTEXT")  # fmt: skip
+
+
 @dataclass
 class OldServer:
-    """What a server left behind: its mail, and what it told its clients."""
+    """What a server left behind: its mail, its passwd-file, and what it told its clients."""
 
     mail: Path
+    passwd: bytes = b""
     ids: dict[str, list[str]] = field(default_factory=dict)
+
+
+def password(name: str) -> str:
+    return f"secret of {name}, ñandú"
 
 
 def message(number: int) -> bytes:
@@ -59,46 +71,45 @@ def message(number: int) -> bytes:
 def old_dovecot(tmp_path_factory: pytest.TempPathFactory) -> OldServer:
     if not dovecot.IS_INSTALLED:
         pytest.skip("Dovecot is missing: apt install dovecot-pop3d")
-    # A percent sign in this file is Dovecot's own escape.
-    users = {
-        name: "{PLAIN}secret::::::userdb_pop3_uidl_format=" + theirs.replace("%", "%%")
-        for name, (theirs, _) in FORMATS.items()
-    }
-    users[SAVED] = "{PLAIN}secret::::::userdb_pop3_uidl_format=old-%%u userdb_pop3_save_uidl=yes"
+    formats = {**{name: theirs for name, (theirs, _) in FORMATS.items()}, SAVED: "old-%u"}
+    schemes = itertools.cycle(SCHEMES)
+    users = {}
+    for name, uidl_format in formats.items():
+        hashed = dovecot.password_hash(next(schemes), password(name))
+        # A percent sign in this file is Dovecot's own escape.
+        users[name] = f"{hashed}::::::userdb_pop3_uidl_format={uidl_format.replace('%', '%%')}"
+    users[SAVED] += " userdb_pop3_save_uidl=yes"
     kept = OldServer(tmp_path_factory.mktemp("dovecot") / "mail")
     with dovecot.running(users) as server:
         for name in users:
             for number in range(1, 4):
                 server.deliver(name, message(number))
             with Pop3(server.port) as client:
-                client.log_in(name)
+                client.log_in(name, password(name))
                 client.ask("DELE 2")
                 client.ask("QUIT")
             server.deliver(name, message(4))
             with Pop3(server.port) as client:
-                client.log_in(name)
+                client.log_in(name, password(name))
                 kept.ids[name] = client.listing("UIDL")
                 client.ask_many("RETR 1")  # which sets a flag
                 client.ask("QUIT")
         shutil.copytree(server.mail, kept.mail)
+        kept.passwd = server.passwd.read_bytes()
     return kept
 
 
 def move_in(start: Start, tmp_path: Path, old: OldServer) -> Service:
     shutil.copytree(old.mail, tmp_path / "mail")
-    service = start()
-
-    async def add(admin: Caller) -> None:
-        for name in old.ids:
-            await admin.create_account(name, "secret")
-
-    service.manage(add)
+    service = start(POP3_MIN_LOGIN_DELAY="0", POP3_MAX_LOGIN_DELAY="0")
+    told = service.manage(lambda admin: admin.import_accounts([old.passwd]))
+    assert {line.name for line in told if line.outcome == IMPORT_OUTCOME_IMPORTED} == {*old.ids}
     return service
 
 
 def uidl(service: Service, name: str) -> list[str]:
     with service.connect() as client:
-        assert client.log_in(name).startswith("+OK")
+        assert client.log_in(name, password(name)).startswith("+OK")
         return client.listing("UIDL")
 
 
@@ -130,6 +141,28 @@ def test_dovecots_ids_are_ours_in_every_format(
         assert result.changed.message_count == (0 if same else 3)
         assert result.changed.size_bytes == (0 if same else result.all.size_bytes)
         assert (result.refused.message_count, result.missing.message_count) == (0, 0)
+
+
+def test_everybody_logs_in_with_the_old_password_and_is_hashed_by_argon2id(
+    own_service: Start, tmp_path: Path, old_dovecot: OldServer
+) -> None:
+    service = move_in(own_service, tmp_path, old_dovecot)
+    assert len(SCHEMES) < len(old_dovecot.ids)
+    for name in old_dovecot.ids:
+        with service.connect() as client:
+            assert client.log_in(name, "secret of another").startswith("-ERR [AUTH]")
+            assert client.log_in(name, password(name)).startswith("+OK")
+    service.daemon.stop()
+    with sqlite3.connect(tmp_path / "data/valija.db") as database:
+        found = dict(database.execute("select name, password_hash from accounts").fetchall())
+    assert found.keys() == {*old_dovecot.ids, "default"}
+    assert all(it.startswith("$argon2id$v=19$m=8,t=1,p=1$") for it in found.values())
+    again = own_service()
+    for name in old_dovecot.ids:
+        assert uidl(again, name)
+    log = "".join(service.daemon.log)
+    assert "secret of" not in log
+    assert "{" not in log
 
 
 def test_imported_ids_stay_over_a_restart_new_mail_and_a_second_import(
@@ -170,7 +203,7 @@ def test_an_import_waits_for_no_session(
         return ""
 
     with service.connect() as client:
-        client.log_in("plain")
+        client.log_in("plain", password("plain"))
         assert "in use" in service.manage(refused)
         shown = client.listing("UIDL")
         client.ask("QUIT")
@@ -211,6 +244,7 @@ def old_courier(tmp_path_factory: pytest.TempPathFactory) -> OldServer:
     (folder / "new" / "1009.M1P9.host").write_bytes(message(4))
     lines = courier(folder, "UIDL")
     kept.ids["ana"] = lines[2 : lines.index(".")]
+    kept.passwd = f"ana:{{PLAIN}}{password('ana')}\n".encode()
     return kept
 
 

@@ -21,6 +21,7 @@ from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionI
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
+from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.authenticator import Authenticator
@@ -172,6 +173,9 @@ class Service:
                 self.apop.seal,
             )
             self.store, self.scram = store, scram
+            imports = AccountImport(
+                store.accounts, self.authenticator, maildrops, lambda: settings.current, clock
+            )
             reader = CertificateReader()
             self.certificates = CertificatesDesk(
                 CertificateFiles(None, None, self.tls) if self.tls.exists() else None,
@@ -201,7 +205,7 @@ class Service:
             server = ManagementServer(
                 tokens,
                 AuthServicer(self.authenticator, throttle, tokens, accounts, clock),
-                AccountsServicer(accounts, self.sessions),
+                AccountsServicer(accounts, self.sessions, imports),
                 SessionsServicer(self.sessions, tokens),
                 ServerServicer(status, settings, self.certificates, self._restart, tokens, clock),
                 MaildropServicer(maildrops, accounts),

@@ -40,6 +40,7 @@ async def refusal(service: Service, name: str, *metadata: tuple[str, str]) -> tu
         (False, False): channel.unary_unary,
         (False, True): channel.unary_stream,
         (True, False): channel.stream_unary,
+        (True, True): channel.stream_stream,
     }
 
     async def stream() -> AsyncIterator[Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from admin_cli.account_import import import_accounts
 from admin_cli.commands import TEXT, Noun, password_options
 from admin_cli.connection import call
 from admin_cli.output import (
@@ -41,6 +42,9 @@ COLUMNS = (
 @click.group(cls=Noun)
 def accounts() -> None:
     """Manage accounts and passwords."""
+
+
+accounts.add_command(import_accounts)
 
 
 @accounts.command(

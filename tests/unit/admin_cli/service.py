@@ -66,6 +66,9 @@ class Service(
         self.certificates = [certificate("mail.example", "*.mail.example")]
         self.certificates[0].is_default = True
         self.mail: dict[str, dict[str, bytes]] = {"alice": {}}
+        self.accounts_file = b""
+        self.accounts_request = accounts_pb2.ImportAccountsRequest()
+        self.imported_lines: list[accounts_pb2.ImportedLine] = []
         self.imports: list[maildrop_pb2.ImportUniqueIdsRequest] = []
         self.imported: dict[str, maildrop_pb2.ImportUniqueIdsResponse] = {}
         self._server = grpc.server(ThreadPoolExecutor(4))
@@ -175,6 +178,14 @@ class Service(
     def _known(self, name: str, context: Any) -> None:
         if name not in self.accounts:
             refuse(context, Reason.ACCOUNT_NOT_FOUND, f'no account "{name}"')
+
+    def ImportAccounts(self, requests: Any, context: Any) -> Any:
+        self.accounts_request = next(requests)
+        rest = b"".join(request.chunk for request in requests)
+        self.accounts_file = self.accounts_request.chunk + rest
+        self._admit(context)
+        for line in self.imported_lines:
+            yield accounts_pb2.ImportAccountsResponse(lines=[line])
 
     # --- sessions ---
 

@@ -23,6 +23,8 @@ class FakeAccounts:
         self.accounts: dict[str, Account] = {}
         self.on_get: Callable[[], None] = lambda: None
         self.failure: Exception | None = None
+        self.failure_to_write: Exception | None = None
+        self.on_replace: Callable[[], None] = lambda: None
 
     async def get(self, name: str) -> Account | None:
         if self.failure is not None:
@@ -30,6 +32,15 @@ class FakeAccounts:
         found = self.accounts.get(name)
         self.on_get()
         return found
+
+    async def replace_hash(self, name: str, old: str, new: str) -> bool:
+        if self.failure_to_write is not None:
+            raise self.failure_to_write
+        self.on_replace()
+        if name not in self.accounts or self.accounts[name].password_hash != old:
+            return False
+        self.put(name, new)
+        return True
 
     def put(self, name: str, password_hash: str) -> None:
         account = Account(AccountName(name), Role.USER, password_hash, FakeClock().now())
@@ -261,6 +272,76 @@ async def test_a_store_that_fails_is_no_wrong_password(
     accounts.failure = StoreUnavailable("away")
     with pytest.raises(StoreUnavailable):
         await authenticator.verify(b"ana", b"secret")
+
+
+# --- hashes of another server --------------------
+
+OLD = "{SHA256-CRYPT}$5$GjMmvkgD7/Fnh6QW$AxRsfbTAutISRyV3RTg1Hui2HAY4uC8VErS2WQm8oi6"
+
+
+async def test_an_old_hash_is_replaced_by_ours_at_the_first_right_login(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    accounts.put("ana", OLD)
+    assert await authenticator.verify(b"ana", b"wrong") is None
+    assert accounts.accounts["ana"].password_hash == OLD
+    account = await authenticator.verify(b"ana", b"secret")
+    assert account == accounts.accounts["ana"]
+    assert accounts.accounts["ana"].password_hash.startswith("$argon2id$")
+    assert await authenticator.verify(b"ana", b"secret") is not None
+    assert await authenticator.verify(b"ana", b"wrong") is None
+
+
+async def test_an_old_hash_is_of_the_octets_that_are_sent_and_ours_of_any_spelling(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    from passlib.hash import sha256_crypt
+
+    old, other = (unicodedata.normalize(form, "contraseña").encode() for form in ("NFD", "NFC"))
+    accounts.put("ana", "{SHA256-CRYPT}" + sha256_crypt.hash(old))
+    assert await authenticator.verify(b"ana", other) is None
+    assert await authenticator.verify(b"ana", old) is not None
+    assert await authenticator.verify(b"ana", other) is not None
+
+
+async def test_a_login_does_not_fail_because_the_new_hash_cannot_be_stored(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    accounts.put("ana", OLD)
+    accounts.failure_to_write = StoreUnavailable("away")
+    assert await authenticator.verify(b"ana", b"secret") is not None
+    assert accounts.accounts["ana"].password_hash == OLD
+
+
+@pytest.mark.parametrize("password", [b"secret", b"another"])
+async def test_a_password_that_changes_while_its_old_hash_is_replaced_is_what_counts(
+    accounts: FakeAccounts, authenticator: Authenticator, password: bytes
+) -> None:
+    accounts.put("ana", OLD)
+    changed = await authenticator.hash(password)
+
+    def change() -> None:
+        accounts.put("ana", changed)
+        authenticator.account_changed(AccountName("ana"))
+
+    accounts.on_replace = change
+    found = await authenticator.verify(b"ana", b"secret")
+    assert (found is not None) is (password == b"secret")
+    assert accounts.accounts["ana"].password_hash == changed
+
+
+async def test_an_old_hash_and_a_change_of_somebody_else_let_everybody_in(
+    accounts: FakeAccounts, authenticator: Authenticator
+) -> None:
+    accounts.put("ana", OLD)
+
+    def change() -> None:
+        accounts.on_get = lambda: None
+        authenticator.account_changed(AccountName("eva"))
+
+    accounts.on_get = change
+    logins = [authenticator.verify(b"ana", b"secret") for _ in range(5)]
+    assert None not in await asyncio.gather(*logins)
 
 
 # --- remembered logins --------------------

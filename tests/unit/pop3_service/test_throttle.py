@@ -88,3 +88,14 @@ def test_the_delays_are_the_settings_in_force(clock: FakeClock) -> None:
     throttle.failed("192.0.2.1:1")
     settings[0] = Settings().changed({"min_login_delay_s": 0, "max_login_delay_s": 0})
     assert throttle.failed("192.0.2.1:1") == 0
+
+
+def test_the_time_that_a_check_took_is_part_of_the_delay(
+    throttle: Throttle, clock: FakeClock
+) -> None:
+    """So the answer comes at one time, whatever hash there was to check, if any."""
+    asked_s = throttle.now_s()
+    clock.move(0.5)
+    assert throttle.failed("192.0.2.1:1", asked_s) == 1.5
+    clock.move(10)
+    assert throttle.failed("192.0.2.1:1", asked_s) == 0

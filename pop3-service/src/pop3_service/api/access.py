@@ -7,6 +7,7 @@ statuses, so that no servicer does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +33,9 @@ MAX_TEXT = 300
 CALL_LIMIT_S = 120.0
 """The longest a call that is no stream may take, whatever its deadline."""
 
+FIRST_REQUEST_S = 5.0
+"""How long a stream that is refused waits for its first request."""
+
 log = structlog.get_logger()
 
 
@@ -55,6 +59,7 @@ ACCESS: dict[str, Access] = {
     f"{_V1}AccountsService/ListAccounts": Access.ADMIN,
     f"{_V1}AccountsService/GetAccount": Access.USER,
     f"{_V1}AccountsService/CreateAccount": Access.ADMIN,
+    f"{_V1}AccountsService/ImportAccounts": Access.ADMIN,
     f"{_V1}AccountsService/DeleteAccount": Access.ADMIN,
     f"{_V1}AccountsService/ResetPassword": Access.ADMIN,
     f"{_V1}AccountsService/ChangePassword": Access.USER,
@@ -186,8 +191,13 @@ def _refusing(handler: Any, error: ServiceError) -> grpc.RpcMethodHandler[Any, A
         await _abort(context, error)
 
     async def refuse_stream(
-        _: Any, context: grpc.aio.ServicerContext[Any, Any]
+        request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[None]:
+        if handler.request_streaming:
+            # A client whose first request cannot be sent any more is not told why.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_REQUEST_S):
+                    await anext(aiter(request), None)
         await _abort(context, error)
         yield
 

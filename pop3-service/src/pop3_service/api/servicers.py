@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -19,6 +19,7 @@ from pop3_service.api.translate import (
     event_message,
     id_import_message,
     id_source_of,
+    imported_line_message,
     offset_page,
     read_settings,
     role_of,
@@ -34,6 +35,7 @@ from pop3_service.domain.errors import (
     InvalidCredentials,
     SessionNotFound,
 )
+from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.certificates import CertificatesDesk
@@ -58,6 +60,7 @@ from pop3mgmt.v1 import (
 
 PAGE = 1000
 MAX_CHUNK = 1024 * 1024
+MAX_ACCOUNTS_FILE = 64 * 1024 * 1024
 TOKEN_CHECK_S = 5.0
 """How often a stream looks whether its token still lives."""
 LONGEST_INTERVAL_S = 86_400.0
@@ -89,9 +92,10 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         """Check a password and give a token; a wrong one is answered with delay."""
         peer = context.peer().partition(":")[2].replace("%5B", "[").replace("%5D", "]")
         name, password = request.name.encode(), request.password.encode()
+        asked_s = self._throttle.now_s()
         account = await self._authenticator.verify(name, password)
         if account is None:
-            delay_s = self._throttle.failed(peer)
+            delay_s = self._throttle.failed(peer, asked_s)
             log.info("management login refused", peer=peer, name=ascii(request.name[:64]))
             await self._clock.sleep(delay_s)
             raise InvalidCredentials
@@ -128,9 +132,12 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
 class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
     """Accounts."""
 
-    def __init__(self, accounts: AccountsDesk, sessions: SessionsDesk) -> None:
+    def __init__(
+        self, accounts: AccountsDesk, sessions: SessionsDesk, imports: AccountImport
+    ) -> None:
         self._accounts = accounts
         self._sessions = sessions
+        self._imports = imports
 
     async def ListAccounts(
         self, request: accounts_pb2.ListAccountsRequest, context: Context
@@ -165,6 +172,28 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
             request.name, request.password.encode(), role_of(request.role), caller().name
         )
         return accounts_pb2.CreateAccountResponse(account=account_message(account, 0))
+
+    async def ImportAccounts(
+        self,
+        request_iterator: AsyncIterator[accounts_pb2.ImportAccountsRequest],
+        context: Context,
+    ) -> AsyncIterator[accounts_pb2.ImportAccountsResponse]:
+        """Take a whole file, make its accounts, and tell of each line."""
+        by = caller().name
+        first = await anext(request_iterator, None)
+        if first is None or first.source != accounts_pb2.ACCOUNT_SOURCE_DOVECOT_PASSWD:
+            raise InvalidArgument("accounts come from a dovecot-passwd file")
+        data = bytearray()
+        async for chunk in _chunks(first, request_iterator):
+            data += chunk
+            if len(data) > MAX_ACCOUNTS_FILE:
+                raise InvalidArgument("the file has more than 64 MiB")
+        lines = await self._imports.run(
+            bytes(data), by, domain=first.default_domain, dry_run=first.dry_run
+        )
+        for at in range(0, len(lines), PAGE):
+            some = map(imported_line_message, lines[at : at + PAGE])
+            yield accounts_pb2.ImportAccountsResponse(lines=some)
 
     async def DeleteAccount(
         self, request: accounts_pb2.DeleteAccountRequest, context: Context
@@ -436,11 +465,15 @@ def _account_seen(name: str) -> str:
     return "" if not name and caller().is_admin else own_or_admin(name)
 
 
-async def _chunks(
-    first: maildrop_pb2.PutMessageRequest,
-    requests: AsyncIterator[maildrop_pb2.PutMessageRequest],
-) -> AsyncIterator[bytes]:
-    request: maildrop_pb2.PutMessageRequest | None = first
+class _Chunk(Protocol):
+    chunk: bytes
+
+
+R = TypeVar("R", bound=_Chunk)
+
+
+async def _chunks(first: R, requests: AsyncIterator[R]) -> AsyncIterator[bytes]:
+    request: R | None = first
     while request is not None:
         if len(request.chunk) > MAX_CHUNK:
             raise InvalidArgument("a chunk has at most 1 MiB")

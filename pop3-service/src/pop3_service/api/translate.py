@@ -17,6 +17,7 @@ from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionI
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.importing import IdImport, Messages
 from pop3_service.maildir.old_ids import IdSource
+from pop3_service.supervisor.account_import import ImportedLine, Outcome
 from pop3_service.supervisor.status import Status
 from pop3mgmt.v1 import accounts_pb2, maildrop_pb2, server_pb2, sessions_pb2
 
@@ -35,6 +36,11 @@ _KINDS = {
 }
 _ROLES = {Role.USER: accounts_pb2.ROLE_USER, Role.ADMIN: accounts_pb2.ROLE_ADMIN}
 
+_OUTCOMES = {
+    Outcome.IMPORTED: accounts_pb2.IMPORT_OUTCOME_IMPORTED,
+    Outcome.EXISTS: accounts_pb2.IMPORT_OUTCOME_EXISTS,
+    Outcome.REFUSED: accounts_pb2.IMPORT_OUTCOME_REFUSED,
+}
 _ID_SOURCES = {
     maildrop_pb2.ID_SOURCE_DOVECOT: IdSource.DOVECOT,
     maildrop_pb2.ID_SOURCE_COURIER: IdSource.COURIER,
@@ -71,6 +77,17 @@ def account_message(account: Account, session_count: int) -> accounts_pb2.Accoun
         has_default_password=account.has_default_password,
         session_count=session_count,
         has_apop_secret=account.has_apop_secret,
+    )
+
+
+def imported_line_message(line: ImportedLine) -> accounts_pb2.ImportedLine:
+    """Write what became of a line."""
+    return accounts_pb2.ImportedLine(
+        number=line.number,
+        name=line.name,
+        outcome=_OUTCOMES[line.outcome],
+        scheme=line.scheme,
+        why=line.why,
     )
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Self
@@ -41,6 +42,8 @@ _ACCOUNTS = select(
     tables.accounts,
     exists().where(tables.apop_secrets.c.account == tables.accounts.c.name).label("has_apop"),
 )
+NAMES_AT_A_TIME = 500
+"""Names that one query looks for."""
 POOL_TIMEOUT_S = 60
 """Seconds that a transaction waits for its turn."""
 
@@ -132,22 +135,38 @@ class AccountStore:
             AccountExists: the name is taken.
             AccountLimit: there are ``maximum`` already.
         """
-        values = {
-            "name": str(account.name),
-            "role": account.role.value,
-            "password_hash": account.password_hash,
-            "create_time": account.create_time.astimezone(UTC).replace(tzinfo=None),
-            "has_default_password": account.has_default_password,
-        }
         try:
             async with _transaction(self._engine) as connection:
                 full = await _count(connection) >= maximum
-                await connection.execute(insert(tables.accounts).values(values))
+                await connection.execute(insert(tables.accounts).values(_values(account)))
                 await _put_verifier(connection, account.name, verifier)
                 if full:  # after the insert, so that a taken name is told as such
                     raise AccountLimit(maximum)
         except IntegrityError:
             raise AccountExists(account.name) from None
+
+    async def existing(self, names: Collection[str]) -> set[str]:
+        """Give those of these names that are taken."""
+        async with _transaction(self._engine) as connection:
+            return await _existing(connection, names)
+
+    async def would_insert(self, names: Collection[str], maximum: int) -> set[str]:
+        """Tell what ``insert_all`` would: give the names that are taken, or raise AccountLimit."""
+        async with _transaction(self._engine) as connection:
+            return await _admit(connection, names, maximum)
+
+    async def insert_all(self, accounts: Sequence[Account], maximum: int) -> set[str]:
+        """Add accounts, all whose names are free or none; give the names that are taken.
+
+        Raises:
+            AccountLimit: with these there would be more than ``maximum``.
+        """
+        async with _transaction(self._engine) as connection:
+            existing = await _admit(connection, [it.name for it in accounts], maximum)
+            rows = [_values(it) for it in accounts if it.name not in existing]
+            if rows:
+                await connection.execute(insert(tables.accounts), rows)
+            return existing
 
     async def delete(self, name: str) -> None:
         """Remove an account.
@@ -233,6 +252,17 @@ class AccountStore:
                 values = {"account": str(name), "sealed": sealed}
                 await connection.execute(insert(tables.apop_secrets).values(values))
 
+    async def replace_hash(self, name: str, old: str, new: str) -> bool:
+        """Store a password's hash anew, unless it is not the old one any more; tell which."""
+        columns = tables.accounts.c
+        async with _transaction(self._engine) as connection:
+            result = await connection.execute(
+                update(tables.accounts)
+                .where(columns.name == name, columns.password_hash == old)
+                .values(password_hash=new)
+            )
+            return result.rowcount > 0
+
     async def _all(self, query: Select[Any]) -> list[Account]:
         async with _transaction(self._engine) as connection:
             return [_account(row) for row in await connection.execute(query)]
@@ -293,6 +323,25 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         raise StoreUnavailable("the account store is too busy") from None
 
 
+async def _admit(connection: AsyncConnection, names: Collection[str], maximum: int) -> set[str]:
+    """Give the names that are taken; with the others there must not be too many accounts."""
+    existing = await _existing(connection, names)
+    if len(names) > len(existing) and (
+        await _count(connection) + len(names) - len(existing) > maximum
+    ):
+        raise AccountLimit(maximum)
+    return existing
+
+
+async def _existing(connection: AsyncConnection, names: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    rest = iter([str(name) for name in names])
+    while some := list(itertools.islice(rest, NAMES_AT_A_TIME)):
+        query = select(tables.accounts.c.name).where(tables.accounts.c.name.in_(some))
+        found.update((await connection.execute(query)).scalars())
+    return found
+
+
 async def _count(connection: AsyncConnection) -> int:
     return await connection.scalar(select(func.count()).select_from(tables.accounts)) or 0
 
@@ -309,6 +358,16 @@ async def _put_verifier(connection: AsyncConnection, name: str, verifier: Verifi
             "server_key": verifier.server_key,
         }
         await connection.execute(insert(table).values(account=str(name), **values))
+
+
+def _values(account: Account) -> dict[str, Any]:
+    return {
+        "name": str(account.name),
+        "role": account.role.value,
+        "password_hash": account.password_hash,
+        "create_time": account.create_time.astimezone(UTC).replace(tzinfo=None),
+        "has_default_password": account.has_default_password,
+    }
 
 
 def _account(row: Row[Any]) -> Account:

@@ -1,6 +1,7 @@
 """Passwords: hashed and verified by argon2id, off the loop, at most one at a time a core.
 
 argon2-cffi, the binding of the reference implementation; it lets other threads run meanwhile.
+A hash that moved in from another server is replaced by our own at the first right login.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
+import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -18,12 +21,15 @@ from lineproto.clock import Clock
 from pop3_service.control.plane import Admitted
 from pop3_service.control.remembered import RememberedLogins
 from pop3_service.domain.account import Account, AccountName
-from pop3_service.domain.errors import InvalidArgument, LoginThrottled
+from pop3_service.domain.errors import InvalidArgument, LoginThrottled, ServiceError
 from pop3_service.domain.passwords import MAX_OCTETS, prepare_password
 from pop3_service.storage.store import AccountStore
+from pop3_service.supervisor.old_hashes import is_old, matches_old
 
 T = TypeVar("T")
 OnVerified = Callable[[Account, bytes], Awaitable[None]]
+
+log = structlog.get_logger()
 
 MAX_WAITING = 10_000
 """Checks that may wait; more are refused."""
@@ -88,11 +94,20 @@ class Authenticator:
         right = await self._matches(account, password)
         if not right or account is None:
             return None
+        was_old = is_old(account.password_hash)
+        if was_old:
+            replaced = await self._replace_old_hash(account, password)
+            if replaced is None:
+                return await self.verify(name, password)
+            account = replaced
         while changes != self.changes:  # this account, perhaps: does the password still count?
             changes = self.changes
             again = await self._accounts.get(account.name)
-            if again is None or again.password_hash != account.password_hash:
+            if again is None:
                 return None
+            if again.password_hash != account.password_hash:
+                # Another login may have replaced an old hash of the same password.
+                return await self.verify(name, password) if was_old else None
         if self.on_verified is not None:
             await self.on_verified(account, password)
         return account
@@ -105,6 +120,22 @@ class Authenticator:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def _replace_old_hash(self, account: Account, password: bytes) -> Account | None:
+        """Store our own hash of the password; give the account as it is then.
+
+        A login does not fail because that cannot be stored now. None says that the account's hash
+        is not the old one any more.
+        """
+        try:
+            hashed = await self.hash(password)
+            if not await self._accounts.replace_hash(account.name, account.password_hash, hashed):
+                return None
+        except ServiceError as error:
+            log.warning("password hash not replaced", name=account.name, error=str(error))
+            return account
+        log.info("password hash replaced", name=account.name)
+        return replace(account, password_hash=hashed)
+
     async def _find(self, name: bytes) -> Account | None:
         try:
             return await self._accounts.get(AccountName.parse(name.decode()))
@@ -115,6 +146,8 @@ class Authenticator:
         too_long = len(password) > MAX_OCTETS
         prepared = b"" if too_long else prepare_password(password)
         hashed = account.password_hash if account and not too_long else self._dummy_hash
+        if is_old(hashed):  # the other server hashed what the client sent
+            return await self.in_thread(matches_old, hashed, password)
         right = await self.in_thread(self._verify, hashed, prepared)
         return right and account is not None and not too_long
 

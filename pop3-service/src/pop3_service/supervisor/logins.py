@@ -47,12 +47,13 @@ class LoginDesk:
         self._publish = publish
 
     async def login(self, credentials: Credentials) -> LoginOutcome:
-        """Check a password. A wrong name and a wrong password have one answer."""
+        """Check a password. A wrong name and a wrong password have one answer, at one time."""
+        asked_s = self._throttle.now_s()
         try:
             admitted = await self._authenticator.login(credentials.name, credentials.password)
         except ServiceError as error:
             return self._failed(error)
-        return admitted or self._wrong(credentials.name, credentials.peer)
+        return admitted or self._wrong(credentials.name, credentials.peer, asked_s)
 
     async def authenticate(self, evidence: Evidence) -> AuthOutcome:
         """Look at a message of AUTH. What is wrong has the same answer as a wrong password."""
@@ -61,13 +62,16 @@ class LoginDesk:
         check = self._checks.get(evidence.mechanism)
         if check is None:
             return Refused(Reason.INVALID_ARGUMENT)
+        asked_s = self._throttle.now_s()
         try:
             outcome = await check(evidence)
         except ServiceError as error:
             return self._failed(error)
         if isinstance(outcome, WrongProof):
             why = {"why": outcome.why} if outcome.why else {}
-            refused = self._wrong(outcome.name, evidence.peer, mechanism=evidence.mechanism, **why)
+            refused = self._wrong(
+                outcome.name, evidence.peer, asked_s, mechanism=evidence.mechanism, **why
+            )
             if not outcome.challenge:
                 return refused
             return Challenged(outcome.challenge, TOLD_ALREADY, refused.delay_s)
@@ -78,8 +82,8 @@ class LoginDesk:
             log.error("login failed", reason=error.reason, error=str(error))
         return Refused(error.reason)
 
-    def _wrong(self, name: bytes, peer: str, **more: str) -> Refused:
-        delay_s = self._throttle.failed(peer)
+    def _wrong(self, name: bytes, peer: str, asked_s: float, **more: str) -> Refused:
+        delay_s = self._throttle.failed(peer, asked_s)
         log.info(
             "login refused",
             reason=Reason.INVALID_CREDENTIALS,

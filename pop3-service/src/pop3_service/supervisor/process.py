@@ -34,6 +34,7 @@ from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
+from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.authenticator import Authenticator
@@ -131,6 +132,9 @@ class Supervisor:
                 scram.make,
                 apop.seal,
             )
+            imports = AccountImport(
+                store.accounts, authenticator, maildrops, lambda: settings.current, clock
+            )
             await settings.load()
             if config.settings:
                 await settings.update(config.settings, "command line")
@@ -170,7 +174,7 @@ class Supervisor:
             server = ManagementServer(
                 tokens,
                 AuthServicer(authenticator, throttle, tokens, accounts, clock),
-                AccountsServicer(accounts, self._sessions),
+                AccountsServicer(accounts, self._sessions, imports),
                 SessionsServicer(self._sessions, tokens),
                 ServerServicer(status, settings, self._certificates, pool.restart, tokens, clock),
                 MaildropServicer(maildrops, accounts),

@@ -41,8 +41,16 @@ class Throttle:
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def failed(self, peer: str) -> float:
-        """Count a wrong login; give the seconds by which its answer is to be delayed."""
+    def now_s(self) -> float:
+        """Give the time by which ``failed`` reckons."""
+        return self._clock.monotonic()
+
+    def failed(self, peer: str, asked_s: float | None = None) -> float:
+        """Count a wrong login; give the seconds by which its answer is to be delayed.
+
+        They count from ``asked_s``, when the login began: then the answer does not tell how long
+        the check took, and so not what kind of hash there is, if any.
+        """
         network, now_s = network_of(peer), self._clock.monotonic()
         count, last_s = self._failures.pop(network, (0, now_s))
         if now_s - last_s > FORGET_S:
@@ -51,4 +59,7 @@ class Throttle:
         if len(self._failures) > MAX_NETWORKS:
             self._failures.popitem(last=False)
         settings = self._settings()
-        return min(settings.min_login_delay_s * 2.0 ** min(count, 16), settings.max_login_delay_s)
+        delay_s = min(
+            settings.min_login_delay_s * 2.0 ** min(count, 16), settings.max_login_delay_s
+        )
+        return max(delay_s - (now_s - (now_s if asked_s is None else asked_s)), 0.0)
