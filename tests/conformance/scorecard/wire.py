@@ -190,14 +190,16 @@ class Client:
         self.socket.close()
 
     def leave(self) -> None:
-        """Close in order, and delete nothing; whatever the state was."""
+        """Close in order, and delete nothing; whatever the state was.
+
+        A server that wrongly let it in gives the maildrop back too before the next check.
+        """
         if self.socket.fileno() < 0:
             return
-        if self.entered:
-            with contextlib.suppress(Broken, OSError):
-                self.timeout_s = min(self.timeout_s, 1.0)
-                self.send(b"RSET\r\nQUIT\r\n")
-                self.rest()
+        with contextlib.suppress(Broken, OSError):
+            self.timeout_s = min(self.timeout_s, 1.0)
+            self.send(b"RSET\r\nQUIT\r\n")
+            self.rest()
         self.drop()
 
 

@@ -179,10 +179,10 @@ def _noop(talk: Talk, _: list[str]) -> None:
 
 
 def _quit(talk: Talk, _: list[str]) -> None:
-    if talk.wrong("the connection stays open after QUIT") and not talk.drop:
+    if talk.wrong("the connection stays open after QUIT") and talk.bare():
         talk.ok("bye")
         return
-    if talk.wrong("what follows QUIT is answered") and not talk.drop:
+    if talk.wrong("what follows QUIT is answered") and talk.bare():
         talk.ok("bye")
         with contextlib.suppress(OSError):
             line = talk.wire.line()

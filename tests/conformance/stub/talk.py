@@ -96,6 +96,10 @@ class Talk:
             keyword = keyword[:4]
         self._obey(keyword, rest)
 
+    def bare(self) -> bool:
+        """Whether nobody is in, and this is not how every check leaves."""
+        return self.drop is None and not self.was_reset
+
     def _obey(self, keyword: str, rest: str) -> None:
         allowed = AFTER if self.drop else BEFORE
         if self.wrong("NOOP before login"):
@@ -108,6 +112,7 @@ class Talk:
             allowed = allowed | {"AUTH"}
         if self.wrong("UTF8 after login"):
             allowed = allowed | {"UTF8"}
+        self.was_reset = self.was_reset or keyword == "RSET"
         if keyword not in allowed:
             self._unknown(keyword, rest)
             return
