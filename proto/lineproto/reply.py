@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from lineproto.stuffing import END
 
@@ -36,25 +37,32 @@ class Err:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A positive reply of many lines; ``lines`` may be an iterator, then it is encoded once."""
+    """A positive reply of many lines; ``lines`` may be an iterator, then it is encoded once.
+
+    ``plain`` promises lines of printable ASCII that begin with no dot: they are not looked at.
+    """
 
     text: str
     lines: Iterable[str]
+    plain: bool = False
 
     def encode(self) -> bytes:
         """Give the wire form, the final dot too."""
         return b"".join(self.chunks())
 
-    def chunks(self, size: int = 4096) -> Iterable[bytes]:
-        """Give the wire form in pieces of about ``size`` lines."""
-        piece = [_line("+OK", self.text)]
-        for line in self.lines:
-            piece.append(stuffed_line(line))
-            if len(piece) >= size:
-                yield b"".join(piece)
-                piece.clear()
-        piece.append(END)
-        yield b"".join(piece)
+    def chunks(self, size: int = 4096) -> Iterator[bytes]:
+        """Give the wire form in pieces of ``size`` lines."""
+        lines = iter(self.lines)
+        before = _line("+OK", self.text)
+        while len(piece := list(islice(lines, size))) == size:
+            yield before + self._encoded(piece)
+            before = b""
+        yield before + self._encoded(piece) + END
+
+    def _encoded(self, lines: list[str]) -> bytes:
+        if self.plain:
+            return "\r\n".join((*lines, "")).encode("ascii")
+        return b"".join(map(stuffed_line, lines))
 
 
 @dataclass(frozen=True, slots=True)

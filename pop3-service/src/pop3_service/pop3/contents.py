@@ -9,7 +9,7 @@ from lineproto.reply import Listing, Ok, Ready
 from pop3_service.pop3.catalogue import Language, Text
 
 READY_MESSAGES = 20_000
-"""Messages up to which listings are kept; longer ones are made anew each time, line by line."""
+"""Messages up to which listings are kept; longer ones are made anew each time, piece by piece."""
 
 
 class MessageFacts(Protocol):
@@ -47,7 +47,7 @@ class Contents:
             lines = (f"{number} {it.octets}" for number, it in enumerate(self.messages, 1))
             head = scan_head(language, len(self.messages), self.octets)
             if len(self.messages) > READY_MESSAGES:
-                return Listing(head, lines)
+                return Listing(head, lines, plain=True)
             self._scan_listing = _ready(head, lines)
         return self._scan_listing
 
@@ -58,7 +58,7 @@ class Contents:
             lines = (f"{number} {it.uidl}" for number, it in enumerate(self.messages, 1))
             head = language.say(Text.UNIQUE_IDS)
             if len(self.messages) > READY_MESSAGES:
-                return Listing(head, lines)
+                return Listing(head, lines, plain=True)
             self._unique_id_listing = _ready(head, lines)
         return self._unique_id_listing
 

@@ -385,7 +385,7 @@ class Session:
             if not self._deleted:
                 return self._contents.scan_listing(self.language)
             lines = (f"{index + 1} {message.octets}" for index, message in self._kept())
-            return Listing(scan_head(self.language, *self._kept_totals()), lines)
+            return Listing(scan_head(self.language, *self._kept_totals()), lines, plain=True)
         index = self._find(number)
         if isinstance(index, Err):
             return index
@@ -396,7 +396,7 @@ class Session:
             if not self._deleted:
                 return self._contents.unique_id_listing(self.language)
             lines = (f"{index + 1} {message.uidl}" for index, message in self._kept())
-            return Listing(self.language.say(Text.UNIQUE_IDS), lines)
+            return Listing(self.language.say(Text.UNIQUE_IDS), lines, plain=True)
         index = self._find(number)
         if isinstance(index, Err):
             return index
