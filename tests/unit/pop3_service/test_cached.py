@@ -470,7 +470,9 @@ async def test_names_that_are_no_utf8_cost_time_and_lose_nothing(
     end_session(first)
     measured: list[str] = []
     monkeypatch.setattr(
-        listing, "open_to_read", lambda fd, name: measured.append(name) or open_to_read(fd, name)
+        listing.Patient,
+        "open",
+        staticmethod(lambda fd, name: measured.append(name) or open_to_read(fd, name)),
     )
     again = Maildrop.open(root, ANA, lock)
     assert again.messages == first.messages

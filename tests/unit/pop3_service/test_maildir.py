@@ -135,7 +135,9 @@ def test_a_warm_index_spares_reading(
     deliver(root, b"y\n", "9.b")
     read: list[str] = []
     monkeypatch.setattr(
-        listing, "open_to_read", lambda fd, name: read.append(name) or open_to_read(fd, name)
+        listing.Patient,
+        "open",
+        staticmethod(lambda fd, name: read.append(name) or open_to_read(fd, name)),
     )
     drop = Maildrop.open(root, ANA, lock)
     assert len(drop.messages) == 6

@@ -150,9 +150,7 @@ class Patient:
         """Give a file's status."""
         return entry.stat(follow_symlinks=False)
 
-    def open(self, folder_fd: int, name: str) -> int:
-        """Open a file."""
-        return open_to_read(folder_fd, name)
+    open = staticmethod(open_to_read)
 
     def measure(self, fd: int, size: int) -> tuple[int, int]:
         """Read a message."""
@@ -246,7 +244,7 @@ class Scan:
     def _measure(self, folder: str, fd: int, names: Iterable[str]) -> None:
         """Read the messages of these names."""
         open_file, measure = self._eye.open, self._eye.measure
-        fstat, close = os.fstat, os.close
+        fstat, close, found = os.fstat, os.close, self._found
         for name in names:
             try:
                 file = open_file(fd, name)
@@ -267,7 +265,7 @@ class Scan:
                 continue
             self.measured += 1
             inode = status.st_ino
-            self._found[inode] = Message(
+            found[inode] = Message(
                 folder, name, "", octets, form, inode, size, status.st_mtime_ns, status.st_ctime_ns
             )
 

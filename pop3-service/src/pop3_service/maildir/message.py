@@ -12,6 +12,7 @@ import msgspec
 
 from lineproto.stuffing import UTF8_HEADER
 
+_KIND = 0o170000  # of file, in a mode
 _UIDL = re.compile(r"[\x21-\x7e]{1,70}")
 _TIME = re.compile(r"(\d{1,18})\.(?:M(\d{1,18}))?")
 _MICROSECONDS = re.compile(r"M(\d{1,18})")
@@ -55,7 +56,7 @@ class Message(msgspec.Struct, array_like=True, gc=False):
 
 def is_mail(status: os.stat_result) -> bool:
     """Whether a file (not followed) can be a message: a regular one, with one name."""
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    return status.st_mode & _KIND == stat.S_IFREG and status.st_nlink == 1
 
 
 def base_name(name: str) -> str:
