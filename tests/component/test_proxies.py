@@ -106,7 +106,7 @@ def test_the_throttle_counts_by_the_clients_network_and_not_by_the_proxy(behind:
     refused = 'event="login refused"', f"name='{box.name}'"
     wait_for(lambda: len(behind.lines(*refused)) == 3)
     delays = [float(line.split("delay_s=")[1].split()[0]) for line in behind.lines(*refused)]
-    assert delays[1] > delays[0] == delays[2]
+    assert delays[1] > max(delays[0], delays[2])  # less what each check took
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ class AccountsDesk:
         sealed = await self._seal(account.name, secret.encode())
         await self._accounts.set_apop_secret(account.name, sealed)
         ended = await self._disconnect(account.name)
-        log.info("APOP secret set", name=account.name, by=by, sessions=ended)
+        log.info("APOP turned on", name=account.name, by=by, sessions=ended)
         return secret, ended
 
     async def remove_apop_secret(self, name: str, by: str) -> int:
@@ -175,7 +175,7 @@ class AccountsDesk:
         account = await self.get(name)
         await self._accounts.set_apop_secret(account.name, None)
         ended = await self._disconnect(account.name)
-        log.info("APOP secret removed", name=account.name, by=by, sessions=ended)
+        log.info("APOP turned off", name=account.name, by=by, sessions=ended)
         return ended
 
     async def bootstrap(self, admin_password: str | None, *, with_demo: bool) -> None:
