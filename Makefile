@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := -e proto -e pop3-service -e scmp-gateway -e admin-cli
 BUILD_TOOLS := hatchling editables grpcio-tools mypy-protobuf
-TEST_TOOLS := pytest pytest-asyncio pytest-cov pytest-timeout hypothesis docker import-linter
+TEST_TOOLS := pytest pytest-asyncio pytest-cov pytest-timeout pytest-xdist hypothesis docker import-linter
 CHECK_TOOLS := mypy ruff types-grpcio types-protobuf types-docker
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SCALE ?= ci
@@ -46,11 +46,14 @@ run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends 
 	wait -n; status=$$?; \
 	kill -TERM $$gateway $$service 2>/dev/null; wait; [ $$stopped ] || exit $$status
 
+# AT_ONCE=0 runs the tests in one process, which shows their figures as well.
+AT_ONCE ?= 2
 test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
-	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest --cov --cov-report=term \
+	    -n $(AT_ONCE) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 soak: ## Run the tests at their full size.
-	$(MAKE) test SCALE=full
+	$(MAKE) test SCALE=full AT_ONCE=0
 
 # BENCH=sessions,retr chooses modes, ROUNDS= and SECONDS_EACH= how long, BEFORE=folder another
 # checkout of ours to measure beside this one.

@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
@@ -8,6 +9,20 @@ from hypothesis import strategies as st
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and every program that they
 # start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+TESTS = Path(__file__).parent
+TOGETHER = "system"
+"""The folder whose tests share one engine and the published ports, and so one process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let several processes share the tests, a file each; what takes longest begins first."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        group = folder if folder == TOGETHER else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: TOGETHER not in item.path.parts)
 
 
 @pytest.fixture(scope="session", autouse=True)
