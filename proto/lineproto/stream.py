@@ -379,10 +379,13 @@ class Stream:
         self._poller.loop.call_soon(self._end, error)
 
     def _end(self, error: Exception | None) -> None:
-        self._socket.close()
         owner = self._owner
         del self._owner  # it has this stream: no ring is left for the garbage collector
-        owner.connection_lost(error)
+        try:
+            # First: who sees the end and comes back at once finds its place free.
+            owner.connection_lost(error)
+        finally:
+            self._socket.close()
 
     # --- the poller --------------------
 

@@ -73,7 +73,7 @@ class Apop:
             try:
                 return sealer.open(sealed, name)
             except sealing.Unsealable:
-                log.error("what APOP needs of this account is not of this key; set it anew", name=name)
+                log.error("APOP: sealed with another key; set it anew", name=name)
         # A secret that nobody knows: it is opened for the time that this takes.
         return sealer.open(self._dummy, NOBODY) + secrets.token_bytes(16)
 
