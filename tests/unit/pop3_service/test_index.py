@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import scale
 from pop3_service.domain.errors import MessageNotFound
+from pop3_service.maildir import index, listing
 from pop3_service.maildir.index import INDEX_FILE
 from pop3_service.maildir.lock import MaildropLock
 from pop3_service.maildir.maildrop import Maildrop
@@ -85,6 +87,27 @@ def test_the_index_of_another_maildrop_says_nothing_of_this_one(
     assert listed(root, lock, EVA) == twice
     (root / "ana" / INDEX_FILE).unlink()
     assert listed(root, lock) == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("../eva/new", "2000.secret"), ("new", "../../eva/new/2000.secret"), ("{eva}", "2000.secret")],
+)
+def test_an_index_that_leads_out_of_the_maildrop_is_not_believed(
+    root: Path, lock: MaildropLock, folder: str, name: str
+) -> None:
+    """Whoever delivers into a Maildir can write an index there that is sound in its form."""
+    secret = root / "eva/new/2000.secret"
+    secret.write_bytes(b"for eva alone\n")
+    theirs = Maildrop.open(root, EVA, lock).messages[0]
+    folder = folder.replace("{eva}", str(root / "eva/new"))
+    forged = msgspec.structs.replace(theirs, folder=folder, name=name)
+    folder_fd = os.open(root / "ana", os.O_RDONLY)
+    index.save(folder_fd, [forged], listing.folder_state(folder_fd))
+    os.close(folder_fd)
+    drop = Maildrop.open(root, ANA, lock)
+    assert [(message.uidl, message.octets) for message in drop.messages] == RIGHT
+    drop.close()
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "same size"])

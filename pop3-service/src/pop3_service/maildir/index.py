@@ -20,6 +20,7 @@ from pop3_service.maildir.message import Message
 INDEX_FILE = ".valija-index"
 READ_SIZE = 1024 * 1024
 _HEADER = b"valija-index 3\n"
+_FOLDERS = frozenset({"new", "cur"})
 _counter = itertools.count(1)
 
 FolderState = tuple[int, int, int, int, int, int]
@@ -48,9 +49,10 @@ def load(folder_fd: int) -> Index:
     if data[:start] != _HEADER + b"%08x\n" % zlib.crc32(body):
         return Index()
     try:
-        return _decoder.decode(body)
+        stored = _decoder.decode(body)
     except msgspec.DecodeError:
         return Index()
+    return stored if _stays_inside(stored) else Index()
 
 
 def save(folder_fd: int, messages: Sequence[Message], state: FolderState | None) -> None:
@@ -76,6 +78,13 @@ def remove(folder_fd: int) -> None:
     """Remove the index, where a file is not as it says; the next listing looks at every file."""
     with contextlib.suppress(OSError):
         os.unlink(INDEX_FILE, dir_fd=folder_fd)
+
+
+def _stays_inside(stored: Index) -> bool:
+    """Whether no entry leads out of the Maildir: whoever delivers to it can write an index too."""
+    messages = stored.messages
+    folders = {message.folder for message in messages}
+    return folders <= _FOLDERS and "/" not in "".join([message.name for message in messages])
 
 
 def _has_plain_name(message: Message) -> bool:
