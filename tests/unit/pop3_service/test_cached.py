@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.pop3.catalogue import ENGLISH
 from pop3_service.worker import maildrops as module
 from pop3_service.worker.maildrops import Maildrops, OpenMaildrop
-from pop3_service.worker.sending import small_message
+from pop3_service.worker.sending import send_message, small_message
 from support.mailbuilder import varied
 from support.maildrops import end_session
 
@@ -506,3 +507,41 @@ async def test_a_login_that_is_cancelled_while_it_lists_leaves_nothing_locked(
                 break
             except MaildropInUse:
                 await asyncio.sleep(0)
+
+
+async def test_a_message_whose_client_goes_while_it_is_opened_leaves_nothing_open(
+    root: Path, maildrops: Maildrops
+) -> None:
+    deliver(root, b"x\n", "1.a")
+    drop = await opened(maildrops)
+    before = os.listdir("/proc/self/fd")
+    started, go = asyncio.Event(), threading.Event()
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    class Context:
+        async def on_disk(self, work: Callable[[], int]) -> int:
+            def slowly() -> int:
+                go.wait(20)
+                return work()
+
+            opening = asyncio.get_running_loop().run_in_executor(None, slowly)
+            started.set()
+            try:
+                return await opening
+            finally:
+                done.set_result(None)
+
+    context: Any = Context()
+    connection: Any = None
+    command = asyncio.create_task(
+        send_message(connection, context, drop, drop.messages[0], None, ENGLISH)
+    )
+    await started.wait()
+    command.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await command
+    go.set()
+    await done
+    await asyncio.get_running_loop().shutdown_default_executor()
+    await asyncio.sleep(0)
+    assert os.listdir("/proc/self/fd") == before

@@ -68,7 +68,12 @@ async def send_message(
         ServiceError: nothing was sent yet.
         ConnectionResetError: the client is gone, or the message broke under way.
     """
-    fd = await context.on_disk(partial(drop.open_message, message))
+    opening = asyncio.ensure_future(context.on_disk(partial(drop.open_message, message)))
+    try:
+        fd = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unwanted)  # the thread does not end with the client
+        raise
     try:
         argv = parse(context.settings.transform) if lines is None else ()
         if not argv:
@@ -90,6 +95,11 @@ async def send_message(
             output.close()
     finally:
         os.close(fd)
+
+
+def _close_unwanted(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 async def _send_stored(
