@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pop3_service.domain.account import NAME_MAX_OCTETS, AccountName
+from pop3_service.domain.account import NAME_MAX_OCTETS, AccountName, is_too_long
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.saslprep import prepare
 from scale import EXAMPLES
@@ -117,3 +117,12 @@ def test_an_unusual_name_that_does_no_harm_is_taken(text: str) -> None:
 @pytest.mark.attack(28, "case")
 def test_names_that_differ_by_case_are_two_names() -> None:
     assert AccountName.parse("Ana") != AccountName.parse("ana")
+
+
+def test_a_text_that_grows_when_it_is_prepared_is_refused_by_its_octets() -> None:
+    """One character may become 18; of 1020 such each login would take 30 ms of everybody's time."""
+    assert is_too_long("\ufdfa" * 341)
+    assert not is_too_long("\uff41" * 255)
+    assert AccountName.parse("\uff41" * 255) == "a" * 255
+    with pytest.raises(InvalidArgument, match="at most 255 octets"):
+        AccountName.parse("\ufdfa" * 341)

@@ -12,7 +12,7 @@ from pop3_service.pop3.capability import Offer, Offers
 from pop3_service.pop3.catalogue import ENGLISH
 from pop3_service.pop3.command import Auth, BadCommand, User, parse
 from pop3_service.pop3.contents import NOTHING
-from pop3_service.pop3.sasl import mechanisms
+from pop3_service.pop3.sasl import exchange, mechanisms
 from pop3_service.pop3.sasl.exchange import (
     BadExchange,
     Challenge,
@@ -122,6 +122,22 @@ def test_attack_18_nobody_logs_in_for_somebody_else(identity: bytes) -> None:
 def test_attack_20_the_identity_may_be_spelt_in_another_form_of_the_same_name() -> None:
     message = "e\u0301va\0\u00e9va\0secret".encode()  # NFD and NFC
     assert Plain().respond(message) == Password("\u00e9va".encode(), b"secret")
+
+
+def test_an_identity_longer_than_any_name_is_not_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One such message would keep everybody of this worker waiting for half a second."""
+    prepared: list[str] = []
+
+    def prepare(text: str) -> str:
+        prepared.append(text)
+        return text
+
+    monkeypatch.setattr(exchange, "prepare", prepare)
+    with pytest.raises(Denied):
+        Plain().respond("\ufdfa".encode() * 16_000 + b"\0ana\0secret")
+    assert prepared == ["ana"]
 
 
 # --- LOGIN --------------------

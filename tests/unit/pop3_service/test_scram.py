@@ -224,6 +224,16 @@ async def test_attack_18_a_first_message_that_is_none_is_refused(
         await desk.ask(message)
 
 
+@pytest.mark.parametrize("name", ["a" * 1021, "\ufdfa" * 341, "\ufdfa" * 16_000])
+async def test_a_name_longer_than_any_is_refused_before_it_is_prepared(
+    desk: Desk, name: str
+) -> None:
+    """Preparing 64 KiB takes a second, in the one process that checks all logins."""
+    with pytest.raises(InvalidArgument, match="too long"):
+        await desk.ask(f"n,,n={name},r=abc".encode())
+    assert isinstance(await desk.ask(f"n,,n={'a' * 1020},r=abc".encode()), Challenged)
+
+
 NONCE = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
 PROOF = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
 

@@ -13,7 +13,13 @@ from pop3_service.domain.saslprep import prepare
 NAME_MAX_OCTETS = 255
 """The longest file name (POSIX NAME_MAX); a name becomes a folder."""
 LONGEST_TEXT = 4 * NAME_MAX_OCTETS
-"""Characters of a name as it is given; preparing may leave some out."""
+"""Octets of a name as it is given. Preparing makes most names shorter; but one character may become
+18, and each of them takes time."""
+
+
+def is_too_long(text: str) -> bool:
+    """Whether a text is longer than any way to write a name; then it is not to be prepared."""
+    return len(text) > LONGEST_TEXT or len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT
 
 
 class Role(StrEnum):
@@ -39,8 +45,7 @@ class AccountName(str):
             InvalidArgument: it is empty, too long, or holds what a name cannot.
         """
         too_long = f"an account name has at most {NAME_MAX_OCTETS} octets"
-        # Preparing takes time for each character, so it is not done for a text of megabytes.
-        if len(text) > LONGEST_TEXT:
+        if is_too_long(text):
             raise InvalidArgument(too_long)
         try:
             name = prepare(text)

@@ -16,7 +16,7 @@ import structlog
 
 from lineproto.clock import Clock
 from pop3_service.control.plane import Admitted, Challenged, Evidence
-from pop3_service.domain.account import Account, AccountName
+from pop3_service.domain.account import Account, AccountName, is_too_long
 from pop3_service.domain.errors import InvalidArgument, ServiceError
 from pop3_service.domain.scram import HASH, MadeUp, Verifier, make_verifier
 from pop3_service.domain.settings import Settings
@@ -175,6 +175,8 @@ class ScramDesk:
         Raises:
             InvalidArgument: the message is not one, or asks for a binding that there is not.
         """
+        if is_too_long(_name(begun)):  # scramp would prepare it
+            raise InvalidArgument("the name is too long")
         name = AccountName.meant(_name(begun))
         verifier = await self._accounts.verifier(name) or self._made_up.verifier(name)
         from scramp import ScramException, ScramMechanism
