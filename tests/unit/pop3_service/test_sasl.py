@@ -361,6 +361,23 @@ def test_a_policy_that_changes_between_user_and_pass_is_kept(session: Session) -
     assert do(session, b"PASS secret") == Err("send USER first")
 
 
+@pytest.mark.parametrize("start", [b"AUTH PLAIN", b"AUTH LOGIN", b"AUTH LOGIN YW5h"])
+def test_a_policy_that_changes_within_an_exchange_is_kept(session: Session, start: bytes) -> None:
+    do(session, start)
+    session.put_offer(offers("never").in_clear)
+    reply = do(session, b64(b"\0ana\0secret" if b"PLAIN" in start else b"secret"))
+    assert isinstance(reply, Err)
+    assert reply.code == "AUTH"
+    assert session.exchange is None
+    assert isinstance(do(session, b"CAPA"), Listing)
+
+
+def test_a_policy_that_stays_as_it_was_ends_no_exchange(session: Session) -> None:
+    do(session, b"AUTH PLAIN")
+    session.put_offer(offers("never").in_tls)
+    assert do(session, b64(b"\0ana\0secret")) == Login(b"ana", b"secret")
+
+
 def test_a_policy_that_changes_takes_no_command_from_who_is_logged_in(session: Session) -> None:
     session.admitted(NOTHING)
     session.put_offer(offers("never").in_clear)

@@ -117,6 +117,7 @@ class Session:
         "_contents",
         "_deleted",
         "_in_utf8",
+        "_mechanism",
         "_name",
         "_preferred",
         "_sends_utf8",
@@ -152,6 +153,7 @@ class Session:
         self.offer = offer
         self.timestamp = b""
         self.exchange: Exchange | None = None
+        self._mechanism = ""
         self._name: bytes | None = None
         self._contents = NOTHING
         self._deleted: set[int] | frozenset[int] = frozenset()  # a set once one is marked
@@ -218,6 +220,9 @@ class Session:
         if line == CANCEL:
             self.exchange = None
             return self.language.err(Text.AUTH_CANCELLED)
+        if self._mechanism not in self.offer.mechanisms:  # the settings have changed meanwhile
+            self.exchange = None
+            return self._no_mechanism(self._mechanism)
         return self._respond(line)
 
     def challenged(self, challenge: bytes, state: bytes) -> Challenge:
@@ -309,16 +314,20 @@ class Session:
         if name is None:
             return Listing(self.language.say(Text.MECHANISMS), self.offer.mechanisms)
         if name not in self.offer.mechanisms:
-            known = MECHANISMS.get(name)
-            if known is not None and known.plaintext and not self.offer.plaintext:
-                return self._no_plaintext()
-            return self.language.err(Text.MECHANISM_NOT_OFFERED)
+            return self._no_mechanism(name)
         self._name = None
+        self._mechanism = name
         mechanism = MECHANISMS[name]
         self.exchange = mechanism.begin()
         if response is None:
             return mechanism.asks
         return self._respond(b"" if response == b"=" else response)
+
+    def _no_mechanism(self, name: str) -> Reply:
+        known = MECHANISMS.get(name)
+        if known is not None and known.plaintext and not self.offer.plaintext:
+            return self._no_plaintext()
+        return self.language.err(Text.MECHANISM_NOT_OFFERED)
 
     def _apop(self, name: bytes, digest: bytes) -> Reply | Action:
         if not self.timestamp:
