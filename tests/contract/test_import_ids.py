@@ -120,6 +120,17 @@ async def test_a_maildir_without_the_servers_file_is_told_as_such(
     assert await ids(service) == OWN
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_maildir_that_moved_without_its_empty_folders_is_imported(
+    service: Service, ana: Path, dry_run: bool
+) -> None:
+    for folder in ("new", "tmp"):
+        (ana / folder).rmdir()
+    told = await import_ids(service.admin, dry_run=dry_run)
+    assert (told.all.message_count, told.kept.message_count) == (6, 1)
+    assert await ids(service) == (OWN if dry_run else ["9.1", *OWN[1:]])
+
+
 async def test_an_account_without_mail_has_nothing_to_import(service: Service) -> None:
     told = await import_ids(service.admin, account_name="default")
     assert (told.source_found, told.all.message_count) == (False, 0)

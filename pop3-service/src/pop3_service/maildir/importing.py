@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pop3_service.domain.errors import InvalidArgument, MaildropUnavailable
 from pop3_service.maildir import imported
-from pop3_service.maildir.listing import list_messages
+from pop3_service.maildir.listing import FOLDERS, list_messages
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.message import Message, base_name, id_of_base, is_unique_id
 from pop3_service.maildir.old_ids import IdSource, OldIds, read_old_ids
 from pop3_service.maildir.opening import open_to_read
-from pop3_service.maildir.paths import open_folder
+from pop3_service.maildir.paths import make_folder, open_folder
 
 LONGEST_FILE = 256 * 1024 * 1024
 """Octets of another server's file; a million messages are some 100 MiB."""
@@ -67,6 +67,8 @@ def import_ids(
 ) -> IdImport:
     """Take over the ids from the server's file in the Maildir; ``dry_run`` only tells.
 
+    A missing ``new`` or ``cur`` beside the other is made in any case, as a login does.
+
     Raises:
         InvalidArgument: the file or the format cannot be read.
         MaildropInUse: a session holds the maildrop.
@@ -95,6 +97,8 @@ def _import(
     except OSError as error:
         raise MaildropUnavailable(f"cannot open the maildrop: {error.strerror}") from error
     try:
+        if _lacks_a_folder(folder_fd):
+            make_folder(root, parts)
         data = _read(folder_fd, source.file)
         result.source_found = data is not None
         old = OldIds() if data is None else read_old_ids(source, data, uidl_format)
@@ -103,7 +107,7 @@ def _import(
         after = _decide(result, messages, before, old)
         if not dry_run and after != before:
             imported.save(folder_fd, after)
-    except FileNotFoundError:  # no cur or new: there is no mail
+    except FileNotFoundError:  # no cur and no new: there is no mail
         return result
     except OSError as error:
         raise MaildropUnavailable(f"cannot import the unique ids: {error.strerror}") from error
@@ -144,6 +148,12 @@ def _decide(
     } | kept
     # What the name gives by itself need not be stored.
     return {base: uidl for base, uidl in stay.items() if uidl != id_of_base(base, 1)}
+
+
+def _lacks_a_folder(folder_fd: int) -> bool:
+    """Whether one of the folders was empty and did not move; a login makes it anew, too."""
+    there = (os.access(it, os.F_OK, dir_fd=folder_fd, follow_symlinks=False) for it in FOLDERS)
+    return sum(there) == 1
 
 
 def _why_not(uidl: str, uses: int) -> str:
