@@ -109,7 +109,17 @@ def test_two_messages_never_share_an_imported_id(root: Path, lock: MaildropLock)
     ids = shown(root, lock)
     assert len(set(ids)) == 4
     assert ids.count("1.a") == 1
-    assert ids[0] == unique_id("1.a", 2)
+    assert ids[0] == unique_id("1.a", -1)
+
+
+def test_files_of_one_name_whose_id_was_imported_by_another_have_ids_of_their_own(
+    root: Path, lock: MaildropLock
+) -> None:
+    (root / "ana" / "new" / "1.a").write_bytes(b"y\n")
+    import_ids(root, {"2.a": "1.a"})
+    ids = shown(root, lock)
+    assert len(set(ids)) == 4
+    assert ids[2:] == ["1.a", "3.a"]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def _give_ids(messages: list[Message], of_old: Mapping[str, str]) -> int:
         old = of_old.get(base) if of_old and occurrence == 1 else None
         uidl = old or id_of_base(base, occurrence)
         if taken and not old and uidl in taken:
-            uidl = id_of_base(base, occurrence + 1)
+            uidl = id_of_base(base, -occurrence)  # that of no other file of this name
         if not message.uidl:
             message.uidl = uidl
         elif message.uidl != uidl:  # other sessions may know it by its former id

@@ -78,11 +78,14 @@ def unique_id(name: str, occurrence: int = 1) -> str:
 
 
 def id_of_base(base: str, occurrence: int) -> str:
-    """Give the UIDL of a file's base name; see ``unique_id``."""
+    """Give the UIDL of a file's base name; see ``unique_id``.
+
+    A negative ``occurrence`` gives another one, for a file whose own was imported by another.
+    """
     if occurrence == 1 and _UIDL.fullmatch(base):
         return base
     octets = os.fsencode(base)
-    if occurrence > 1:
+    if occurrence != 1:
         octets += b"\0%d" % occurrence
     digest = hashlib.sha256(octets).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
