@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -57,8 +58,10 @@ def test_mail_as_old_as_that_goes_and_younger_mail_stays(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["message", "1.eml", "1001.M1P1.host", "1700000000000.host", "99999999999.x", "-1.x"]
-)
+    "name",
+    ["message", "1.eml", "1001.M1P1.host", "1700000000000.host", "99999999999.x", "-1.x",
+     "000000001.eml", "0000000001.eml", "0099999999.x"],
+)  # fmt: skip
 def test_where_the_name_tells_no_time_the_mtime_does(root: Path, name: str) -> None:
     put(root, name)
     assert expire(root, ANA, NOW, DAY, 100) == Expired()
@@ -69,6 +72,16 @@ def test_where_the_name_tells_no_time_the_mtime_does(root: Path, name: str) -> N
 def test_a_name_from_the_future_tells_no_time() -> None:
     assert delivered_s("1700090000.x", 5, NOW) == 5
     assert delivered_s("1700080000.x", 5, NOW) == 1_700_080_000
+
+
+def test_mail_that_no_time_is_known_of_counts_from_when_its_file_was_last_changed(
+    root: Path,
+) -> None:
+    os.utime(put(root, "message"), (1, 1))
+    os.utime(put(root, "0000000007.eml"), (0, 0))
+    now_s = time.time()
+    assert expire(root, ANA, now_s, DAY, 100) == Expired()
+    assert expire(root, ANA, now_s + 2 * DAY, DAY, 100).removed == 2
 
 
 def test_what_is_no_mail_stays(root: Path) -> None:

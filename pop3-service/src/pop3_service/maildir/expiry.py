@@ -1,7 +1,8 @@
 """Expiry: old messages of a maildrop are removed for good (EXPIRE, RFC 2449 section 6.7).
 
 A message is as old as the seconds at the beginning of its file's name say, which whoever delivered
-it wrote there (see ``order``); where they cannot be a time, as its mtime says.
+it wrote there (see ``order``); where they cannot be a time, as its mtime says; where that is none
+either, as its ctime does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pop3_service.maildir.message import is_mail
 from pop3_service.maildir.paths import maildrop_error, open_folder
 
 _SECONDS = re.compile(r"(\d{9,10})\.")
-"""Seconds of 1973 and later: a smaller number, or one of milliseconds, is no time of delivery."""
+_FIRST_S = 100_000_000
+"""A time of 1973: a smaller number, zeros before it or not, is no time of delivery. Programs that
+want files to be alike give them an mtime of 0 or 1."""
 _AHEAD_S = 86_400
 """A time further in the future than this is none either."""
 
@@ -68,7 +71,7 @@ def expire(root: Path, parts: tuple[str, ...], now_s: float, age_s: float, limit
 def delivered_s(name: str, mtime_s: float, now_s: float) -> float:
     """Give when a message was delivered, in seconds (Unix)."""
     seconds = _SECONDS.match(name)
-    if seconds is not None and int(seconds[1]) <= now_s + _AHEAD_S:
+    if seconds is not None and _FIRST_S <= int(seconds[1]) <= now_s + _AHEAD_S:
         return int(seconds[1])
     return mtime_s
 
@@ -99,7 +102,8 @@ def _take_old(
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
-    delivered = delivered_s(entry.name, status.st_mtime, now_s)
+    mtime_s = status.st_mtime if status.st_mtime >= _FIRST_S else status.st_ctime
+    delivered = delivered_s(entry.name, mtime_s, now_s)
     if is_mail(status) and delivered <= now_s - age_s:
         found.append(_Old(folder, entry.name, status.st_ino, status.st_size))
 
