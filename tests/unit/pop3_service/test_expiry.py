@@ -251,6 +251,22 @@ async def test_one_maildrop_that_cannot_be_read_keeps_nobody_elses_mail(
     assert [it["account"] for it in logs if it["event"] == "mail cannot expire"] == ["ana"]
 
 
+async def test_a_look_that_fails_for_an_unknown_reason_is_told_and_not_the_last(
+    background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    old = background.put("ana", 9 * DAY)
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as logs:
+        patched.setattr(asyncio, "to_thread", fail)
+        background.change(1)
+        await background.until(lambda: PASS_S in background.clock.slept)
+    assert [it["event"] for it in logs] == ["expiry broke off"]
+    background.clock.move(PASS_S)
+    await background.until(lambda: not old.exists())
+
+
 async def test_a_longer_age_holds_before_the_next_maildrop(background: Background) -> None:
     background.change(5)
     await background.until(lambda: background.accounts.looks)

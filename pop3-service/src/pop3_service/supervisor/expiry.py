@@ -99,6 +99,8 @@ class Expiry:
                 after = page[-1].name
         except ServiceError as error:
             log.error("expiry broke off", reason=str(error))
+        except Exception as error:  # a fault of ours, or no thread to be had: not the last look
+            log.error("expiry broke off", exc_info=error)
 
     async def _look_at(self, account: AccountName) -> None:
         try:
