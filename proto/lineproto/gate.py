@@ -23,6 +23,9 @@ HEADER_S = 5.0
 """How long a header may take to come."""
 PEEK = 4096
 """Octets looked at in one go; those behind a header stay with the socket."""
+WAITING = 1000
+"""Connections whose header is not whole; with one more, that which waits longest is closed. They
+count in no other limit, and each may hold 64 KiB."""
 TOLD_A_SWEEP = 20
 """Refused connections told of one by one between two sweeps; of more only their number is told."""
 
@@ -44,7 +47,7 @@ class ProxyGate:
     def __init__(self, listener: Listener, trusted: Networks) -> None:
         self._listener = listener
         self._trusted = trusted
-        self._waiting: set[_Waiting] = set()
+        self._waiting: dict[_Waiting, None] = {}  # in the order they came
         self._refused = 0
 
     @property
@@ -60,9 +63,11 @@ class ProxyGate:
             self._tell((host, port), "it is not from a trusted network")
             return
         sock.setblocking(False)
+        if len(self._waiting) >= WAITING:
+            self._refuse(next(iter(self._waiting)), "too many PROXY headers are waited for")
         waiting = _Waiting(sock, (host, port), in_tls, self._listener.clock.monotonic())
-        self._waiting.add(waiting)
         self._listener.poller.add(sock.fileno(), select.EPOLLIN, partial(self._read, waiting))
+        self._waiting[waiting] = None
 
     def sweep(self) -> None:
         """Close what has waited for too long, and tell of what was not told."""
@@ -99,7 +104,7 @@ class ProxyGate:
                 self._let_in(waiting, waiting.reader.header)
 
     def _let_in(self, waiting: _Waiting, header: ProxyHeader) -> None:
-        self._waiting.discard(waiting)
+        self._waiting.pop(waiting, None)
         self._listener.poller.remove(waiting.sock.fileno())
         via = Via(address_text(waiting.address), header.source is None, header.tls)
         self._listener.take(waiting.in_tls, waiting.sock, header.source or waiting.address, via)
@@ -109,7 +114,7 @@ class ProxyGate:
         self._tell(waiting.address, reason)
 
     def _drop(self, waiting: _Waiting) -> None:
-        self._waiting.discard(waiting)
+        self._waiting.pop(waiting, None)
         self._listener.poller.remove(waiting.sock.fileno())
         waiting.sock.close()
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from lineproto import gate
 from lineproto.connection import Via
 from lineproto.gate import HEADER_S, TOLD_A_SWEEP
 from lineproto.listener import bind
@@ -155,6 +156,23 @@ async def test_attack_56_a_header_that_does_not_come_is_not_waited_for(
         assert await at_end(slow)
     assert {why for _, why in proxied.refused} == {"its PROXY header did not come in time"}
     assert len(proxied.refused) == 2
+
+
+async def test_attack_56_of_too_many_half_sent_headers_the_oldest_goes(
+    proxied: Proxied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "WAITING", 2)
+    with proxied.dial() as oldest, proxied.dial() as slow:
+        oldest.send(b"PROXY ")
+        slow.send(b"PROXY ")
+        await turns()
+        with proxied.dial() as third:
+            third.send(v1("203.0.113.7"))
+            assert await at_end(oldest)
+            assert await heard(third) == b"hello\r\n"
+        slow.send(v1("203.0.113.8").removeprefix(b"PROXY "))
+        assert await heard(slow) == b"hello\r\n"
+    assert [why for _, why in proxied.refused] == ["too many PROXY headers are waited for"]
 
 
 async def test_attack_56_a_header_that_breaks_off_is_told(proxied: Proxied) -> None:
