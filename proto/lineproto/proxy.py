@@ -172,11 +172,15 @@ def _read_tlvs(octets: bytes, start: int) -> str:
     """Go through what follows the addresses; give what is said of TLS.
 
     Raises:
-        BadHeader: one of them goes beyond the end, or the checksum is wrong.
+        BadHeader: one of them goes beyond the end, or the checksum is wrong or there twice.
     """
     tls = ""
+    summed = False
     for kind, at, value in _tlvs(octets, start):
         if kind == PP2_TYPE_CRC32C:
+            if summed:  # 9,000 of them in the longest header would take a minute
+                raise BadHeader("it has more than one checksum")
+            summed = True
             whole = octets[:at] + bytes(len(value)) + octets[at + len(value) :]
             if len(value) != 4 or int.from_bytes(value, "big") != crc32c(whole):
                 raise BadHeader("its checksum is wrong")

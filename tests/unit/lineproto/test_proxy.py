@@ -70,6 +70,21 @@ def test_a_checksum_is_verified() -> None:
             read(octets)
 
 
+def test_a_checksum_is_computed_once_however_many_a_header_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    summed: list[int] = []
+
+    def right(octets: bytes) -> int:
+        summed.append(len(octets))
+        return 0
+
+    monkeypatch.setattr("lineproto.proxy.crc32c", right)
+    with pytest.raises(BadHeader, match="more than one checksum"):
+        read(v2("192.0.2.9", 7, *[tlv(3, bytes(4))] * 3))
+    assert len(summed) == 1
+
+
 @pytest.mark.parametrize(
     "octets",
     [
