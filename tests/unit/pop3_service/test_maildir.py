@@ -442,3 +442,27 @@ def test_a_maildir_is_removed_with_its_mail_and_again_without_harm(root: Path) -
     remove_maildir(root, ANA)
     assert list_maildir(root, ANA).messages == ()
     assert not (root / "ana").exists()
+
+
+@pytest.mark.parametrize("call", ["unlink", "rmdir"])
+def test_a_maildir_goes_whole_though_another_program_works_in_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """As a session does that just ended and writes its index, or a mail program that sets flags."""
+    for number in range(5):
+        deliver(root, b"x\n", f"{number}.a")
+    real = getattr(os, call)
+    once = iter([True])
+
+    def meddle(name: str, *, dir_fd: int) -> None:
+        if next(once, False):
+            if call == "unlink":
+                os.rename(name, f"{name}:2,S", src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            else:
+                (root / "ana" / name / "late").write_bytes(b"")
+        real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, call, meddle)
+    remove_maildir(root, ANA)
+    assert not next(once, False)
+    assert not (root / "ana").exists()

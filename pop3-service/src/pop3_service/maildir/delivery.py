@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +20,8 @@ from pop3_service.maildir.message import unique_id
 from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import make_folder, open_folder
 
+REMOVALS = 100
+"""Times that a Maildir is removed again because something was written in it meanwhile."""
 _counter = itertools.count(1)
 
 
@@ -142,10 +146,29 @@ def remove_maildir(root: Path, parts: tuple[str, ...]) -> None:
     try:
         parent_fd = open_folder(root, parts[:-1])
         try:
-            shutil.rmtree(parts[-1], dir_fd=parent_fd)
+            _remove_tree(parts[-1], parent_fd)
         finally:
             os.close(parent_fd)
     except FileNotFoundError:
         return
     except OSError as error:
         raise MaildropUnavailable(f"cannot remove the Maildir: {error.strerror}") from error
+
+
+def _remove_tree(name: str, parent_fd: int) -> None:
+    """Remove a folder that others may still rename and write in, as a session that just ended."""
+    for tries_left in reversed(range(REMOVALS)):
+        try:
+            if sys.version_info >= (3, 12):
+                shutil.rmtree(name, dir_fd=parent_fd, onexc=_unless_gone)
+            else:
+                shutil.rmtree(name, dir_fd=parent_fd, onerror=_unless_gone)
+            return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not tries_left:
+                raise
+
+
+def _unless_gone(*_: object) -> None:
+    if not isinstance(sys.exception(), FileNotFoundError):
+        raise
