@@ -12,6 +12,8 @@ class FakeClock:
     def __init__(self) -> None:
         self.waits = False
         self.slept: list[float] = []
+        self.ahead_s = 0.0
+        """How far the date has been put ahead of the time that passed."""
         self._passed_s = 0.0
         self._sleeping: list[tuple[float, asyncio.Future[None]]] = []
 
@@ -19,7 +21,7 @@ class FakeClock:
         return 1000.0 + self._passed_s
 
     def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._passed_s)
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._passed_s + self.ahead_s)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -267,6 +267,32 @@ async def test_a_look_that_fails_for_an_unknown_reason_is_told_and_not_the_last(
     await background.until(lambda: not old.exists())
 
 
+async def test_a_clock_that_is_put_ahead_makes_no_mail_old_for_an_hour(
+    background: Background,
+) -> None:
+    young = background.put("ana", 0)
+    background.clock.ahead_s = 3650 * DAY
+    with structlog.testing.capture_logs() as logs:
+        background.change(30)
+        await background.until(lambda: PASS_S in background.clock.slept)
+    assert young.exists()
+    [told] = logs
+    assert told["event"] == "clock was put ahead, no mail expires for an hour"
+    assert told["seconds"] == 3650 * DAY
+    background.change(20)  # another look at once does not forget it
+    await background.until(lambda: background.clock.slept.count(PASS_S) == 2)
+    assert young.exists()
+    background.clock.move(PASS_S)  # whoever set the clock means it
+    await background.until(lambda: not young.exists())
+
+
+async def test_a_clock_that_is_put_back_is_no_reason_to_wait(background: Background) -> None:
+    background.clock.ahead_s = -DAY
+    old = background.put("ana", 9 * DAY)
+    background.change(3)
+    await background.until(lambda: not old.exists())
+
+
 async def test_a_longer_age_holds_before_the_next_maildrop(background: Background) -> None:
     background.change(5)
     await background.until(lambda: background.accounts.looks)

@@ -1,7 +1,8 @@
 """Expiry in the background: every maildrop is looked at each hour while ``expire_days`` is set.
 
 One maildrop after the other, a bounded number of messages at a time, each in a thread, and as long
-a pause after each as it took. A maildrop that a session has is left until the next look.
+a pause after each as it took. A maildrop that a session has is left until the next look. When the
+machine's clock is put ahead, no mail goes for an hour: a wrong date would make all of it old.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pop3_service.storage.store import AccountStore
 PASS_S = 3600.0
 """Time between two looks at all maildrops."""
 DAY_S = 86_400
+JUMP_S = 3600.0
+"""So much ahead of the time that has passed is a clock that was put ahead."""
 ACCOUNTS_A_PAGE = 200
 MESSAGES_A_TURN = 500
 """Messages removed in one go: so long a maildrop is locked."""
@@ -47,6 +50,8 @@ class Expiry:
         self._clock = clock
         self._days = 0
         self._changed = asyncio.Event()
+        self._offset_s = self._clock_offset_s()
+        self._held_until_s = 0.0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -93,7 +98,7 @@ class Expiry:
         try:
             while page := await self._accounts.page(after, ACCOUNTS_A_PAGE):
                 for account in page:
-                    if self._changed.is_set():
+                    if self._is_over():
                         return
                     await self._look_at(account.name)
                 after = page[-1].name
@@ -101,6 +106,18 @@ class Expiry:
             log.error("expiry broke off", reason=str(error))
         except Exception as error:  # a fault of ours, or no thread to be had: not the last look
             log.error("expiry broke off", exc_info=error)
+
+    def _is_over(self) -> bool:
+        """Whether this look ends here: the setting has changed, or the clock was put ahead."""
+        before_s, self._offset_s = self._offset_s, self._clock_offset_s()
+        now_s, jump_s = self._clock.monotonic(), self._offset_s - before_s
+        if jump_s > JUMP_S:
+            self._held_until_s = now_s + PASS_S
+            log.error("clock was put ahead, no mail expires for an hour", seconds=round(jump_s))
+        return self._changed.is_set() or now_s < self._held_until_s
+
+    def _clock_offset_s(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()
 
     async def _look_at(self, account: AccountName) -> None:
         try:
@@ -114,7 +131,7 @@ class Expiry:
                 count, octets = count + turn.removed, octets + turn.octets
                 if turn.failed:
                     log.error("mail does not go", account=account, count=turn.failed)
-                if not turn.more or self._changed.is_set():
+                if not turn.more or self._is_over():
                     break
         except MaildropInUse:
             pass  # the next look is soon enough
