@@ -74,6 +74,7 @@ def not_read(server: KeyServer, source: str | None = None, authorities: Path | N
 def test_a_file_that_cannot_be_read_is_told(server: KeyServer, tmp_path: Path) -> None:
     assert not_read(server, str(tmp_path / "none")) == "No such file or directory"
     assert not_read(server, str(tmp_path)) == "Is a directory"
+    assert not_read(server, f"{tmp_path}/\0") == "embedded null byte"
 
 
 def test_a_server_that_is_not_trusted_is_not_asked(server: KeyServer, tmp_path: Path) -> None:
@@ -264,6 +265,28 @@ async def test_the_old_keys_stay_when_new_ones_cannot_be_read(
     ]
     assert server.asked == 5
     assert issuer.keys.warnings() == []
+
+
+async def test_a_fault_in_reading_keys_does_not_end_their_being_followed(
+    server: KeyServer,
+) -> None:
+    source = TokenKeySource(server.authorities)
+    faults: list[Exception] = [RuntimeError("a library's")]
+
+    def load(address: str) -> Keys:
+        if faults:
+            raise faults.pop()
+        return source.load(address)
+
+    clock = FakeClock()
+    keys = TokenKeys(lambda: server.address, load, clock)
+    with pytest.raises(ServiceUnavailable):
+        await keys.held()
+    assert keys.warnings() == ["token keys: internal error"]
+    clock.move(token_keys.RETRY_S)
+    await keys.look()
+    assert [key.kid for key in await keys.held()] == ["a"]
+    assert keys.warnings() == []
 
 
 async def test_another_source_makes_the_keys_of_the_one_before_worthless(

@@ -94,6 +94,8 @@ def _read(path: str) -> bytes:
             return _short(file.read(MAX_OCTETS + 1))
     except OSError as error:
         raise NotRead(error.strerror or str(error)) from None
+    except ValueError as error:  # no path at all: it holds NUL
+        raise NotRead(str(error)) from None
 
 
 def _short(octets: bytes) -> bytes:

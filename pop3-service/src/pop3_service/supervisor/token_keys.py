@@ -135,6 +135,9 @@ class TokenKeys:
             keys = await asyncio.to_thread(self._load, source)
         except NotRead as error:
             trouble = str(error)
+        except Exception as error:  # a fault of ours: the keys are still to be followed
+            log.error("token keys could not be read", source=source, exc_info=error)
+            trouble = "internal error"
         if source != self._of:  # the setting was changed meanwhile
             return
         self._reading = None
