@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -142,6 +145,41 @@ async def test_a_key_is_made_once_for_its_owner_alone(desk: Desk, tmp_path: Path
     assert await again.check() == Admitted("ana")
     assert SECRET not in desk.accounts.sealed["ana"]
     assert bytes.fromhex(path.read_text()) not in desk.accounts.sealed["ana"]
+
+
+async def test_all_who_need_the_key_at_once_have_one(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+
+    def load_key(path: Path) -> bytes:
+        made.append(path)
+        return load_real_key(path)
+
+    load_real_key = sealing.load_key
+    monkeypatch.setattr(sealing, "load_key", load_key)
+    names = [f"user{number}" for number in range(20)]
+    await asyncio.gather(*(desk.set(name) for name in names))
+    assert len(made) == 1
+    again = Desk(tmp_path / "apop.key")
+    again.accounts.sealed = desk.accounts.sealed
+    assert [await again.check(name.encode()) for name in names] == [Admitted(it) for it in names]
+
+
+async def test_a_key_that_could_not_be_written_leaves_nothing_behind(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(ServiceUnavailable, match="No space left"):
+            await desk.set()
+    assert list(tmp_path.iterdir()) == []
+    await desk.set()
+    assert await desk.check() == Admitted("ana")
+
+
+def full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("text", ["", "secret", "00" * 31, "00" * 33, "zz" * 32])

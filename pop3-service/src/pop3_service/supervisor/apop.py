@@ -41,6 +41,7 @@ class Apop:
         self._key_path = key_path
         self._settings = settings
         self._sealer: Sealer | None = None
+        self._making = asyncio.Lock()
         self._dummy = b""
 
     async def seal(self, name: AccountName, secret: bytes) -> bytes:
@@ -78,9 +79,10 @@ class Apop:
         return sealer.open(self._dummy, NOBODY) + secrets.token_bytes(16)
 
     async def _ready(self) -> Sealer:
-        if self._sealer is None:
-            self._sealer = await asyncio.to_thread(_make_sealer, self._key_path)
-            self._dummy = self._sealer.seal(secrets.token_bytes(16), NOBODY)
+        async with self._making:  # two at once would each make a key
+            if self._sealer is None:
+                self._sealer = await asyncio.to_thread(_make_sealer, self._key_path)
+                self._dummy = self._sealer.seal(secrets.token_bytes(16), NOBODY)
         return self._sealer
 
 

@@ -5,6 +5,7 @@ Imported, ``cryptography`` costs 10 MB, so this module is imported once there is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -51,21 +52,33 @@ class Sealer:
 def load_key(path: Path) -> bytes:
     """Read the key, in hexadecimal digits; without a file it is made, for its owner alone.
 
+    One caller at a time.
+
     Raises:
         BadKey: the file cannot be read or made, others may read it, or it holds no key.
     """
+    if not os.path.lexists(path):
+        try:
+            _make(path)
+        except OSError as error:
+            raise BadKey(f"{path}: {error.strerror}") from None
+    return _read(path)
+
+
+def _make(path: Path) -> None:
+    """Make the file, whole or not at all: half a key would be refused at every start."""
+    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return _read(path)
-    except OSError as error:
-        raise BadKey(f"{path}: {error.strerror}") from None
-    key = secrets.token_bytes(KEY_OCTETS)
-    with open(fd, "w") as file:
-        file.write(key.hex() + "\n")
-        file.flush()
-        os.fsync(fd)
-    return key
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "w") as file:
+            file.write(secrets.token_bytes(KEY_OCTETS).hex() + "\n")
+            file.flush()
+            os.fsync(fd)
+        os.rename(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise
 
 
 def _read(path: Path) -> bytes:
