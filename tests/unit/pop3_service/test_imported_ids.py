@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
-from pop3_service.domain.errors import MaildropDamaged
+from pop3_service.domain.errors import MaildropDamaged, MaildropUnavailable
 from pop3_service.maildir import imported, index
 from pop3_service.maildir.cached import MailRoot
 from pop3_service.maildir.delivery import list_maildir, open_stored
@@ -173,6 +175,24 @@ def test_what_is_no_file_is_not_taken_for_no_import(
             os.mkfifo(path)
     with pytest.raises(MaildropDamaged):
         shown(root, lock)
+
+
+def test_too_many_open_files_are_no_damage(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_ids(root, {"2.a": "of-old"})
+    real = os.open
+
+    def fail(path: str, *arguments: Any, **options: Any) -> int:
+        if path == imported.IMPORTED_FILE:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(MaildropUnavailable, match="Too many"):
+            shown(root, lock)
+    assert shown(root, lock)[1] == "of-old"
 
 
 def test_an_import_that_fails_leaves_the_ids_of_before(

@@ -8,6 +8,7 @@ stays shut rather than showing other ids.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import zlib
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from pop3_service.domain.errors import MaildropDamaged
 from pop3_service.maildir.index import INDEX_FILE
 
 IMPORTED_FILE = ".valija-uidl"
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Errors that say nothing of the file: mail must not seem to be gone because of them."""
 READ_SIZE = 1024 * 1024
 _HEADER = b"valija-uidl 1\n"
 
@@ -35,12 +38,15 @@ def load(folder_fd: int) -> dict[str, str]:
 
     Raises:
         MaildropDamaged: the file is there and cannot be read as it was written.
+        OSError: there is no room to read it now.
     """
     try:
         data = _read(folder_fd)
     except FileNotFoundError:
         return {}
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise MaildropDamaged(
             f"the imported unique ids cannot be read: {error.strerror}"
         ) from error

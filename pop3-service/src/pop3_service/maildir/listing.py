@@ -8,7 +8,6 @@ its name (``message.id_of_base``).
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ import msgspec
 
 from lineproto.stuffing import LF_ONLY, OctetCounter, header_form
 from pop3_service.maildir import imported, index
+from pop3_service.maildir.imported import NO_ROOM
 from pop3_service.maildir.index import FolderState
 from pop3_service.maildir.message import Message, base_name, id_of_base, is_mail, order
 from pop3_service.maildir.opening import open_to_read
@@ -33,8 +33,6 @@ COARSE_TICK_NS = 2_000_000_000
 """The same where a file system keeps whole seconds only."""
 LARGE = 1000
 """Messages from which it is worth an index of its own to know that a listing holds."""
-NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Errors that say nothing of the file: mail must not seem to be gone because of them."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
