@@ -309,6 +309,24 @@ def test_another_file_of_the_same_name_is_never_removed(root: Path, lock: Maildr
     assert path.exists()
 
 
+@pytest.mark.attack(36)
+def test_a_folder_that_opens_only_later_is_not_taken_for_untouched(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = deliver(root, b"x\n", "1.a")
+    deliver(root, b"x\n", "2.b", "cur")
+    for folder in ("new", "cur"):
+        os.utime(root / "ana" / folder, (1000, 1000.5))
+    drop = Maildrop.open(root, ANA, lock)
+    assert drop.snapshot.state is not None
+    path.rename(root / "ana/tmp/kept")
+    deliver(root, b"x\n", "1.a")
+    once = iter([True])
+    failing(monkeypatch, "open", lambda it, *_: it == "new" and next(once, False))
+    assert drop.delete(list(drop.messages)) == (1, 1)
+    assert path.exists()
+
+
 # --- the lock --------------------
 
 

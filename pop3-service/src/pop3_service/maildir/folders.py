@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Self
 
 from pop3_service.maildir.index import FolderState
@@ -39,16 +40,19 @@ class Folders:
             fd = self._parts[folder] = os.open(folder, FOLDER_FLAGS, dir_fd=self.maildir)
         return fd
 
-    def are_in(self, state: FolderState | None) -> bool:
-        """Whether nothing came, went or was renamed in the open ones since this state."""
+    def are_in(self, state: FolderState | None, parts: Iterable[str]) -> bool:
+        """Whether these are open, and nothing came, went or was renamed there since then."""
         if state is None:
             return False
         was = {"new": state[:3], "cur": state[3:]}
-        for folder, fd in self._parts.items():
+        for folder in parts:
+            fd = self._parts.get(folder)
+            if fd is None:
+                return False
             status = os.fstat(fd)
             if (status.st_dev, status.st_ino, status.st_mtime_ns) != was[folder]:
                 return False
-        return bool(self._parts)
+        return True
 
     def sync(self, folder: str) -> bool:
         """Make a folder's removals durable; False if that failed."""

@@ -111,11 +111,12 @@ class Maildrop:
         touched: dict[str, int] = dict.fromkeys(FOLDERS, 0)
         failed = 0
         with folders:
-            for folder in {message.folder for message in messages}:
+            used = {message.folder for message in messages}
+            for folder in used:
                 with contextlib.suppress(OSError):
                     folders.of(folder)
             # In folders that nobody touched since, each name stands for the file it did.
-            untouched = folders.are_in(self.snapshot.state)
+            untouched = folders.are_in(self.snapshot.state, used)
             for message in messages:
                 try:
                     touched[_remove(folders, message, untouched)] += 1
