@@ -330,6 +330,14 @@ def test_a_folder_that_opens_only_later_is_not_taken_for_untouched(
 # --- the lock --------------------
 
 
+def test_a_maildrop_that_is_let_go_after_all_locks_were_is_no_error(root: Path) -> None:
+    """As of a login whose client went, and which ends with its worker."""
+    lock = MaildropLock(root)
+    lock.acquire(ANA_KEY)
+    lock.close()
+    lock.release(ANA_KEY)
+
+
 def test_a_second_session_is_refused_in_and_across_processes(root: Path) -> None:
     one, two = MaildropLock(root), MaildropLock(root)
     one.acquire(ANA_KEY)

@@ -77,7 +77,8 @@ class MaildropLock:
                 self._held.discard(key)
 
     def close(self) -> None:
-        """Let go of all locks."""
+        """Let go of all locks; one that is released later is no error."""
+        self._held.clear()
         while self._fds:
             os.close(self._fds.pop())
 
