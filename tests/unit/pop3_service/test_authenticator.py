@@ -220,6 +220,23 @@ async def test_an_account_deleted_during_the_second_look_does_not_count(
     assert await authenticator.verify(b"ana", b"secret") is None
 
 
+async def test_a_password_changed_while_its_login_is_told_of_does_not_count(
+    authenticator: Authenticator, accounts: FakeAccounts
+) -> None:
+    accounts.put("ana", await authenticator.hash(b"old"))
+    new = await authenticator.hash(b"new")
+
+    async def reset(_: Account, __: bytes) -> None:
+        accounts.put("ana", new)
+        authenticator.account_changed(AccountName("ana"))
+
+    authenticator.on_verified = reset
+    assert await authenticator.login(b"ana", b"old") is None
+    authenticator.on_verified = None
+    assert await authenticator.login(b"ana", b"old") is None
+    assert await authenticator.login(b"ana", b"new") == Admitted("ana")
+
+
 async def test_a_change_of_somebody_else_disturbs_nobody(
     authenticator: Authenticator, accounts: FakeAccounts, ana: str
 ) -> None:

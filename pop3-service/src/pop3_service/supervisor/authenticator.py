@@ -50,7 +50,7 @@ class Authenticator:
         """``remember_login_s`` gives the setting of now."""
         self.changes = 0
         self.on_verified: OnVerified | None = None
-        """Told the account and the password after each check that it passed."""
+        """Told account and password after each check that was right; it may be old by then."""
         self._clock = clock
         self._remembered = RememberedLogins(clock, remember_login_s)
         self._accounts = accounts
@@ -100,6 +100,8 @@ class Authenticator:
             if replaced is None:
                 return await self.verify(name, password)
             account = replaced
+        if self.on_verified is not None:
+            await self.on_verified(account, password)
         while changes != self.changes:  # this account, perhaps: does the password still count?
             changes = self.changes
             again = await self._accounts.get(account.name)
@@ -108,8 +110,6 @@ class Authenticator:
             if again.password_hash != account.password_hash:
                 # Another login may have replaced an old hash of the same password.
                 return await self.verify(name, password) if was_old else None
-        if self.on_verified is not None:
-            await self.on_verified(account, password)
         return account
 
     async def matches(self, account: Account, password: bytes) -> bool:
