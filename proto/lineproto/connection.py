@@ -454,7 +454,8 @@ class Connection:
         """Close the connection if its client has been silent for too long."""
         idle = self.idle_s()
         if self._stream.is_handshaking and not self._closing:
-            if idle > HANDSHAKE_S:
+            # One too many is only to be told so: it must not hold a descriptor for long.
+            if idle > (LINGER_S if self._dialogue.finished else HANDSHAKE_S):
                 self.abort("TLS handshake took too long")
         elif self._closing:
             if idle > max(LINGER_S, self._linger_s) and self._task is None:

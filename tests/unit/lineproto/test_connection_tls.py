@@ -566,6 +566,17 @@ async def test_a_stalled_handshake_after_stls_is_ended(talks: Talks, clock: Fake
     assert client.ended == ["TLS handshake took too long"]
 
 
+async def test_a_client_too_many_that_begins_no_handshake_is_not_waited_for(
+    talks: Talks, clock: FakeClock
+) -> None:
+    talks.refusing = True
+    client = await talks.connect_tls(greeted=False)
+    clock.move(LINGER_S + 0.1)
+    client.talk.connection.sweep()
+    assert await client.rest() == b""
+    assert client.ended == ["TLS handshake took too long"]
+
+
 # --- cut anywhere --------------------
 
 
