@@ -92,6 +92,21 @@ def test_a_session_over_ipv6_is_listed_with_its_address(gateway: Gateway, servic
         assert session.split()[1:3] == [f"{shown}:{port}", box.name]
 
 
+def test_unique_ids_of_another_server_are_taken_over(gateway: Gateway, service: Service) -> None:
+    box = service.account()
+    for name in ("1.a:2,S", "2.b:2,", "3.c:2,", "4.d:2,", "5.e:2,"):
+        box.deliver(b"x", name, "cur")
+    known = "3 V9 N30\n1 :1.a\n2 :2.b\n3 P3.c :3.c\n4 P%s :4.d\n" % ("x" * 71)
+    (box.path / "dovecot-uidlist").write_text(known)
+    with gateway.log_in() as client:
+        reply = client.ask(f"IMPORT_UIDL {box.name} dovecot %v-%u")
+        told = "3 messages keep their old id, 2 of them had another, 1 refused, 1 not in the file"
+        assert reply == f"+OK {told}"
+    with service.connect() as client:
+        client.log_in(box.name, "secret")
+        assert client.listing("UIDL") == ["1 9-1", "2 9-2", "3 3.c", "4 4.d", "5 5.e"]
+
+
 # --- lines --------------------
 
 DIALOGUE = (
