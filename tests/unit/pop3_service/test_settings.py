@@ -7,6 +7,7 @@ import pytest
 
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.settings import Settings
+from pop3_service.supervisor.settings import SettingsDesk
 
 
 @pytest.mark.parametrize("item", fields(Settings), ids=lambda item: item.name)
@@ -90,3 +91,32 @@ def test_numbers_are_read_from_text_as_a_flag_gives_them() -> None:
 def test_both_login_delays_can_change_at_once() -> None:
     changed = Settings().changed({"min_login_delay_s": 20, "max_login_delay_s": 30})
     assert (changed.min_login_delay_s, changed.max_login_delay_s) == (20, 30)
+
+
+class Stored:
+    """Values as they are in the database, in the order in which they were stored."""
+
+    def __init__(self, **values: Any) -> None:
+        self.values = values
+
+    async def load(self) -> dict[str, Any]:
+        return self.values
+
+
+async def loaded(**values: Any) -> Settings:
+    desk = SettingsDesk(Stored(**values), None, None, None)  # type: ignore[arg-type]
+    await desk.load()
+    return desk.current
+
+
+@pytest.mark.parametrize(("least", "most"), [(20, 40), (0.5, 1), (0, 0)])
+async def test_stored_settings_that_fit_one_another_are_taken_in_any_order(
+    least: float, most: float
+) -> None:
+    wanted = Settings(min_login_delay_s=least, max_login_delay_s=most)
+    assert await loaded(min_login_delay_s=least, max_login_delay_s=most) == wanted
+    assert await loaded(max_login_delay_s=most, min_login_delay_s=least) == wanted
+
+
+async def test_a_stored_setting_that_fits_no_longer_is_left_out() -> None:
+    assert await loaded(gone=1, max_accounts=0, apop=True) == Settings(apop=True)

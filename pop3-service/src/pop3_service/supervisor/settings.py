@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,7 +35,12 @@ class SettingsDesk:
 
     async def load(self) -> None:
         """Read what is stored; a value that no longer fits is told and left out."""
-        for name, value in (await self._store.load()).items():
+        stored = await self._store.load()
+        # One may fit the others alone, as a delay that is above the default of the longest.
+        with contextlib.suppress(InvalidArgument):
+            self.current = self.current.changed(stored)
+            return
+        for name, value in stored.items():
             try:
                 self.current = self.current.changed({name: value})
             except InvalidArgument as error:
