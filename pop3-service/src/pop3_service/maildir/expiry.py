@@ -47,7 +47,8 @@ class _Old(NamedTuple):
 def expire(root: Path, parts: tuple[str, ...], now_s: float, age_s: float, limit: int) -> Expired:
     """Remove durably what was delivered ``age_s`` ago and longer, up to ``limit`` messages.
 
-    The maildrop is locked only if there is something to remove.
+    The maildrop is locked only if there is something to remove. With a limit of 0 nothing is
+    done: ``more`` then says whether there would be.
 
     Raises:
         MaildropInUse: a session has it.
@@ -60,8 +61,10 @@ def expire(root: Path, parts: tuple[str, ...], now_s: float, age_s: float, limit
     except OSError as error:
         raise maildrop_error("cannot read the maildrop", error) from error
     try:
-        old = _old_messages(folder_fd, now_s, age_s, limit)
-        return _remove_locked(root, parts, folder_fd, old, limit) if old else Expired()
+        old = _old_messages(folder_fd, now_s, age_s, limit or 1)
+        if not old or not limit:
+            return Expired(more=bool(old))
+        return _remove_locked(root, parts, folder_fd, old, limit)
     except OSError as error:
         raise maildrop_error("cannot read the maildrop", error) from error
     finally:

@@ -126,13 +126,13 @@ class Expiry:
             return  # it has no maildrop
         count = octets = 0
         try:
-            while True:
-                turn = await self._turn(parts)
-                count, octets = count + turn.removed, octets + turn.octets
+            more = (await self._turn(parts, 0)).more
+            # Who was deleted since the page was read may have left their mail to be kept.
+            while more and await self._accounts.get(account) and not self._is_over():
+                turn = await self._turn(parts, MESSAGES_A_TURN)
+                count, octets, more = count + turn.removed, octets + turn.octets, turn.more
                 if turn.failed:
                     log.error("mail does not go", account=account, count=turn.failed)
-                if not turn.more or self._is_over():
-                    break
         except MaildropInUse:
             pass  # the next look is soon enough
         except ServiceError as error:
@@ -140,10 +140,10 @@ class Expiry:
         if count:
             log.info("mail expired", account=account, days=self._days, count=count, octets=octets)
 
-    async def _turn(self, parts: tuple[str, ...]) -> Expired:
+    async def _turn(self, parts: tuple[str, ...], limit: int) -> Expired:
         began_s = self._clock.monotonic()
         now_s, age_s = self._clock.now().timestamp(), self._days * DAY_S
-        work = partial(expire, self._paths.root, parts, now_s, age_s, MESSAGES_A_TURN)
+        work = partial(expire, self._paths.root, parts, now_s, age_s, limit)
         turn = await asyncio.to_thread(work)
         await self._clock.sleep(self._clock.monotonic() - began_s)
         return turn
