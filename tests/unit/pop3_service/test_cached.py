@@ -323,7 +323,7 @@ async def test_after_a_deletion_the_next_login_looks_again_and_reads_nothing_aga
     settle(root)
     drop = await log_in()
     drop.shrink(list(drop.messages[:2]))
-    assert drop.deleting(list(drop.messages[:2]))() == (2, 0)
+    assert await drop.delete(list(drop.messages[:2]), in_thread) == (2, 0)
     drop.close()
     deliver(root, b"new\n", "9.b")
     read: list[int] = []
@@ -342,6 +342,30 @@ async def test_after_a_deletion_the_next_login_looks_again_and_reads_nothing_aga
     drop = await log_in()
     assert uidls(drop) == ["2.a", "3.a", "4.a", "9.b"]
     drop.close()
+
+
+async def test_a_crowd_that_deletes_at_once_takes_few_descriptors(
+    root: Path, maildrops: Maildrops
+) -> None:
+    drops = []
+    for number in range(200):
+        account = f"user{number}"
+        make_folder(root, (account,))
+        (root / account / "new" / "1.a").write_bytes(b"x\n")
+        drops.append(await maildrops.open(account, in_thread))
+    free = asyncio.Event()
+
+    async def when_free(work: Callable[[], Any]) -> Any:
+        await free.wait()
+        return work()
+
+    before = len(os.listdir("/proc/self/fd"))
+    deletions = [asyncio.create_task(drop.delete(list(drop.messages), when_free)) for drop in drops]
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) - before <= 3 * module.DELETIONS_AHEAD
+    free.set()
+    assert await asyncio.gather(*deletions) == [(1, 0)] * len(drops)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_a_deletion_that_failed_leaves_its_message_in_the_next_listing(

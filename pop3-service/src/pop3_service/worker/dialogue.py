@@ -430,7 +430,7 @@ class Pop3Dialogue:
         self.interruptible = False
         doomed = [self._drop.messages[index] for index in indexes]
         self._drop.shrink(doomed)
-        deleted, failed = await self._context.on_disk(self._drop.deleting(doomed))
+        deleted, failed = await self._drop.delete(doomed, self._context.on_disk)
         self._deleted = deleted
         self._context.counters.add("deleted_messages", deleted)
         if failed:

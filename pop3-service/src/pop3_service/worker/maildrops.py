@@ -31,7 +31,11 @@ MAILDROP_MESSAGES = 10
 
 log = structlog.get_logger()
 
+DELETIONS_AHEAD = 20
+"""Deletions whose folders are opened before their thread is free: each has three descriptors."""
+
 OnDisk = Callable[[Callable[[], Maildrop]], Awaitable[Maildrop]]
+DeleteOnDisk = Callable[[Callable[[], tuple[int, int]]], Awaitable[tuple[int, int]]]
 
 
 class _Kept(NamedTuple):
@@ -92,15 +96,21 @@ class OpenMaildrop:
         """Whether ``save_index`` would spare the next login something."""
         return self._drop.index_is_old
 
-    def deleting(self, messages: list[Message]) -> Callable[[], tuple[int, int]]:
-        """Give what deletes messages durably, and may wait for the disk: see ``Maildrop.delete``.
+    async def delete(self, messages: list[Message], on_disk: DeleteOnDisk) -> tuple[int, int]:
+        """Delete messages durably, in a thread: see ``Maildrop.delete``.
 
-        It is to be called, and once. In a thread each call to the system may cost a turn of the
-        interpreter, so what takes no wait is done before.
+        In a thread each call to the system may cost a turn of the interpreter, so what takes no
+        wait is done before; not for all that wait for a thread, which would take descriptors.
         """
-        parts = {message.folder for message in messages}
-        folders = self._root.open_folders(self._folder, parts)
-        return partial(self._drop.delete, messages, folders)
+        maildrops, folders = self._maildrops, None
+        if maildrops.deletions < DELETIONS_AHEAD:
+            parts = {message.folder for message in messages}
+            folders = self._root.open_folders(self._folder, parts)
+        maildrops.deletions += 1
+        try:
+            return await on_disk(partial(self._drop.delete, messages, folders))
+        finally:
+            maildrops.deletions -= 1
 
     def save_index(self) -> None:
         """Write the index; may wait for the disk. See ``Maildrop.save_index``."""
@@ -137,6 +147,7 @@ class Maildrops:
         self._lock = MaildropLock(paths.root)
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._cost = 0
+        self.deletions = 0  # under way
 
     def close(self) -> None:
         """Let go of every lock."""
