@@ -222,6 +222,29 @@ async def test_a_worker_that_remembers_the_maildrop_shows_imported_ids_at_the_ne
     assert logs == []  # an import is no alarm
 
 
+def test_an_index_written_late_by_a_session_of_before_does_not_count(
+    root: Path, lock: MaildropLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even if the power fails just when the ids are in their place."""
+    for folder in ("new", "cur"):
+        os.utime(root / "ana" / folder, (1000, 1000.5))
+    drop = Maildrop.open(root, ANA, lock)
+    assert drop.snapshot.state is not None
+    drop.close()
+    real = os.rename
+
+    def cut_off(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            import_ids(root, {"2.a": "of-old"})
+    drop.save_index()
+    assert shown(root, lock) == ["1.a", "of-old", "3.a"]
+
+
 async def test_ids_that_change_by_themselves_are_an_alarm(root: Path, maildrops: Maildrops) -> None:
     import_ids(root, {"1.a": "one", "2.a": "two"})
     assert await log_in(maildrops) == ["one", "two", "3.a"]

@@ -79,14 +79,24 @@ def save(folder_fd: int, ids: Mapping[str, str]) -> None:
         file.write(_HEADER + b"%08x\n" % zlib.crc32(body) + body)
         file.flush()
         os.fsync(fd)
-    # The index holds the ids of before and would count again after a power cut.
+    # What workers keep of a maildrop, and the index, count while its folders do not change; this
+    # costs nothing at any login. It is durable before the ids are: a session that ended may
+    # write its index with the ids of before at any time, and that would count after a power cut.
+    _touch(folder_fd, "cur")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(INDEX_FILE, dir_fd=folder_fd)
     os.rename(temporary, IMPORTED_FILE, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
     os.fsync(folder_fd)
-    # What workers keep of a maildrop counts while its folders do not change; this costs nothing
-    # at any login.
-    os.utime("cur", dir_fd=folder_fd, follow_symlinks=False)
+
+
+def _touch(folder_fd: int, name: str) -> None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(name, flags, dir_fd=folder_fd)
+    try:
+        os.utime(fd)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _read(folder_fd: int) -> bytes:
