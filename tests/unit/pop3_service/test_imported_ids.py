@@ -12,12 +12,13 @@ import pytest
 import structlog
 
 from pop3_service.domain.errors import MaildropDamaged, MaildropUnavailable
-from pop3_service.maildir import imported, index
+from pop3_service.maildir import imported, importing, index
 from pop3_service.maildir.cached import MailRoot
 from pop3_service.maildir.delivery import list_maildir, open_stored
 from pop3_service.maildir.lock import MaildropLock
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.message import unique_id
+from pop3_service.maildir.old_ids import IdSource
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.worker.maildrops import Maildrops, OpenMaildrop
 from support.maildrops import end_session
@@ -122,6 +123,27 @@ def test_files_of_one_name_whose_id_was_imported_by_another_have_ids_of_their_ow
     ids = shown(root, lock)
     assert len(set(ids)) == 4
     assert ids[2:] == ["1.a", "3.a"]
+
+
+async def test_an_import_that_failed_at_its_end_is_seen_after_the_next(
+    root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "ana" / "dovecot-uidlist").write_text("3 V9\n2 Pof-old :2.a\n")
+    for folder in ("new", "cur"):
+        os.utime(root / "ana" / folder, (1.5, 1.5))  # what is known of it holds
+    own = ["1.a", "2.a", "3.a"]
+    assert await log_in(maildrops) == own
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pop3_service.maildir.imported.os.utime", fails)
+        with pytest.raises(MaildropUnavailable):
+            importing.import_ids(root, ANA, IdSource.DOVECOT)
+    assert await log_in(maildrops) == own
+    importing.import_ids(root, ANA, IdSource.DOVECOT)
+    assert await log_in(maildrops) == ["1.a", "of-old", "3.a"]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,15 @@ def save(folder_fd: int, ids: Mapping[str, str]) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(INDEX_FILE, dir_fd=folder_fd)
     os.rename(temporary, IMPORTED_FILE, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+    settle(folder_fd)
+
+
+def settle(folder_fd: int) -> None:
+    """Make sure that the ids are durable and seen, also where the import that wrote them failed.
+
+    Raises:
+        OSError: it is not known.
+    """
     os.fsync(folder_fd)
 
 

@@ -107,6 +107,8 @@ def _import(
         after = _decide(result, messages, before, old)
         if not dry_run and after != before:
             imported.save(folder_fd, after)
+        elif not dry_run and after:
+            imported.settle(folder_fd)
     except FileNotFoundError:  # no cur and no new: there is no mail
         return result
     except OSError as error:
