@@ -461,6 +461,33 @@ def test_many_deliveries_at_once_have_names_of_their_own(root: Path) -> None:
     assert len(names) == 100
 
 
+@pytest.mark.parametrize("octets", [10, 1_000_000])
+def test_a_delivery_to_a_full_disk_leaves_nothing_behind(
+    root: Path, monkeypatch: pytest.MonkeyPatch, octets: int
+) -> None:
+    real = os.open
+
+    def open_full(path: str, *arguments: Any, **options: Any) -> int:
+        fd = real(path, *arguments, **options)
+        if not str(path).startswith("tmp/"):
+            return fd
+        os.close(fd)
+        return real("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr(os, "open", open_full)
+    before = os.listdir("/proc/self/fd")
+
+    def deliver_it() -> None:
+        with Delivery(root, ANA, SystemClock()) as delivery:
+            delivery.write(b"x" * octets)
+            delivery.commit()
+
+    with pytest.raises(MaildropUnavailable, match="No space"):
+        deliver_it()
+    assert os.listdir("/proc/self/fd") == before
+    assert list((root / "ana" / "tmp").iterdir()) == []
+
+
 def test_a_maildir_is_removed_with_its_mail_and_again_without_harm(root: Path) -> None:
     deliver(root, b"x\n", "1.a")
     assert len(list_maildir(root, ANA).messages) == 1

@@ -57,7 +57,8 @@ class Delivery:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk was told of already
+            self._file.close()
         if not self._done:
             with contextlib.suppress(OSError):  # whoever cleans tmp may have been here first
                 os.unlink(f"tmp/{self.name}", dir_fd=self._folder_fd)
