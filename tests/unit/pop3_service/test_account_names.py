@@ -119,9 +119,12 @@ def test_names_that_differ_by_case_are_two_names() -> None:
     assert AccountName.parse("Ana") != AccountName.parse("ana")
 
 
-def test_a_text_that_grows_when_it_is_prepared_is_refused_by_its_octets() -> None:
+def test_a_text_that_grows_when_it_is_prepared_is_refused_by_what_it_would_be() -> None:
     """One character may become 18; of 1020 such each login would take 30 ms of everybody's time."""
     assert is_too_long("\ufdfa" * 341)
+    assert is_too_long("\ufdfa" * 57)
+    assert not is_too_long("\ufdfa" * 56)
+    assert is_too_long("a" * 1021)
     assert not is_too_long("\uff41" * 255)
     assert AccountName.parse("\uff41" * 255) == "a" * 255
     with pytest.raises(InvalidArgument, match="at most 255 octets"):

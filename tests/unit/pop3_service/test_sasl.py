@@ -127,7 +127,7 @@ def test_attack_20_the_identity_may_be_spelt_in_another_form_of_the_same_name() 
 def test_an_identity_longer_than_any_name_is_not_prepared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One such message would keep everybody of this worker waiting for half a second."""
+    """16,000 such letters would keep everybody of this worker waiting for half a second."""
     prepared: list[str] = []
 
     def prepare(text: str) -> str:
@@ -135,9 +135,10 @@ def test_an_identity_longer_than_any_name_is_not_prepared(
         return text
 
     monkeypatch.setattr(exchange, "prepare", prepare)
-    with pytest.raises(Denied):
-        Plain().respond("\ufdfa".encode() * 16_000 + b"\0ana\0secret")
-    assert prepared == ["ana"]
+    for length in (57, 16_000):
+        with pytest.raises(Denied):
+            Plain().respond("\ufdfa".encode() * length + b"\0ana\0secret")
+    assert prepared == ["ana", "ana"]
 
 
 # --- LOGIN --------------------

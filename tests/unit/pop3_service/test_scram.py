@@ -224,7 +224,7 @@ async def test_attack_18_a_first_message_that_is_none_is_refused(
         await desk.ask(message)
 
 
-@pytest.mark.parametrize("name", ["a" * 1021, "\ufdfa" * 341, "\ufdfa" * 16_000])
+@pytest.mark.parametrize("name", ["a" * 1021, "\ufdfa" * 57, "\ufdfa" * 16_000])
 async def test_a_name_longer_than_any_is_refused_before_it_is_prepared(
     desk: Desk, name: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,13 +14,20 @@ from pop3_service.domain.saslprep import prepare
 NAME_MAX_OCTETS = 255
 """The longest file name (POSIX NAME_MAX); a name becomes a folder."""
 LONGEST_TEXT = 4 * NAME_MAX_OCTETS
-"""Octets of a name as it is given. Preparing makes most names shorter; but one character may become
-18, and each of them takes time."""
+"""Octets of a name as it is given, and characters of it once it is normalised; preparing may leave
+some out."""
 
 
 def is_too_long(text: str) -> bool:
-    """Whether a text is longer than any way to write a name; then it is not to be prepared."""
-    return len(text) > LONGEST_TEXT or len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT
+    """Whether a text is longer than any way to write a name; then it is not to be prepared.
+
+    Preparing takes time for each character, and one character may become 18.
+    """
+    if len(text) > LONGEST_TEXT or text.isascii():
+        return len(text) > LONGEST_TEXT
+    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
+        return True
+    return len(unicodedata.normalize("NFKC", text)) > LONGEST_TEXT
 
 
 class Role(StrEnum):

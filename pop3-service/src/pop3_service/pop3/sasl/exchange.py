@@ -6,7 +6,7 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pop3_service.domain.account import LONGEST_TEXT
+from pop3_service.domain.account import is_too_long
 from pop3_service.domain.saslprep import prepare
 from pop3_service.pop3.catalogue import Text
 
@@ -125,9 +125,8 @@ def check_authorization(authorization: bytes, name: bytes) -> None:
 
 
 def _prepared(name: bytes) -> bytes:
-    if len(name) > LONGEST_TEXT:
-        return name
     try:
-        return prepare(name.decode()).encode()
+        text = name.decode()
+        return name if is_too_long(text) else prepare(text).encode()
     except ValueError:
         return name
