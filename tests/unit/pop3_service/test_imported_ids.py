@@ -125,23 +125,25 @@ def test_files_of_one_name_whose_id_was_imported_by_another_have_ids_of_their_ow
     assert ids[2:] == ["1.a", "3.a"]
 
 
-async def test_an_import_that_failed_at_its_end_is_seen_after_the_next(
+async def test_what_a_failed_import_wrote_is_not_confirmed_before_it_is_durable(
     root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "ana" / "dovecot-uidlist").write_text("3 V9\n2 Pof-old :2.a\n")
     for folder in ("new", "cur"):
         os.utime(root / "ana" / folder, (1.5, 1.5))  # what is known of it holds
-    own = ["1.a", "2.a", "3.a"]
-    assert await log_in(maildrops) == own
+    assert await log_in(maildrops) == ["1.a", "2.a", "3.a"]
+    sync, maildir = os.fsync, os.stat(root / "ana")
 
-    def fails(*_: object, **__: object) -> None:
-        raise OSError(errno.EIO, "input/output error")
+    def fails(fd: int) -> None:
+        if os.path.samestat(os.fstat(fd), maildir):
+            raise OSError(errno.EIO, "input/output error")
+        sync(fd)
 
     with monkeypatch.context() as patched:
-        patched.setattr("pop3_service.maildir.imported.os.utime", fails)
-        with pytest.raises(MaildropUnavailable):
-            importing.import_ids(root, ANA, IdSource.DOVECOT)
-    assert await log_in(maildrops) == own
+        patched.setattr("pop3_service.maildir.imported.os.fsync", fails)
+        for _ in range(2):  # there is nothing left to write for the second
+            with pytest.raises(MaildropUnavailable):
+                importing.import_ids(root, ANA, IdSource.DOVECOT)
     importing.import_ids(root, ANA, IdSource.DOVECOT)
     assert await log_in(maildrops) == ["1.a", "of-old", "3.a"]
 

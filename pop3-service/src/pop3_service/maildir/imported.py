@@ -90,7 +90,7 @@ def save(folder_fd: int, ids: Mapping[str, str]) -> None:
 
 
 def settle(folder_fd: int) -> None:
-    """Make sure that the ids are durable and seen, also where the import that wrote them failed.
+    """Make sure that the ids are durable; the import that wrote them may have failed at it.
 
     Raises:
         OSError: it is not known.
