@@ -452,6 +452,13 @@ class Connection:
 
     def sweep(self) -> None:
         """Close the connection if its client has been silent for too long."""
+        try:
+            self._sweep()
+        except Exception as error:  # the same funnel: all others are swept, now and later
+            self._dialogue.failed(error)
+            self.abort("internal error")
+
+    def _sweep(self) -> None:
         idle = self.idle_s()
         if self._stream.is_handshaking and not self._closing:
             # One too many is only to be told so: it must not hold a descriptor for long.

@@ -196,9 +196,13 @@ class Listener:
             connection.sweep()
         if self._gate is not None:
             self._gate.sweep()
-        resting, self._resting = self._resting, []
-        for sock in resting:
-            self._watch(sock)
+        while self._resting:
+            try:
+                self._watch(self._resting[-1])
+            except OSError as error:  # there is still no room
+                self.accept_failed(error)
+                break
+            self._resting.pop()
 
 
 def _count_nothing(_: int) -> None:

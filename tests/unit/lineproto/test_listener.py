@@ -44,6 +44,29 @@ async def test_a_listener_serves_its_sockets_and_sweeps_them(
     writer6.close()
 
 
+async def test_a_fault_of_one_connection_in_the_sweep_ends_it_alone(
+    talks: Talks, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.waits = True
+    await talks.start([])
+    faulty, before, after = [await talks.connect() for _ in range(3)]
+    wrong = ValueError("no number")
+
+    def fail() -> float:
+        raise wrong
+
+    monkeypatch.setattr(faulty.talk, "idle_limit_s", fail)
+    await turns()
+    clock.move(talks.sweep_s)
+    await until(lambda: faulty.ended)
+    assert faulty.ended == ["internal error"]
+    assert faulty.talk.faults == [wrong]
+    assert await before.ask(b"still here") == b"still here"
+    clock.move(IDLE_S + 1)  # the sweeper is still at work
+    await until(lambda: before.ended and after.ended)
+    await talks.stop(0)
+
+
 # --- accepting --------------------
 
 
@@ -108,6 +131,28 @@ async def test_without_descriptors_a_listener_rests_and_goes_on_at_the_sweep(
         assert client.recv(100) == b"hello\r\n"
         client.close()
     assert len(talks.accept_errors) == 2
+    await talks.stop(0)
+
+
+@pytest.mark.attack(57, "descriptors")
+async def test_a_listener_that_cannot_be_watched_again_rests_until_the_next_sweep(
+    talks: Talks, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sock = await doubtful(talks, OSError(errno.ENFILE, "no"))
+    with socket.create_connection(sock.getsockname()) as client:
+        await until(lambda: talks.accept_errors)
+        with monkeypatch.context() as patched:
+
+            def full(*_: object) -> None:
+                raise OSError(errno.ENOMEM, "no")
+
+            patched.setattr(talks.poller, "add", full)
+            clock.move(talks.sweep_s)
+            await until(lambda: len(talks.accept_errors) == 2)
+        await turns()
+        clock.move(talks.sweep_s)
+        await until(lambda: talks.connections)
+        assert client.recv(100) == b"hello\r\n"
     await talks.stop(0)
 
 
