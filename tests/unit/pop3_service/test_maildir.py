@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from lineproto.clock import SystemClock
 from lineproto.stuffing import UTF8_HEADER
+from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import (
     MaildropInUse,
     MaildropUnavailable,
@@ -26,7 +29,9 @@ from pop3_service.maildir.lock import FILES, LOCK_FOLDER, MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.message import base_name, order, unique_id
 from pop3_service.maildir.opening import open_to_read
-from pop3_service.maildir.paths import make_folder
+from pop3_service.maildir.paths import MailPaths, make_folder
+from pop3_service.supervisor import maildir_store
+from pop3_service.supervisor.maildir_store import MaildirStore
 from support.mailbuilder import crlf_form, varied
 from support.maildrops import end_session
 
@@ -485,6 +490,37 @@ def test_a_delivery_to_a_full_disk_leaves_nothing_behind(
     with pytest.raises(MaildropUnavailable, match="No space"):
         deliver_it()
     assert os.listdir("/proc/self/fd") == before
+    assert list((root / "ana" / "tmp").iterdir()) == []
+
+
+async def test_a_delivery_whose_caller_goes_while_it_begins_leaves_nothing_behind(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    class Slow(Delivery):
+        def __init__(self, *arguments: Any) -> None:
+            started.set()
+            go.wait(20)
+            super().__init__(*arguments)
+
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b""
+
+    monkeypatch.setattr(maildir_store, "Delivery", Slow)
+    store = MaildirStore(MailPaths(root), SystemClock())
+    await asyncio.to_thread(started.is_set)  # the loop has all descriptors that it needs
+    before = os.listdir("/proc/self/fd")
+    call = asyncio.create_task(store.put(AccountName("ana"), nothing()))
+    await asyncio.to_thread(started.wait, 20)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    go.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    async with asyncio.timeout(20):
+        while os.listdir("/proc/self/fd") != before:
+            await asyncio.sleep(0)
     assert list((root / "ana" / "tmp").iterdir()) == []
 
 

@@ -62,7 +62,13 @@ class MaildirStore:
         """Store a message durably; give its unique id and its stored octets."""
         parts = self._paths.parts(name)
         stored = 0
-        delivery = await asyncio.to_thread(Delivery, self._paths.root, parts, self._clock)
+        work = asyncio.to_thread(Delivery, self._paths.root, parts, self._clock)
+        beginning = asyncio.ensure_future(work)
+        try:
+            delivery = await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(_give_up)  # the thread does not end with the call
+            raise
         with delivery:
             async for chunk in chunks:
                 await asyncio.to_thread(delivery.write, chunk)
@@ -88,3 +94,9 @@ class MaildirStore:
             return IdImport()
         work = partial(import_ids, self._paths.root, parts, source, uidl_format, dry_run=dry_run)
         return await asyncio.to_thread(work)
+
+
+def _give_up(beginning: asyncio.Future[Delivery]) -> None:
+    if not beginning.cancelled() and beginning.exception() is None:
+        with beginning.result():
+            pass
