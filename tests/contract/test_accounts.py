@@ -234,6 +234,26 @@ async def test_a_reset_password_is_random_and_ends_every_login(service: Service)
     assert await service.admin.reset_password("ana") != password
 
 
+async def test_a_change_under_way_does_not_undo_a_reset(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who knows a stolen password could otherwise keep the account by changing it all the time."""
+    ana = await service.user("ana", "stolen")
+    hash_ = service.authenticator.hash
+    reset: list[str] = []
+
+    async def hash_slowly(password: bytes) -> str:
+        if password == b"the thief's":
+            reset.append(await service.admin.reset_password("ana"))
+        return await hash_(password)
+
+    monkeypatch.setattr(service.authenticator, "hash", hash_slowly)
+    call = ana.change_password("stolen", "the thief's")
+    assert await refused(call) is Reason.INVALID_CREDENTIALS
+    await service.client.login("ana", reset[0])
+    assert await refused(service.client.login("ana", "the thief's")) is Reason.INVALID_CREDENTIALS
+
+
 async def test_no_file_holds_a_password(service: Service) -> None:
     ana = await service.user("ana", "in plain sight")
     await ana.change_password("in plain sight", "for all to read")

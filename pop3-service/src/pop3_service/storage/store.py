@@ -29,6 +29,7 @@ from pop3_service.domain.errors import (
     AccountExists,
     AccountLimit,
     AccountNotFound,
+    InvalidCredentials,
     LastAdmin,
     StoreUnavailable,
 )
@@ -192,22 +193,30 @@ class AccountStore:
         *,
         is_default: bool = False,
         verifier: Verifier | None = None,
+        old: str | None = None,
     ) -> None:
         """Set a password; ``is_default`` says that this product ships with it.
 
-        The verifier of the password before goes in the same transaction.
+        The verifier of the password before goes in the same transaction. ``old`` is the hash that
+        must be there until then; None for any.
 
         Raises:
             AccountNotFound: there is no account of that name.
+            InvalidCredentials: the hash is not the old one any more.
         """
+        columns = tables.accounts.c
         async with _transaction(self._engine) as connection:
-            result = await connection.execute(
+            query = select(columns.password_hash).where(columns.name == name)
+            found = await connection.scalar(query)
+            if found is None:
+                raise AccountNotFound(name)
+            if old is not None and found != old:
+                raise InvalidCredentials("the password was changed meanwhile")
+            await connection.execute(
                 update(tables.accounts)
-                .where(tables.accounts.c.name == name)
+                .where(columns.name == name)
                 .values(password_hash=password_hash, has_default_password=is_default)
             )
-            if result.rowcount == 0:
-                raise AccountNotFound(name)
             await _put_verifier(connection, name, verifier)
 
     async def verifier(self, name: str) -> Verifier | None:

@@ -134,7 +134,7 @@ class AccountsDesk:
         """Change the caller's own password; its other sessions end.
 
         Raises:
-            InvalidCredentials: the old password is wrong.
+            InvalidCredentials: the old password is wrong, or was changed meanwhile.
             InvalidArgument: the new one cannot be taken.
         """
         account = await self.get(caller.name)
@@ -147,7 +147,11 @@ class AccountsDesk:
         is_default = SHIPPED.get(account.name) == new
         verifier = await self._make_verifier(account.name, new)
         await self._accounts.set_password(
-            account.name, hashed, is_default=is_default, verifier=verifier
+            account.name,
+            hashed,
+            is_default=is_default,
+            verifier=verifier,
+            old=account.password_hash,
         )
         ended = await self._end(account.name, keep=token)
         log.info("password changed", name=account.name, by=caller.name, sessions=ended)
