@@ -314,6 +314,19 @@ async def test_a_client_that_sees_another_certificate_is_refused(desk: Desk) -> 
 # --- the state that comes back --------------------
 
 
+async def test_no_key_of_a_verifier_is_in_a_state(desk: Desk) -> None:
+    desk.accounts.put("user", EXAMPLE)
+    desk.nonce = lambda: EXAMPLE_NONCE
+    begun = await desk.ask(CLIENT_FIRST)
+    assert isinstance(begun, Challenged)
+    proven = await desk.ask(CLIENT_FINAL, begun.state)
+    assert isinstance(proven, Challenged)
+    assert EXAMPLE is not None
+    for state in (begun.state, proven.state):
+        assert EXAMPLE.stored_key not in state
+        assert EXAMPLE.server_key not in state
+
+
 async def test_a_state_that_was_changed_is_refused(desk: Desk) -> None:
     begun = await desk.ask(b"n,,n=ana,r=abc")
     assert isinstance(begun, Challenged)

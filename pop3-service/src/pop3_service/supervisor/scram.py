@@ -59,11 +59,15 @@ class Begun(msgspec.Struct, frozen=True, tag=True):
 
 
 class Proven(msgspec.Struct, frozen=True, tag=True):
-    """The client's proof was right, and so it was told; it has to send an empty message."""
+    """The client's proof was right, and so it was told; it has to send an empty message.
+
+    ``mark`` tells whether the verifier is still the same. The key itself, with the proof that the
+    worker has seen, would give what a client logs in with.
+    """
 
     time_s: float
     account: str
-    stored_key: bytes
+    mark: bytes
 
 
 class ScramDesk:
@@ -85,6 +89,7 @@ class ScramDesk:
         self._clock = clock
         self._nonce = nonce
         self._key = secrets.token_bytes(32)
+        self._mark_key = secrets.token_bytes(32)
 
     # --- verifiers --------------------
 
@@ -150,7 +155,7 @@ class ScramDesk:
                 return WrongProof(_name(begun).encode())
             raise InvalidArgument(str(error)) from None
         name = AccountName.meant(_name(begun))
-        proven = Proven(self._clock.monotonic(), str(name), server.stored_key)
+        proven = Proven(self._clock.monotonic(), str(name), self._mark(server.stored_key))
         return Challenged(server.get_server_final().encode(), self._sealed(proven))
 
     async def _admit(self, evidence: Evidence, proven: Proven) -> Admitted | WrongProof:
@@ -165,7 +170,7 @@ class ScramDesk:
                 break
         if account is None or verifier is None:
             return WrongProof(proven.account.encode())
-        if not hmac.compare_digest(verifier.stored_key, proven.stored_key):
+        if not hmac.compare_digest(self._mark(verifier.stored_key), proven.mark):
             return WrongProof(proven.account.encode())
         return Admitted(account.name)
 
@@ -201,6 +206,9 @@ class ScramDesk:
     def _sealed(self, state: Begun | Proven) -> bytes:
         octets = msgspec.msgpack.encode(state)
         return hmac.digest(self._key, octets, HASH) + octets
+
+    def _mark(self, stored_key: bytes) -> bytes:
+        return hmac.digest(self._mark_key, stored_key, HASH)
 
     def _opened(self, sealed: bytes) -> Begun | Proven:
         seal, octets = sealed[:32], sealed[32:]
