@@ -169,6 +169,15 @@ def test_a_damaged_file_shuts_the_maildrop_rather_than_showing_other_ids(
         list_maildir(root, ANA)
 
 
+@pytest.mark.parametrize("uidl", ["1\r\n.\r\n+OK", "\u00e9"])
+def test_an_id_that_no_import_lets_through_is_damage(
+    root: Path, lock: MaildropLock, uidl: str
+) -> None:
+    import_ids(root, {"2.a": uidl})
+    with pytest.raises(MaildropDamaged):
+        shown(root, lock)
+
+
 def test_each_single_octet_that_changes_is_noticed(root: Path, lock: MaildropLock) -> None:
     import_ids(root, {"2.a": "of-old"})
     path = root / "ana" / imported.IMPORTED_FILE

@@ -110,6 +110,19 @@ def test_an_index_that_leads_out_of_the_maildrop_is_not_believed(
     drop.close()
 
 
+@pytest.mark.parametrize("uidl", ["1\r\n.\r\n+OK", "\u00e9"])
+def test_an_index_with_an_id_that_cannot_stand_in_a_listing_is_not_believed(
+    root: Path, lock: MaildropLock, uidl: str
+) -> None:
+    drop = Maildrop.open(root, ANA, lock)
+    drop.close()
+    folder_fd = os.open(root / "ana", os.O_RDONLY)
+    forged = [msgspec.structs.replace(message, uidl=uidl) for message in drop.messages]
+    index.save(folder_fd, forged, listing.folder_state(folder_fd))
+    os.close(folder_fd)
+    assert listed(root, lock) == RIGHT
+
+
 @pytest.mark.parametrize("change", ["longer", "shorter", "same size"])
 def test_a_message_rewritten_in_place_is_never_what_the_index_says(
     root: Path, lock: MaildropLock, change: str

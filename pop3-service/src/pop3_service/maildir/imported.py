@@ -55,9 +55,13 @@ def load(folder_fd: int) -> dict[str, str]:
     if data[:start] != _HEADER + b"%08x\n" % zlib.crc32(body):
         raise MaildropDamaged("the imported unique ids are damaged")
     try:
-        return {os.fsdecode(base): uidl for base, uidl in _decoder.decode(body).items()}
+        ids = {os.fsdecode(base): uidl for base, uidl in _decoder.decode(body).items()}
     except msgspec.DecodeError as error:
         raise MaildropDamaged("the imported unique ids are damaged") from error
+    octets = "".join(ids.values())
+    if not (octets.isascii() and octets.isprintable()):  # none was imported so
+        raise MaildropDamaged("the imported unique ids are damaged")
+    return ids
 
 
 def save(folder_fd: int, ids: Mapping[str, str]) -> None:

@@ -52,7 +52,7 @@ def load(folder_fd: int) -> Index:
         stored = _decoder.decode(body)
     except msgspec.DecodeError:
         return Index()
-    return stored if _stays_inside(stored) else Index()
+    return stored if _is_sound(stored) else Index()
 
 
 def save(folder_fd: int, messages: Sequence[Message], state: FolderState | None) -> None:
@@ -80,11 +80,20 @@ def remove(folder_fd: int) -> None:
         os.unlink(INDEX_FILE, dir_fd=folder_fd)
 
 
-def _stays_inside(stored: Index) -> bool:
-    """Whether no entry leads out of the Maildir: whoever delivers to it can write an index too."""
+def _is_sound(stored: Index) -> bool:
+    """Whether no entry leads out of the Maildir, and all ids can stand in a listing.
+
+    Whoever delivers to it can write an index too.
+    """
     messages = stored.messages
-    folders = {message.folder for message in messages}
-    return folders <= _FOLDERS and "/" not in "".join([message.name for message in messages])
+    ids = "".join([message.uidl for message in messages])
+    return (
+        {message.folder for message in messages} <= _FOLDERS
+        and "/" not in "".join([message.name for message in messages])
+        and ids.isascii()
+        and "\r" not in ids
+        and "\n" not in ids
+    )
 
 
 def _has_plain_name(message: Message) -> bool:
