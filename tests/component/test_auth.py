@@ -122,9 +122,11 @@ def test_attack_20_blanks_and_forms_of_one_text(service: Service, password: str)
         given = unicodedata.normalize(form, password)
         with service.connect() as client:
             assert client.ask(f"AUTH PLAIN {plain(name, given)}") == "+OK Logged in"
+            assert client.ask("QUIT") == "+OK bye"
         with service.connect() as client:
             client.ask(f"AUTH LOGIN {b64(name)}")
             assert client.ask(b64(given)) == "+OK Logged in"
+            assert client.ask("QUIT") == "+OK bye"
 
 
 def test_attack_20_a_password_of_a_mebibyte(service: Service) -> None:
