@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from lineproto.clock import Clock
+from lineproto.obtaining import obtain
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.maildir.delivery import (
@@ -63,13 +64,7 @@ class MaildirStore:
         parts = self._paths.parts(name)
         stored = 0
         work = asyncio.to_thread(Delivery, self._paths.root, parts, self._clock)
-        beginning = asyncio.ensure_future(work)
-        try:
-            delivery = await asyncio.shield(beginning)
-        except asyncio.CancelledError:
-            beginning.add_done_callback(_give_up)  # the thread does not end with the call
-            raise
-        with delivery:
+        with await obtain(work, _give_up) as delivery:
             async for chunk in chunks:
                 await asyncio.to_thread(delivery.write, chunk)
                 stored += len(chunk)
@@ -96,7 +91,6 @@ class MaildirStore:
         return await asyncio.to_thread(work)
 
 
-def _give_up(beginning: asyncio.Future[Delivery]) -> None:
-    if not beginning.cancelled() and beginning.exception() is None:
-        with beginning.result():
-            pass
+def _give_up(delivery: Delivery) -> None:
+    with delivery:
+        pass

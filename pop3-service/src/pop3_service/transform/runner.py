@@ -21,6 +21,7 @@ from typing import BinaryIO
 import structlog
 
 from lineproto.clock import Clock
+from lineproto.obtaining import obtain
 from pop3_service.domain.errors import TransformFailed, TransformInvalid
 from pop3_service.transform.command_line import PATH, find_program, parse
 
@@ -151,14 +152,8 @@ class Runner:
         self, argv: tuple[str, ...], message_fd: int, spool: BinaryIO, limit: int, timeout_s: float
     ) -> None:
         with tempfile.TemporaryFile() as notes:
-            starting = asyncio.ensure_future(
-                asyncio.to_thread(_start, argv, message_fd, spool, notes, limit)
-            )
-            try:
-                child = await asyncio.shield(starting)
-            except asyncio.CancelledError:
-                starting.add_done_callback(_kill_unwanted)
-                raise
+            starting = asyncio.to_thread(_start, argv, message_fd, spool, notes, limit)
+            child = await obtain(starting, _kill)
             try:
                 async with asyncio.timeout(timeout_s):
                     await _ended(child)
@@ -228,11 +223,6 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     except ProcessLookupError:
         pass
     child.wait()
-
-
-def _kill_unwanted(starting: asyncio.Future[subprocess.Popen[bytes]]) -> None:
-    if not starting.cancelled() and starting.exception() is None:
-        _kill(starting.result())
 
 
 def _meaning(status: int, limit: int) -> str:

@@ -5,7 +5,6 @@ All sessions share what is kept: a maildrop costs its memory once, however often
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
+from lineproto.obtaining import obtain
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import MaildropDamaged, MaildropUnusable
 from pop3_service.maildir.cached import AT_ONCE, MailRoot
@@ -209,12 +209,8 @@ class Maildrops:
         work = partial(
             Maildrop.open, self._paths.root, parts, self._lock, kept.snapshot if kept else None
         )
-        opening = asyncio.ensure_future(on_disk(work))
         try:
-            drop = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close_unwanted)
-            raise
+            drop = await obtain(on_disk(work), Maildrop.close)
         except (MaildropDamaged, MaildropUnusable) as error:
             log.error("maildrop is shut", account=account, reason=str(error))
             raise
@@ -257,8 +253,3 @@ class Maildrops:
     def _opened(self, account: str, drop: Maildrop, kept: _Kept) -> OpenMaildrop:
         folder = os.fsencode(kept.folder.removesuffix("/"))
         return OpenMaildrop(account, drop, kept.contents, folder, self._root, self)
-
-
-def _close_unwanted(opening: asyncio.Future[Maildrop]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()

@@ -11,6 +11,7 @@ import os
 from functools import partial
 
 from lineproto.connection import Connection
+from lineproto.obtaining import obtain
 from lineproto.stuffing import DOTLESS, END, LF_ONLY, TopCutter, WireEncoder
 from pop3_service.domain.errors import MaildropUnavailable
 from pop3_service.maildir.cached import read_piece
@@ -68,12 +69,7 @@ async def send_message(
         ServiceError: nothing was sent yet.
         ConnectionResetError: the client is gone, or the message broke under way.
     """
-    opening = asyncio.ensure_future(context.on_disk(partial(drop.open_message, message)))
-    try:
-        fd = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unwanted)  # the thread does not end with the client
-        raise
+    fd = await obtain(context.on_disk(partial(drop.open_message, message)), os.close)
     try:
         argv = parse(context.settings.transform) if lines is None else ()
         if not argv:
@@ -95,11 +91,6 @@ async def send_message(
             output.close()
     finally:
         os.close(fd)
-
-
-def _close_unwanted(opening: asyncio.Future[int]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        os.close(opening.result())
 
 
 async def _send_stored(
