@@ -10,18 +10,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import zlib
 from collections.abc import Mapping
 
 import msgspec
 
 from pop3_service.domain.errors import MaildropDamaged
+from pop3_service.maildir import checked
 from pop3_service.maildir.index import INDEX_FILE
 
 IMPORTED_FILE = ".valija-uidl"
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Errors that say nothing of the file: mail must not seem to be gone because of them."""
-READ_SIZE = 1024 * 1024
 _HEADER = b"valija-uidl 1\n"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -41,7 +40,7 @@ def load(folder_fd: int) -> dict[str, str]:
         OSError: there is no room to read it now.
     """
     try:
-        data = _read(folder_fd)
+        body = checked.read(folder_fd, IMPORTED_FILE, _HEADER)
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -50,9 +49,7 @@ def load(folder_fd: int) -> dict[str, str]:
         raise MaildropDamaged(
             f"the imported unique ids cannot be read: {error.strerror}"
         ) from error
-    start = len(_HEADER) + 9
-    body = data[start:]
-    if data[:start] != _HEADER + b"%08x\n" % zlib.crc32(body):
+    if body is None:
         raise MaildropDamaged("the imported unique ids are damaged")
     try:
         ids = {os.fsdecode(base): uidl for base, uidl in _decoder.decode(body).items()}
@@ -77,12 +74,7 @@ def save(folder_fd: int, ids: Mapping[str, str]) -> None:
     # A FIFO or a link may lie there, or what an import that was cut off left.
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=folder_fd)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600, dir_fd=folder_fd)
-    with open(fd, "wb") as file:
-        file.write(_HEADER + b"%08x\n" % zlib.crc32(body) + body)
-        file.flush()
-        os.fsync(fd)
+    checked.write(folder_fd, temporary, _HEADER, body, durable=True)
     # What workers keep of a maildrop, and the index, count while its folders do not change; this
     # costs nothing at any login. It is durable before the ids are: a session that ended may
     # write its index with the ids of before at any time, and that would count after a power cut.
@@ -108,17 +100,5 @@ def _touch(folder_fd: int, name: str) -> None:
     try:
         os.utime(fd)
         os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _read(folder_fd: int) -> bytes:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(IMPORTED_FILE, flags, dir_fd=folder_fd)
-    try:
-        pieces = []
-        while piece := os.read(fd, READ_SIZE):
-            pieces.append(piece)
-        return b"".join(pieces)
     finally:
         os.close(fd)
