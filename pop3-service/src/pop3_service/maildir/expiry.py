@@ -12,9 +12,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from pop3_service.maildir.listing import FOLDER_FLAGS, FOLDERS
+from pop3_service.maildir.listing import FOLDERS
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.message import is_mail
+from pop3_service.maildir.opening import FOLDER_FLAGS
 from pop3_service.maildir.paths import maildrop_error, open_folder
 
 _SECONDS = re.compile(r"(\d{9,10})\.")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Self
 
 from pop3_service.maildir.index import FolderState
-from pop3_service.maildir.listing import FOLDER_FLAGS
+from pop3_service.maildir.opening import FOLDER_FLAGS
 
 
 class Folders:

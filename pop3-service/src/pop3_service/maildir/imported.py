@@ -17,6 +17,7 @@ import msgspec
 from pop3_service.domain.errors import MaildropDamaged
 from pop3_service.maildir import checked
 from pop3_service.maildir.index import INDEX_FILE
+from pop3_service.maildir.opening import FOLDER_FLAGS
 
 IMPORTED_FILE = ".valija-uidl"
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -95,8 +96,7 @@ def settle(folder_fd: int) -> None:
 
 
 def _touch(folder_fd: int, name: str) -> None:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(name, flags, dir_fd=folder_fd)
+    fd = os.open(name, FOLDER_FLAGS, dir_fd=folder_fd)
     try:
         os.utime(fd)
         os.fsync(fd)

@@ -20,13 +20,12 @@ from pop3_service.maildir import imported, index
 from pop3_service.maildir.imported import NO_ROOM
 from pop3_service.maildir.index import FolderState
 from pop3_service.maildir.message import Message, base_name, id_of_base, is_mail, order
-from pop3_service.maildir.opening import open_to_read
+from pop3_service.maildir.opening import FOLDER_FLAGS, open_to_read
 
 CHUNK = 256 * 1024
 RESCANS = 3
 FOLDERS = ("new", "cur")
 """``new`` first: a file that moves to ``cur`` meanwhile is seen twice rather than not at all."""
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 TICK_NS = 50_000_000
 """Two changes of a folder within this time may have one mtime: kernels tick in up to 10 ms."""
 COARSE_TICK_NS = 2_000_000_000

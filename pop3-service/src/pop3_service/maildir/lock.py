@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 
 from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable
+from pop3_service.maildir.opening import FOLDER_FLAGS
 
 LOCK_FOLDER = ".valija-locks"
 FILES = 128
@@ -85,7 +86,7 @@ class MaildropLock:
     def _open_files(self, folder: Path) -> None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(0o700)
-        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        folder_fd = os.open(folder, FOLDER_FLAGS)
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             for number in range(FILES):

@@ -13,10 +13,10 @@ from typing import Self
 from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound
 from pop3_service.maildir import index
 from pop3_service.maildir.folders import Folders
-from pop3_service.maildir.listing import FOLDER_FLAGS, FOLDERS, Listed, Snapshot, list_messages
+from pop3_service.maildir.listing import FOLDERS, Listed, Snapshot, list_messages
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.message import Message, base_name
-from pop3_service.maildir.opening import open_to_read
+from pop3_service.maildir.opening import FOLDER_FLAGS, open_to_read
 from pop3_service.maildir.paths import maildrop_error, make_folder, open_folder
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 TRACELESS_FLAGS = READ_FLAGS | os.O_NOATIME
 """The kernel allows these to the file's owner alone, and fails with EPERM for others."""

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidArgument, MaildropUnavailable, MaildropUnusable
+from pop3_service.maildir.opening import FOLDER_FLAGS
 
 DEFAULT_TEMPLATE = "{user}"
 SUBFOLDERS = ("cur", "new", "tmp")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _FIELDS = frozenset({"user", "local", "domain"})
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class MailPaths:
@@ -81,7 +81,7 @@ def open_folder(root: Path, parts: tuple[str, ...]) -> int:
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for part in parts:
         try:
-            inner = os.open(part, _FOLDER, dir_fd=fd)
+            inner = os.open(part, FOLDER_FLAGS, dir_fd=fd)
         finally:
             os.close(fd)
         fd = inner
@@ -109,7 +109,7 @@ def make_folder(root: Path, parts: tuple[str, ...]) -> None:
         for part in parts:
             try:
                 _mkdir(part, fd)
-                inner = os.open(part, _FOLDER, dir_fd=fd)
+                inner = os.open(part, FOLDER_FLAGS, dir_fd=fd)
             finally:
                 os.close(fd)
             fd = inner
