@@ -33,6 +33,7 @@ COLUMNS = (
 @click.command(
     "import",
     cls=Command,
+    calls=("AccountsService/ImportAccounts",),
     examples=(
         "pop3ctl accounts import --from dovecot-passwd /etc/dovecot/users --dry-run",
         "pop3ctl accounts import --from dovecot-passwd --domain example.org users",

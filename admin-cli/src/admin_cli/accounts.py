@@ -15,8 +15,10 @@ from admin_cli.output import (
     local_time,
     note,
     show_done,
+    show_facts,
     show_list,
     timestamp,
+    yes_or_no,
 )
 from admin_cli.passwords import ADDED, APOP, NEW, OLD, read_only
 from admin_cli.terminal import at_terminal, confirm
@@ -38,6 +40,15 @@ COLUMNS = (
     Column("has_default_password", "NOTE", lambda default: "default password" if default else ""),
 )
 
+FACTS = (
+    Column("name", "Name"),
+    Column("role", "Role"),
+    Column("create_time", "Created", local_time),
+    Column("session_count", "Sessions now"),
+    Column("has_default_password", "Default password", yes_or_no),
+    Column("has_apop_secret", "APOP secret", yes_or_no),
+)
+
 
 @click.group(cls=Noun)
 def accounts() -> None:
@@ -49,6 +60,7 @@ accounts.add_command(import_accounts)
 
 @accounts.command(
     "list",
+    calls=("AccountsService/ListAccounts",),
     examples=("pop3ctl accounts list", "pop3ctl accounts list --json | jq -r '.[].name'"),
 )
 def list_accounts() -> None:
@@ -58,7 +70,20 @@ def list_accounts() -> None:
 
 
 @accounts.command(
+    "show",
+    calls=("AccountsService/GetAccount",),
+    examples=("pop3ctl accounts show", "pop3ctl accounts show alice --json | jq -r .role"),
+)
+@click.argument("name", type=TEXT, required=False)
+def show_account(name: str | None) -> None:
+    """Show an account, without NAME your own."""
+    found = call(lambda caller: caller.get_account(name or ""))
+    show_facts(account_record(found), FACTS)
+
+
+@accounts.command(
     "add",
+    calls=("AccountsService/CreateAccount",),
     examples=(
         "pop3ctl accounts add alice",
         "pop3ctl accounts add bob --password-file /run/secrets/bob",
@@ -83,6 +108,7 @@ def add_account(name: str, role: str, password_stdin: bool, password_file: str |
 
 @accounts.command(
     "delete",
+    calls=("AccountsService/DeleteAccount",),
     examples=(
         "pop3ctl accounts delete alice",
         "pop3ctl accounts delete alice --delete-mail --yes",
@@ -105,6 +131,7 @@ def delete_account(name: str, delete_mail: bool, yes: bool) -> None:
 
 @accounts.command(
     "reset-password",
+    calls=("AccountsService/ResetPassword",),
     examples=(
         "pop3ctl accounts reset-password alice",
         "pop3ctl accounts reset-password alice --json | jq -r .new_password",
@@ -120,6 +147,7 @@ def reset_password(name: str) -> None:
 
 @accounts.command(
     "apop",
+    calls=("AccountsService/SetApopSecret", "AccountsService/RemoveApopSecret"),
     examples=(
         "pop3ctl accounts apop set alice",
         "pop3ctl accounts apop set alice --secret-stdin < secret",
@@ -155,6 +183,7 @@ def apop(action: str, name: str, secret_file: str | None, secret_stdin: bool) ->
 
 @accounts.command(
     "change-password",
+    calls=("AccountsService/ChangePassword",),
     examples=(
         "pop3ctl accounts change-password",
         "pop3ctl accounts change-password --password-file old --new-password-file new",

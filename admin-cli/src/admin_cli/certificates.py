@@ -29,6 +29,7 @@ def certificates() -> None:
 
 @certificates.command(
     "list",
+    calls=("ServerService/ListCertificates",),
     examples=(
         "pop3ctl certificates list",
         "pop3ctl certificates list --json | jq -r '.[].not_after_time'",
@@ -40,7 +41,9 @@ def list_certificates() -> None:
     show_list(map(certificate_record, found), COLUMNS)
 
 
-@certificates.command("reload", examples=("pop3ctl certificates reload",))
+@certificates.command(
+    "reload", calls=("ServerService/ReloadCertificates",), examples=("pop3ctl certificates reload",)
+)
 def reload_certificates() -> None:
     """Read their files again, and list those in force then.
 

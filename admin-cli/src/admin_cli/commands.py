@@ -19,10 +19,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """One command; its help ends with examples."""
+    """One command: the calls it makes, as ``AccountsService/ListAccounts``; its help's examples.
 
-    def __init__(self, *args: Any, examples: Sequence[str], **attributes: Any) -> None:
+    Logging in and out around a call, and renewing the login, are not named.
+    """
+
+    def __init__(
+        self, *args: Any, examples: Sequence[str], calls: Sequence[str] = (), **attributes: Any
+    ) -> None:
         super().__init__(*args, **attributes)
+        self.calls = tuple(calls)
         self.examples = tuple(examples)
         self.params.append(json_option())
 

@@ -10,6 +10,7 @@ from admin_cli.commands import Command
 
 @click.command(
     cls=Command,
+    calls=(),
     examples=(
         'eval "$(pop3ctl completion bash)"',
         "pop3ctl completion zsh > ~/.zfunc/_pop3ctl",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    calls=("AuthService/Login",),
     examples=(
         "pop3ctl login admin",
         "pop3ctl login admin --password-file /run/secrets/admin",
@@ -66,6 +67,7 @@ def login(name: str | None, password_stdin: bool, password_file: str | None) -> 
 
 @click.command(
     cls=Command,
+    calls=("AuthService/Logout",),
     examples=("pop3ctl logout", "pop3ctl --target pop3-service:50051 logout"),
 )
 def logout() -> None:

@@ -49,6 +49,7 @@ maildrop.add_command(import_uidl)
 
 @maildrop.command(
     "list",
+    calls=("MaildropService/ListMessages",),
     examples=(
         "pop3ctl maildrop list",
         "pop3ctl maildrop list alice --json | jq 'map(.size_bytes) | add'",
@@ -63,6 +64,7 @@ def list_messages(name: str | None) -> None:
 
 @maildrop.command(
     "put",
+    calls=("MaildropService/PutMessage",),
     examples=(
         "pop3ctl maildrop put alice letter.eml",
         "pop3ctl maildrop put alice < letter.eml",
@@ -88,6 +90,7 @@ def put_message(name: str, file: IO[bytes]) -> None:
 
 @maildrop.command(
     "show",
+    calls=("MaildropService/GetMessage", "MaildropService/ListMessages"),
     examples=(
         "pop3ctl maildrop show alice 1",
         "pop3ctl maildrop show alice 1700000000.M1P2.mail > letter.eml",

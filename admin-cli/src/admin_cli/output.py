@@ -82,6 +82,11 @@ def size(octets: int) -> str:
     return f"{octets / 1024**power:.1f} {_UNITS[power - 1]}"
 
 
+def yes_or_no(fact: bool) -> str:
+    """Give a fact as a word."""
+    return "yes" if fact else "no"
+
+
 def text_or_dash(text: str) -> str:
     """Give text, or a dash where there is none, so that a column is never blank."""
     return text or "-"

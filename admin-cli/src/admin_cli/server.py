@@ -67,6 +67,7 @@ WATCH_COLUMNS = (
 
 @click.command(
     cls=Command,
+    calls=("ServerService/GetStatus", "ServerService/WatchStatus"),
     examples=(
         "pop3ctl status",
         "pop3ctl status --json | jq .current_connection_count",
@@ -144,6 +145,7 @@ def settings() -> None:
 
 @settings.command(
     "get",
+    calls=("ServerService/GetSettings",),
     examples=(
         "pop3ctl settings get",
         "pop3ctl settings get max_accounts",
@@ -164,6 +166,7 @@ def get_settings(name: str | None) -> None:
 
 @settings.command(
     "set",
+    calls=("ServerService/UpdateSettings",),
     examples=(
         "pop3ctl settings set max_accounts=500",
         "pop3ctl settings set idle_timeout=15m max_login_delay=1.5",
@@ -195,7 +198,7 @@ def transform() -> None:
     """Show, set or turn off the program that RETR passes mail through."""
 
 
-@transform.command("get", examples=("pop3ctl transform get",))
+@transform.command("get", calls=("ServerService/GetSettings",), examples=("pop3ctl transform get",))
 def get_transform() -> None:
     """Show the command line, or "off"."""
     _show_transform(call(lambda caller: caller.get_settings()))
@@ -203,6 +206,7 @@ def get_transform() -> None:
 
 @transform.command(
     "set",
+    calls=("ServerService/UpdateSettings",),
     examples=(
         "pop3ctl transform set wc -l",
         "pop3ctl transform set sed 's/colour/color/g'",
@@ -223,7 +227,9 @@ def set_transform(words: tuple[str, ...]) -> None:
     _show_transform(_put_transform(line))
 
 
-@transform.command("off", examples=("pop3ctl transform off",))
+@transform.command(
+    "off", calls=("ServerService/UpdateSettings",), examples=("pop3ctl transform off",)
+)
 def turn_off_transform() -> None:
     """Send mail as it is stored."""
     _show_transform(_put_transform(""))

@@ -58,6 +58,7 @@ def sessions() -> None:
 
 @sessions.command(
     "list",
+    calls=("SessionsService/ListSessions",),
     examples=("pop3ctl sessions list", "pop3ctl sessions list --account alice --json"),
 )
 @click.option("--account", type=TEXT, default=None, metavar="NAME", help="Only of this account.")
@@ -69,6 +70,7 @@ def list_sessions(account: str | None) -> None:
 
 @sessions.command(
     "watch",
+    calls=("SessionsService/WatchSessions",),
     examples=(
         "pop3ctl sessions watch",
         "pop3ctl sessions watch --json | jq -c 'select(.kind == \"logged_in\")'",
@@ -97,6 +99,7 @@ def watch_sessions(account: str | None) -> None:
 
 @sessions.command(
     "disconnect",
+    calls=("SessionsService/DisconnectSession",),
     examples=(
         "pop3ctl sessions disconnect 42",
         "pop3ctl sessions disconnect --account alice",

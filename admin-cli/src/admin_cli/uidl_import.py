@@ -49,6 +49,7 @@ COLUMNS = (
 @click.command(
     "import-uidl",
     cls=Command,
+    calls=("MaildropService/ImportUniqueIds", "AccountsService/ListAccounts"),
     examples=(
         "pop3ctl maildrop import-uidl --from dovecot --all --dry-run",
         "pop3ctl maildrop import-uidl --from dovecot --format '%v.%u' alice bob",

@@ -16,6 +16,7 @@ def workers() -> None:
 
 @workers.command(
     "restart",
+    calls=("ServerService/RestartWorkers",),
     examples=(
         "pop3ctl workers restart",
         "pop3ctl workers restart --json | jq .worker_count",

@@ -134,6 +134,11 @@ class Service(
         found = [self.accounts[name] for name in sorted(self.accounts)]
         return accounts_pb2.ListAccountsResponse(accounts=found, total_count=len(found))
 
+    def GetAccount(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        self._known(request.name or "admin", context)
+        return accounts_pb2.GetAccountResponse(account=self.accounts[request.name or "admin"])
+
     def CreateAccount(self, request: Any, context: Any) -> Any:
         self._admit(context)
         if request.name in self.accounts:

@@ -39,6 +39,15 @@ def test_wide_letters_keep_the_table_aligned(pop3ctl: Tool, service: Service) ->
     assert header.startswith("NAME  ROLE")
 
 
+def test_one_account_is_shown_and_without_a_name_the_own(pop3ctl: Tool, service: Service) -> None:
+    service.accounts["alice"] = account("alice", accounts_pb2.ROLE_USER)
+    assert pop3ctl.json("accounts", "show", "alice")["role"] == "user"
+    said = pop3ctl.ok("accounts", "show").splitlines()
+    assert said[:2] == ["Name              admin", "Role              admin"]
+    assert said[4] == "Default password  yes"
+    assert pop3ctl("accounts", "show", "nobody").exit_code == 6
+
+
 def test_an_account_is_added(pop3ctl: Tool, service: Service) -> None:
     words = ("accounts", "add", "alice", "--password-stdin")
     assert pop3ctl.ok(*words, stdin="secret\n") == 'added account "alice" (user)\n'
