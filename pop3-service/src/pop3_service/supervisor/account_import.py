@@ -14,7 +14,7 @@ from pop3_service.domain.account import NAME_MAX_OCTETS, Account, AccountName, R
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.passwords import check_new_password
 from pop3_service.domain.settings import Settings
-from pop3_service.storage.store import AccountStore
+from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.maildrops import Maildrops
 from pop3_service.supervisor.passwd_file import PasswdLine, read_passwd_file

@@ -14,7 +14,7 @@ from pop3_service.domain.errors import AccountNotFound, InvalidArgument, Invalid
 from pop3_service.domain.passwords import check_apop_secret, check_new_password, random_password
 from pop3_service.domain.scram import Verifier
 from pop3_service.domain.settings import Settings
-from pop3_service.storage.store import AccountStore
+from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor import demo
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.maildrops import Maildrops

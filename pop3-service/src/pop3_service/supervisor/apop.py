@@ -19,7 +19,7 @@ from pop3_service.control.plane import Admitted, Evidence
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
 from pop3_service.domain.settings import Settings
-from pop3_service.storage.store import AccountStore
+from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor.sasl import WrongProof
 
 if TYPE_CHECKING:

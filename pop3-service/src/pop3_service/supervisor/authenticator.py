@@ -23,7 +23,7 @@ from pop3_service.control.remembered import RememberedLogins
 from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument, LoginThrottled, ServiceError
 from pop3_service.domain.passwords import MAX_OCTETS, prepare_password
-from pop3_service.storage.store import AccountStore
+from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor.old_hashes import is_old, matches_old
 
 T = TypeVar("T")

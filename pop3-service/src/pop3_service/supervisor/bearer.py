@@ -13,7 +13,7 @@ from lineproto.clock import Clock
 from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument, InvalidToken, UnknownTokenKey
 from pop3_service.domain.settings import Settings
-from pop3_service.storage.store import AccountStore
+from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor.token_keys import Keys, TokenKeys
 
 

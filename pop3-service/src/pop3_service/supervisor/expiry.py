@@ -20,7 +20,7 @@ from pop3_service.domain.errors import InvalidArgument, MaildropInUse, ServiceEr
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.expiry import Expired, expire
 from pop3_service.maildir.paths import MailPaths
-from pop3_service.storage.store import AccountStore
+from pop3_service.storage.accounts import AccountStore
 
 PASS_S = 3600.0
 """Time between two looks at all maildrops."""

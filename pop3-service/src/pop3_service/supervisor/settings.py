@@ -11,7 +11,8 @@ import structlog
 
 from pop3_service.domain.errors import InvalidArgument, LimitBelowCurrent
 from pop3_service.domain.settings import Settings
-from pop3_service.storage.store import AccountStore, SettingsStore
+from pop3_service.storage.accounts import AccountStore
+from pop3_service.storage.settings import SettingsStore
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lineproto.clock import Clock
 from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.session import Totals
-from pop3_service.storage.store import AccountStore
+from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk

@@ -1,0 +1,273 @@
+"""The accounts, as they are stored."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+from datetime import UTC
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.errors import (
+    AccountExists,
+    AccountLimit,
+    AccountNotFound,
+    InvalidCredentials,
+    LastAdmin,
+)
+from pop3_service.domain.scram import Verifier
+from pop3_service.storage import tables
+from pop3_service.storage.transactions import transaction
+
+_ACCOUNTS = select(
+    tables.accounts,
+    exists().where(tables.apop_secrets.c.account == tables.accounts.c.name).label("has_apop"),
+)
+NAMES_AT_A_TIME = 500
+"""Names that one query looks for."""
+
+
+class AccountStore:
+    """The accounts."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def get(self, name: str) -> Account | None:
+        """Give an account, or None."""
+        async with transaction(self._engine) as connection:
+            query = _ACCOUNTS.where(tables.accounts.c.name == name)
+            row = (await connection.execute(query)).first()
+        return _account(row) if row else None
+
+    async def page(self, after: str, size: int) -> list[Account]:
+        """Give accounts in order of name, those after a name, at most ``size``."""
+        query = (
+            _ACCOUNTS.where(tables.accounts.c.name > after)
+            .order_by(tables.accounts.c.name)
+            .limit(size)
+        )
+        return await self._all(query)
+
+    async def count(self) -> int:
+        """Count the accounts."""
+        async with transaction(self._engine) as connection:
+            return await _count(connection)
+
+    async def with_default_password(self) -> list[Account]:
+        """Give the accounts whose password this product ships with."""
+        query = _ACCOUNTS.where(tables.accounts.c.has_default_password)
+        return await self._all(query.order_by(tables.accounts.c.name))
+
+    async def insert(
+        self, account: Account, maximum: int, verifier: Verifier | None = None
+    ) -> None:
+        """Add an account; the count is checked in the same transaction.
+
+        ``verifier`` is of the same password as its hash.
+
+        Raises:
+            AccountExists: the name is taken.
+            AccountLimit: there are ``maximum`` already.
+        """
+        try:
+            async with transaction(self._engine) as connection:
+                full = await _count(connection) >= maximum
+                await connection.execute(insert(tables.accounts).values(_values(account)))
+                await _put_verifier(connection, account.name, verifier)
+                if full:  # after the insert, so that a taken name is told as such
+                    raise AccountLimit(maximum)
+        except IntegrityError:
+            raise AccountExists(account.name) from None
+
+    async def existing(self, names: Collection[str]) -> set[str]:
+        """Give those of these names that are taken."""
+        async with transaction(self._engine) as connection:
+            return await _existing(connection, names)
+
+    async def would_insert(self, names: Collection[str], maximum: int) -> set[str]:
+        """Tell what ``insert_all`` would: give the names that are taken, or raise AccountLimit."""
+        async with transaction(self._engine) as connection:
+            return await _admit(connection, names, maximum)
+
+    async def insert_all(self, accounts: Sequence[Account], maximum: int) -> set[str]:
+        """Add accounts, all whose names are free or none; give the names that are taken.
+
+        Raises:
+            AccountLimit: with these there would be more than ``maximum``.
+        """
+        async with transaction(self._engine) as connection:
+            existing = await _admit(connection, [it.name for it in accounts], maximum)
+            rows = [_values(it) for it in accounts if it.name not in existing]
+            if rows:
+                await connection.execute(insert(tables.accounts), rows)
+            return existing
+
+    async def delete(self, name: str) -> None:
+        """Remove an account.
+
+        Raises:
+            AccountNotFound: there is none of that name.
+            LastAdmin: no admin would be left.
+        """
+        columns = tables.accounts.c
+        async with transaction(self._engine) as connection:
+            role = await connection.scalar(select(columns.role).where(columns.name == name))
+            if role is None:
+                raise AccountNotFound(name)
+            admins = select(func.count()).where(columns.role == Role.ADMIN.value)
+            if role == Role.ADMIN.value and await connection.scalar(admins) == 1:
+                raise LastAdmin(name)
+            await connection.execute(delete(tables.accounts).where(columns.name == name))
+
+    async def set_password(
+        self,
+        name: str,
+        password_hash: str,
+        *,
+        is_default: bool = False,
+        verifier: Verifier | None = None,
+        old: str | None = None,
+    ) -> None:
+        """Set a password; ``is_default`` says that this product ships with it.
+
+        The verifier of the password before goes in the same transaction. ``old`` is the hash that
+        must be there until then; None for any.
+
+        Raises:
+            AccountNotFound: there is no account of that name.
+            InvalidCredentials: the hash is not the old one any more.
+        """
+        columns = tables.accounts.c
+        async with transaction(self._engine) as connection:
+            query = select(columns.password_hash).where(columns.name == name)
+            found = await connection.scalar(query)
+            if found is None:
+                raise AccountNotFound(name)
+            if old is not None and found != old:
+                raise InvalidCredentials("the password was changed meanwhile")
+            await connection.execute(
+                update(tables.accounts)
+                .where(columns.name == name)
+                .values(password_hash=password_hash, has_default_password=is_default)
+            )
+            await _put_verifier(connection, name, verifier)
+
+    async def verifier(self, name: str) -> Verifier | None:
+        """Give an account's verifier, or None."""
+        columns = tables.scram_verifiers.c
+        async with transaction(self._engine) as connection:
+            query = select(tables.scram_verifiers).where(columns.account == name)
+            row = (await connection.execute(query)).first()
+        if row is None:
+            return None
+        return Verifier(row.salt, row.iterations, row.stored_key, row.server_key)
+
+    async def put_verifier(self, account: Account, verifier: Verifier) -> None:
+        """Store a verifier, unless the account has another password by now, or is gone."""
+        columns = tables.accounts.c
+        async with transaction(self._engine) as connection:
+            query = select(columns.password_hash).where(columns.name == str(account.name))
+            if await connection.scalar(query) == account.password_hash:
+                await _put_verifier(connection, account.name, verifier)
+
+    async def apop_secret(self, name: str) -> bytes | None:
+        """Give an account's sealed secret of APOP, or None."""
+        columns = tables.apop_secrets.c
+        async with transaction(self._engine) as connection:
+            query = select(columns.sealed).where(columns.account == name)
+            sealed: bytes | None = await connection.scalar(query)
+        return sealed
+
+    async def set_apop_secret(self, name: str, sealed: bytes | None) -> None:
+        """Store a sealed secret in place of the one before; None leaves none.
+
+        Raises:
+            AccountNotFound: there is no account of that name.
+        """
+        columns = tables.apop_secrets.c
+        async with transaction(self._engine) as connection:
+            known = select(tables.accounts.c.name).where(tables.accounts.c.name == name)
+            if await connection.scalar(known) is None:
+                raise AccountNotFound(name)
+            await connection.execute(delete(tables.apop_secrets).where(columns.account == name))
+            if sealed is not None:
+                values = {"account": str(name), "sealed": sealed}
+                await connection.execute(insert(tables.apop_secrets).values(values))
+
+    async def replace_hash(self, name: str, old: str, new: str) -> bool:
+        """Store a password's hash anew, unless it is not the old one any more; tell which."""
+        columns = tables.accounts.c
+        async with transaction(self._engine) as connection:
+            result = await connection.execute(
+                update(tables.accounts)
+                .where(columns.name == name, columns.password_hash == old)
+                .values(password_hash=new)
+            )
+            return result.rowcount > 0
+
+    async def _all(self, query: Select[Any]) -> list[Account]:
+        async with transaction(self._engine) as connection:
+            return [_account(row) for row in await connection.execute(query)]
+
+
+async def _admit(connection: AsyncConnection, names: Collection[str], maximum: int) -> set[str]:
+    """Give the names that are taken; with the others there must not be too many accounts."""
+    existing = await _existing(connection, names)
+    if len(names) > len(existing) and (
+        await _count(connection) + len(names) - len(existing) > maximum
+    ):
+        raise AccountLimit(maximum)
+    return existing
+
+
+async def _existing(connection: AsyncConnection, names: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    rest = iter([str(name) for name in names])
+    while some := list(itertools.islice(rest, NAMES_AT_A_TIME)):
+        query = select(tables.accounts.c.name).where(tables.accounts.c.name.in_(some))
+        found.update((await connection.execute(query)).scalars())
+    return found
+
+
+async def _count(connection: AsyncConnection) -> int:
+    return await connection.scalar(select(func.count()).select_from(tables.accounts)) or 0
+
+
+async def _put_verifier(connection: AsyncConnection, name: str, verifier: Verifier | None) -> None:
+    """Replace an account's verifier; None leaves it without one."""
+    table = tables.scram_verifiers
+    await connection.execute(delete(table).where(table.c.account == str(name)))
+    if verifier is not None:
+        values = {
+            "salt": verifier.salt,
+            "iterations": verifier.iterations,
+            "stored_key": verifier.stored_key,
+            "server_key": verifier.server_key,
+        }
+        await connection.execute(insert(table).values(account=str(name), **values))
+
+
+def _values(account: Account) -> dict[str, Any]:
+    return {
+        "name": str(account.name),
+        "role": account.role.value,
+        "password_hash": account.password_hash,
+        "create_time": account.create_time.astimezone(UTC).replace(tzinfo=None),
+        "has_default_password": account.has_default_password,
+    }
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        AccountName(row.name),
+        Role(row.role),
+        row.password_hash,
+        row.create_time.replace(tzinfo=UTC),
+        row.has_default_password,
+        bool(row.has_apop),
+    )
