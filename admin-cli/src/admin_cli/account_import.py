@@ -55,7 +55,7 @@ def import_accounts(source: str, domain: str, dry_run: bool, file: IO[bytes]) ->
         raise click.UsageError("stdin is a terminal; give FILE, or pipe it in")
 
     async def send(caller: Caller) -> list[ImportedLine]:
-        from pop3mgmt.client import CHUNK
+        from pop3mgmt.calls.base import CHUNK
 
         chunks = iter(partial(file.read, CHUNK), b"")
         return await caller.import_accounts(chunks, default_domain=domain, dry_run=dry_run)

@@ -79,7 +79,7 @@ def put_message(name: str, file: IO[bytes]) -> None:
         raise click.UsageError("stdin is a terminal; give FILE, or pipe the message in")
 
     async def put(caller: Caller) -> PutMessageResponse:
-        from pop3mgmt.client import CHUNK
+        from pop3mgmt.calls.base import CHUNK
 
         return await caller.put_message(name, iter(partial(file.read, CHUNK), b""))
 

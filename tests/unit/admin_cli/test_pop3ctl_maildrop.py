@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from admin_cli.output import show_octets
-from pop3mgmt.client import CHUNK
+from pop3mgmt.calls.base import CHUNK
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import Service
 

@@ -17,7 +17,7 @@ import pytest
 from pop3_service.domain.errors import TransformFailed, TransformInvalid
 from pop3_service.transform import runner as runner_module
 from pop3_service.transform.runner import SAMPLE, Runner
-from pop3mgmt import client
+from pop3mgmt.calls import base
 from unit.pop3_service.clock import FakeClock
 
 MESSAGE = b"Subject: x\r\n\r\n.\r\n..\n\0\xff\r no end"
@@ -339,7 +339,7 @@ async def test_a_program_that_hangs_does_not_pass_the_check(runner: Runner) -> N
 async def test_a_trial_ends_before_its_caller_gives_up(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert runner_module.TRIAL_S < client.TRIAL_S
+    assert runner_module.TRIAL_S < base.TRIAL_S
     monkeypatch.setattr(runner_module, "TRIAL_S", 0.2)
     with pytest.raises(TransformInvalid, match=r"more than 0\.2 s"):
         await runner.check("sleep 600", 3600)

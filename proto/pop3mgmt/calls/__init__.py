@@ -1,0 +1,1 @@
+"""The calls of a login, one module a service of the contract."""
