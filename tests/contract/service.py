@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from pop3_service.api.server import ManagementServer
-from pop3_service.api.servicers import (
-    AccountsServicer,
-    AuthServicer,
-    MaildropServicer,
-    ServerServicer,
-    SessionsServicer,
-)
+from pop3_service.api.servicers.accounts import AccountsServicer
+from pop3_service.api.servicers.auth import AuthServicer
+from pop3_service.api.servicers.maildrop import MaildropServicer
+from pop3_service.api.servicers.server import ServerServicer
+from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.scram import MadeUp

@@ -7,13 +7,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from pop3_service.api.access import AccessInterceptor
-from pop3_service.api.servicers import (
-    AccountsServicer,
-    AuthServicer,
-    MaildropServicer,
-    ServerServicer,
-    SessionsServicer,
-)
+from pop3_service.api.servicers.accounts import AccountsServicer
+from pop3_service.api.servicers.auth import AuthServicer
+from pop3_service.api.servicers.maildrop import MaildropServicer
+from pop3_service.api.servicers.server import ServerServicer
+from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.v1 import (

@@ -17,13 +17,11 @@ from lineproto.clock import Clock, SystemClock
 from lineproto.networks import Networks
 from lineproto.stopping import stop_signals
 from pop3_service.api.server import ManagementServer
-from pop3_service.api.servicers import (
-    AccountsServicer,
-    AuthServicer,
-    MaildropServicer,
-    ServerServicer,
-    SessionsServicer,
-)
+from pop3_service.api.servicers.accounts import AccountsServicer
+from pop3_service.api.servicers.auth import AuthServicer
+from pop3_service.api.servicers.maildrop import MaildropServicer
+from pop3_service.api.servicers.server import ServerServicer
+from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig

@@ -1,0 +1,137 @@
+"""Accounts: messages of the contract to use cases and back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from pop3_service.api.access import caller, caller_token, own_or_admin
+from pop3_service.api.servicers.shared import (
+    PAGE,
+    Context,
+    chunks,
+)
+from pop3_service.api.translate import (
+    account_message,
+    imported_line_message,
+    role_of,
+)
+from pop3_service.domain.errors import (
+    InvalidArgument,
+)
+from pop3_service.supervisor.account_import import AccountImport
+from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.sessions import SessionsDesk
+from pop3mgmt.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
+)
+
+MAX_ACCOUNTS_FILE = 64 * 1024 * 1024
+
+
+class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
+    """Accounts."""
+
+    def __init__(
+        self, accounts: AccountsDesk, sessions: SessionsDesk, imports: AccountImport
+    ) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._imports = imports
+
+    async def ListAccounts(
+        self, request: accounts_pb2.ListAccountsRequest, context: Context
+    ) -> accounts_pb2.ListAccountsResponse:
+        """Give a page of accounts; the page token is the last name."""
+        size = min(request.page_size or PAGE, PAGE)
+        if size < 0:
+            raise InvalidArgument("page_size cannot be negative")
+        page, total = await self._accounts.page(request.page_token, size)
+        counts: dict[str, int] = {}
+        for session in await self._sessions.list():
+            counts[session.account] = counts.get(session.account, 0) + 1
+        return accounts_pb2.ListAccountsResponse(
+            accounts=[account_message(account, counts.get(account.name, 0)) for account in page],
+            next_page_token=page[-1].name if len(page) == size else "",
+            total_count=total,
+        )
+
+    async def GetAccount(
+        self, request: accounts_pb2.GetAccountRequest, context: Context
+    ) -> accounts_pb2.GetAccountResponse:
+        """Give one account."""
+        account = await self._accounts.get(own_or_admin(request.name))
+        count = len(await self._sessions.list(account.name))
+        return accounts_pb2.GetAccountResponse(account=account_message(account, count))
+
+    async def CreateAccount(
+        self, request: accounts_pb2.CreateAccountRequest, context: Context
+    ) -> accounts_pb2.CreateAccountResponse:
+        """Make an account."""
+        account = await self._accounts.create(
+            request.name, request.password.encode(), role_of(request.role), caller().name
+        )
+        return accounts_pb2.CreateAccountResponse(account=account_message(account, 0))
+
+    async def ImportAccounts(
+        self,
+        request_iterator: AsyncIterator[accounts_pb2.ImportAccountsRequest],
+        context: Context,
+    ) -> AsyncIterator[accounts_pb2.ImportAccountsResponse]:
+        """Take a whole file, make its accounts, and tell of each line."""
+        by = caller().name
+        first = await anext(request_iterator, None)
+        if first is None or first.source != accounts_pb2.ACCOUNT_SOURCE_DOVECOT_PASSWD:
+            raise InvalidArgument("accounts come from a dovecot-passwd file")
+        data = bytearray()
+        async for chunk in chunks(first, request_iterator):
+            data += chunk
+            if len(data) > MAX_ACCOUNTS_FILE:
+                raise InvalidArgument("the file has more than 64 MiB")
+        lines = await self._imports.run(
+            bytes(data), by, domain=first.default_domain, dry_run=first.dry_run
+        )
+        for at in range(0, len(lines), PAGE):
+            some = map(imported_line_message, lines[at : at + PAGE])
+            yield accounts_pb2.ImportAccountsResponse(lines=some)
+
+    async def DeleteAccount(
+        self, request: accounts_pb2.DeleteAccountRequest, context: Context
+    ) -> accounts_pb2.DeleteAccountResponse:
+        """Remove an account."""
+        ended = await self._accounts.delete(
+            request.name, caller().name, delete_mail=request.delete_mail
+        )
+        return accounts_pb2.DeleteAccountResponse(ended_session_count=ended)
+
+    async def ResetPassword(
+        self, request: accounts_pb2.ResetPasswordRequest, context: Context
+    ) -> accounts_pb2.ResetPasswordResponse:
+        """Set a random password."""
+        password, ended = await self._accounts.reset_password(request.name, caller().name)
+        return accounts_pb2.ResetPasswordResponse(new_password=password, ended_session_count=ended)
+
+    async def ChangePassword(
+        self, request: accounts_pb2.ChangePasswordRequest, context: Context
+    ) -> accounts_pb2.ChangePasswordResponse:
+        """Change the caller's own password."""
+        ended = await self._accounts.change_password(
+            caller(), request.old_password.encode(), request.new_password.encode(), caller_token()
+        )
+        return accounts_pb2.ChangePasswordResponse(ended_session_count=ended)
+
+    async def SetApopSecret(
+        self, request: accounts_pb2.SetApopSecretRequest, context: Context
+    ) -> accounts_pb2.SetApopSecretResponse:
+        """Give an account a secret for APOP."""
+        secret, ended = await self._accounts.set_apop_secret(
+            request.name, request.secret, caller().name
+        )
+        return accounts_pb2.SetApopSecretResponse(secret=secret, ended_session_count=ended)
+
+    async def RemoveApopSecret(
+        self, request: accounts_pb2.RemoveApopSecretRequest, context: Context
+    ) -> accounts_pb2.RemoveApopSecretResponse:
+        """Take an account's secret for APOP away."""
+        ended = await self._accounts.remove_apop_secret(request.name, caller().name)
+        return accounts_pb2.RemoveApopSecretResponse(ended_session_count=ended)

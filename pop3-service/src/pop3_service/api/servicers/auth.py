@@ -1,0 +1,87 @@
+"""Logins and their tokens: messages of the contract to use cases and back."""
+
+from __future__ import annotations
+
+import structlog
+
+from lineproto.clock import Clock
+from pop3_service.api.access import caller_token
+from pop3_service.api.servicers.shared import Context
+from pop3_service.api.translate import (
+    account_message,
+    timestamp,
+)
+from pop3_service.domain.account import Principal
+from pop3_service.domain.errors import (
+    InvalidCredentials,
+)
+from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.tokens import Tokens
+from pop3mgmt.v1 import (
+    auth_pb2,
+    auth_pb2_grpc,
+)
+
+log = structlog.get_logger()
+
+
+class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
+    """Logins."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        throttle: Throttle,
+        tokens: Tokens,
+        accounts: AccountsDesk,
+        clock: Clock,
+    ) -> None:
+        self._authenticator = authenticator
+        self._throttle = throttle
+        self._tokens = tokens
+        self._accounts = accounts
+        self._clock = clock
+
+    async def Login(
+        self, request: auth_pb2.LoginRequest, context: Context
+    ) -> auth_pb2.LoginResponse:
+        """Check a password and give a token; a wrong one is answered with delay."""
+        peer = context.peer().partition(":")[2].replace("%5B", "[").replace("%5D", "]")
+        name, password = request.name.encode(), request.password.encode()
+        asked_s = self._throttle.now_s()
+        account = await self._authenticator.verify(name, password)
+        if account is None:
+            delay_s = self._throttle.failed(peer, asked_s)
+            log.info("management login refused", peer=peer, name=ascii(request.name[:64]))
+            await self._clock.sleep(delay_s)
+            raise InvalidCredentials
+        token, expire_time = self._tokens.issue(Principal(account.name, account.role))
+        warnings: list[str] = []
+        if account.has_default_password:
+            warnings.append("your password is the default one; change it")
+            log.warning("login with a default password", name=account.name, peer=peer)
+        if account.role.value == "admin":
+            warnings += await self._accounts.warnings()
+        log.info("management login", name=account.name, peer=peer)
+        return auth_pb2.LoginResponse(
+            token=token,
+            expire_time=timestamp(expire_time),
+            account=account_message(account, 0),
+            warnings=warnings,
+        )
+
+    async def RenewToken(
+        self, request: auth_pb2.RenewTokenRequest, context: Context
+    ) -> auth_pb2.RenewTokenResponse:
+        """Move the token's end."""
+        expire_time = self._tokens.renew(caller_token())
+        return auth_pb2.RenewTokenResponse(expire_time=timestamp(expire_time))
+
+    async def Logout(
+        self, request: auth_pb2.LogoutRequest, context: Context
+    ) -> auth_pb2.LogoutResponse:
+        """End the token."""
+        self._tokens.end(caller_token())
+        return auth_pb2.LogoutResponse()

@@ -1,0 +1,98 @@
+"""POP3 sessions: messages of the contract to use cases and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+
+from pop3_service.api.access import caller, caller_token, own_or_admin
+from pop3_service.api.servicers.shared import TOKEN_CHECK_S, Context
+from pop3_service.api.translate import (
+    event_message,
+    offset_page,
+    session_message,
+)
+from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.errors import (
+    InvalidArgument,
+    SessionNotFound,
+)
+from pop3_service.supervisor.sessions import SessionsDesk
+from pop3_service.supervisor.tokens import Tokens
+from pop3mgmt.v1 import (
+    sessions_pb2,
+    sessions_pb2_grpc,
+)
+
+log = structlog.get_logger()
+
+
+class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
+    """Sessions."""
+
+    def __init__(self, sessions: SessionsDesk, tokens: Tokens) -> None:
+        self._sessions = sessions
+        self._tokens = tokens
+
+    async def ListSessions(
+        self, request: sessions_pb2.ListSessionsRequest, context: Context
+    ) -> sessions_pb2.ListSessionsResponse:
+        """Give a page of the sessions that the caller may see."""
+        found = await self._sessions.list(_account_seen(request.account_name))
+        page, next_token = offset_page(found, request.page_size, request.page_token)
+        return sessions_pb2.ListSessionsResponse(
+            sessions=[session_message(session) for session in page],
+            next_page_token=next_token,
+            total_count=len(found),
+        )
+
+    async def WatchSessions(
+        self, request: sessions_pb2.WatchSessionsRequest, context: Context
+    ) -> AsyncIterator[sessions_pb2.WatchSessionsResponse]:
+        """Send events until the client or its token is gone."""
+        token = caller_token()
+        events = self._sessions.watch(_account_seen(request.account_name))
+        waiting: asyncio.Future[Any] | None = None
+        try:
+            while True:
+                waiting = waiting or asyncio.ensure_future(anext(events))
+                await asyncio.wait({waiting}, timeout=TOKEN_CHECK_S)
+                self._tokens.principal(token)
+                if not waiting.done():
+                    continue
+                item, waiting = waiting.result(), None
+                if item is None:
+                    yield sessions_pb2.WatchSessionsResponse()
+                else:
+                    yield sessions_pb2.WatchSessionsResponse(event=event_message(*item))
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+            await events.aclose()  # type: ignore[attr-defined]
+
+    async def DisconnectSession(
+        self, request: sessions_pb2.DisconnectSessionRequest, context: Context
+    ) -> sessions_pb2.DisconnectSessionResponse:
+        """End sessions; a user its own."""
+        if bool(request.session_id) is bool(request.account_name):
+            raise InvalidArgument("give either session_id or account_name")
+        if request.account_name:
+            order = DisconnectOrder(account=own_or_admin(request.account_name))
+            ended = await self._sessions.disconnect(order)
+        else:
+            if not caller().is_admin:
+                own = await self._sessions.list(caller().name)
+                if request.session_id not in {session.id for session in own}:
+                    raise SessionNotFound(request.session_id)
+            ended = await self._sessions.disconnect_one(request.session_id)
+        log.info("sessions disconnected", by=caller().name, count=ended)
+        return sessions_pb2.DisconnectSessionResponse(ended_session_count=ended)
+
+
+def _account_seen(name: str) -> str:
+    """Whose sessions are meant: an admin may ask for all, a user for its own alone."""
+    return "" if not name and caller().is_admin else own_or_admin(name)
