@@ -15,7 +15,8 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from scmp_gateway.command import BadLine, Line, parse
 from scmp_gateway.errors import refusal
-from scmp_gateway.verbs import VERBS, Verb, role_of, visible
+from scmp_gateway.verb import Verb, role_of
+from scmp_gateway.verbs import VERBS, visible
 
 MAX_BAD_COMMANDS = 10
 """Consecutive unknown or unparsable commands that end the connection."""

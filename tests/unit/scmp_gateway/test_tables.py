@@ -7,7 +7,8 @@ import pytest
 import scmp_gateway
 from pop3mgmt.reasons import Reason
 from scmp_gateway.errors import CODE
-from scmp_gateway.verbs import VERBS, Role, visible
+from scmp_gateway.verb import Role
+from scmp_gateway.verbs import VERBS, visible
 
 SPECIFICATION = Path(scmp_gateway.__file__).parents[2] / "SCMP.md"
 SEED = {

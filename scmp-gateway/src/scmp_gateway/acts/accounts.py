@@ -1,0 +1,53 @@
+"""What is done with accounts."""
+
+from __future__ import annotations
+
+from lineproto.reply import Listing, Ok, Reply
+from pop3mgmt.client import Caller
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN
+from scmp_gateway.command import Line
+
+
+async def users(caller: Caller, line: Line) -> Reply:
+    """All accounts."""
+    accounts = await caller.list_accounts()
+    return Listing(
+        f"{len(accounts)} accounts",
+        [
+            f"{account.name} {'admin' if account.role == ROLE_ADMIN else 'user'}"
+            f" sessions={account.session_count}"
+            for account in accounts
+        ],
+    )
+
+
+async def delete_user(caller: Caller, line: Line) -> Reply:
+    """Remove an account; its mail is kept."""
+    ended = await caller.delete_account(line.words[0])
+    return Ok(f"account {line.words[0]} deleted, {ended} sessions ended, mail kept")
+
+
+async def add_user(caller: Caller, line: Line) -> Reply:
+    """Make an account."""
+    account = await caller.create_account(line.words[0], line.words[1])
+    return Ok(f"account {account.name} created")
+
+
+async def reset_user_password(caller: Caller, line: Line) -> Reply:
+    """Set a random password and show it once."""
+    password = await caller.reset_password(line.words[0])
+    return Ok(f"new password of {line.words[0]}: {password}")
+
+
+async def apop(caller: Caller, line: Line) -> Reply:
+    """Give an account a random secret for APOP and show it once, or take it away."""
+    action, name = line.words
+    match action.upper():
+        case "SET":
+            return Ok(f"APOP secret of {name}: {await caller.set_apop_secret(name)}")
+        case "OFF":
+            ended = await caller.remove_apop_secret(name)
+            return Ok(f"{name} has no APOP secret, {ended} sessions ended")
+    raise ManagementError(Reason.INVALID_ARGUMENT, "use APOP SET or APOP OFF")

@@ -1,0 +1,71 @@
+"""The service as a whole."""
+
+from __future__ import annotations
+
+from lineproto.reply import Listing, Ok, Reply
+from pop3mgmt.client import Caller
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1.server_pb2 import Certificate, Settings
+from scmp_gateway.command import Line, number
+
+
+async def status(caller: Caller, line: Line) -> Reply:
+    """The state of the service."""
+    now = await caller.get_status()
+    uptime = now.status_time.ToDatetime() - now.start_time.ToDatetime()
+    lines = [
+        f"version: {now.version}",
+        f"uptime-seconds: {int(uptime.total_seconds())}",
+        f"total-connections: {now.total_connection_count}",
+        f"current-connections: {now.current_connection_count}",
+        f"logged-in-sessions: {now.logged_in_session_count}",
+        f"bytes-transmitted: {now.sent_bytes}",
+        f"messages-sent: {now.sent_message_count}",
+        f"messages-deleted: {now.deleted_message_count}",
+        f"refused-logins: {now.refused_login_count}",
+        f"accounts: {now.account_count}",
+        f"workers: {now.worker_count}",
+        f"draining-workers: {now.draining_worker_count}",
+        f"worker-restarts: {now.worker_restart_count}",
+        f"transform: {now.transform or 'off'}",
+    ]
+    lines += [f"certificate: {_certificate(it)}" for it in now.certificates]
+    return Listing("status follows", lines + [f"warning: {text}" for text in now.warnings])
+
+
+async def max_users(caller: Caller, line: Line) -> Reply:
+    """Read or set the largest number of accounts."""
+    if not line.words:
+        return Ok(f"{(await caller.get_settings()).max_accounts} accounts at most")
+    limit = number(line.words[0])
+    if limit is None or limit >= 2**31:
+        raise ManagementError(Reason.INVALID_ARGUMENT, "the maximum is a whole number")
+    settings = await caller.update_settings(Settings(max_accounts=limit), ["max_accounts"])
+    return Ok(f"{settings.max_accounts} accounts at most")
+
+
+async def transform(caller: Caller, line: Line) -> Reply:
+    """Read, set or end the transform."""
+    if not line.words:
+        current = (await caller.get_settings()).transform
+        return Ok(f"transform is {current}" if current else "transform is off")
+    command = line.rest.strip(" ")
+    command = "" if command.upper() == "OFF" else command
+    settings = await caller.update_settings(Settings(transform=command), ["transform"])
+    return Ok(f"transform is {settings.transform or 'off'}")
+
+
+async def reload_certificates(caller: Caller, line: Line) -> Reply:
+    """Read the certificates' files again."""
+    return Ok(f"{len(await caller.reload_certificates())} certificates in force")
+
+
+async def restart_workers(caller: Caller, line: Line) -> Reply:
+    """Replace the worker processes."""
+    return Ok(f"{await caller.restart_workers()} workers replaced")
+
+
+def _certificate(certificate: Certificate) -> str:
+    until = certificate.not_after_time.ToDatetime().isoformat(timespec="seconds")
+    return f"{','.join(certificate.names) or '-'} until={until}Z"

@@ -1,0 +1,28 @@
+"""POP3 connections."""
+
+from __future__ import annotations
+
+from lineproto.reply import Listing, Ok, Reply
+from pop3mgmt.client import Caller
+from pop3mgmt.v1.sessions_pb2 import Session
+from scmp_gateway.command import Line
+
+
+async def all_connec(caller: Caller, line: Line) -> Reply:
+    """All connections: now and since the start, then one line each."""
+    status = await caller.get_status()
+    sessions = await caller.list_sessions()
+    head = f"{len(sessions)} connections now, {status.total_connection_count} since start"
+    return Listing(head, [session_line(session) for session in sessions])
+
+
+async def bytes_trans(caller: Caller, line: Line) -> Reply:
+    """Octets sent since the start."""
+    return Ok(f"{(await caller.get_status()).sent_bytes} octets transmitted since start")
+
+
+def session_line(session: Session) -> str:
+    """Tell of a connection in one line."""
+    since = session.connect_time.ToDatetime().isoformat(timespec="seconds")
+    account = session.account_name or "-"
+    return f"{session.id} {session.peer} {account} since={since}Z sent={session.sent_bytes}"
