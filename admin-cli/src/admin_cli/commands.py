@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
-from admin_cli.durations import parse_duration, show_duration
 from admin_cli.output import want_json
+from pop3mgmt.durations import parse_duration, show_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
 

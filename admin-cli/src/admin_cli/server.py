@@ -11,7 +11,6 @@ import click
 from admin_cli.certificates import certificate_record, show_certificates
 from admin_cli.commands import TEXT, Command, Duration, Noun
 from admin_cli.connection import call
-from admin_cli.durations import show_duration
 from admin_cli.output import (
     Column,
     Record,
@@ -26,6 +25,7 @@ from admin_cli.output import (
     timestamp,
 )
 from admin_cli.setting_values import check_name, parse_settings, settings_record, show_value
+from pop3mgmt.durations import show_duration
 
 if TYPE_CHECKING:
     from pop3mgmt.client import Caller

@@ -8,7 +8,6 @@ import click
 
 from admin_cli.commands import TEXT, Noun
 from admin_cli.connection import call
-from admin_cli.durations import show_duration
 from admin_cli.output import (
     Column,
     Record,
@@ -22,6 +21,7 @@ from admin_cli.output import (
     text_or_dash,
     timestamp,
 )
+from pop3mgmt.durations import show_duration
 
 if TYPE_CHECKING:
     from pop3mgmt.client import Caller

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from admin_cli.durations import parse_duration, show_duration
 from admin_cli.output import size
+from pop3mgmt.durations import parse_duration, show_duration
 from pop3mgmt.v1.server_pb2 import Settings
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import Service, certificate
