@@ -30,6 +30,7 @@ from pop3_service.control.plane import (
     Worker,
 )
 from pop3_service.domain.account import AccountName
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.settings import Settings
@@ -55,6 +56,7 @@ class FakeControl:
     asked: list[Credentials] = field(default_factory=list)
     shown: list[Evidence] = field(default_factory=list)
     events: list[SessionEvent] = field(default_factory=list)
+    logins: list[LoginEvent] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
     failure: Exception | None = None
     reported: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,6 +81,9 @@ class FakeControl:
     def report(self, event: SessionEvent) -> None:
         self.events.append(event)
         self.reported.set()
+
+    def report_logins(self, events: list[LoginEvent]) -> None:
+        self.logins += events
 
 
 @contextlib.asynccontextmanager
@@ -215,6 +220,18 @@ async def test_events_arrive_in_order(control: Control) -> None:
         seen.report(one)
     await seen.login(ASKED)
     assert real.events == told
+
+
+async def test_logins_arrive_as_they_were(control: Control) -> None:
+    real, seen = control
+    told = [
+        LoginEvent(1.5, "señor", "[2001:db8::1]:5", "PLAIN", "TLSv1.3"),
+        LoginEvent(2.25, "ana", "192.0.2.1:5", "PASS", "", Reason.MAILDROP_IN_USE.value, "phone"),
+    ]
+    seen.report_logins(told)
+    await seen.login(ASKED)
+    assert real.logins == told
+    assert all(type(it) is LoginEvent for it in real.logins)
 
 
 async def test_a_login_that_fails_within_is_refused_and_not_left_waiting() -> None:

@@ -168,7 +168,7 @@ def desk(tokens: FakeTokens) -> LoginDesk:
     bearer = BearerChecks(tokens, lambda: ON)  # type: ignore[arg-type]
     throttle = Throttle(Settings, FakeClock())
     found = {"OAUTHBEARER": bearer.oauthbearer, "XOAUTH2": bearer.xoauth2}
-    made: Any = LoginDesk(None, throttle, None, print, found)  # type: ignore[arg-type]
+    made: Any = LoginDesk(None, throttle, None, print, found, print)  # type: ignore[arg-type]
     return made
 
 

@@ -22,6 +22,7 @@ from lineproto.stream import Stream
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import Admitted, Credentials, LoginOutcome, Refused
 from pop3_service.domain.account import AccountName
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.maildrop import Maildrop
@@ -47,6 +48,9 @@ LARGE = 8 << 20
 class Control:
     """Lets in whose password is right."""
 
+    def __init__(self) -> None:
+        self.logins: list[LoginEvent] = []
+
     async def login(self, credentials: Credentials) -> LoginOutcome:
         if credentials.password != b"secret":
             return Refused(Reason.INVALID_CREDENTIALS)
@@ -54,6 +58,9 @@ class Control:
 
     def report(self, event: SessionEvent) -> None:
         """Nobody watches."""
+
+    def report_logins(self, events: list[LoginEvent]) -> None:
+        self.logins.extend(events)
 
 
 class Served:

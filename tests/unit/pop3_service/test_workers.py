@@ -25,6 +25,7 @@ from pop3_service.control.plane import (
     LoginOutcome,
 )
 from pop3_service.domain.account import AccountName
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable, WorkersBusy
 from pop3_service.domain.session import SessionEvent, SessionEventKind
 from pop3_service.domain.settings import Settings
@@ -41,12 +42,16 @@ class Control:
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[SessionEvent] = asyncio.Queue()
+        self.logins: list[LoginEvent] = []
 
     async def login(self, credentials: Credentials) -> LoginOutcome:
         return Admitted(credentials.name.decode())
 
     def report(self, event: SessionEvent) -> None:
         self.events.put_nowait(event)
+
+    def report_logins(self, events: list[LoginEvent]) -> None:
+        self.logins.extend(events)
 
 
 class Pool:

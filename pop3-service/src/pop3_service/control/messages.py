@@ -18,6 +18,7 @@ from pop3_service.control.plane import (
     LoginOutcome,
     Refused,
 )
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3mgmt.reasons import Reason
@@ -125,6 +126,12 @@ class Report(Struct, frozen=True, tag=True):
     event: SessionEvent
 
 
+class ReportLogins(Struct, frozen=True, tag=True):
+    """Tell logins; it has no answer."""
+
+    events: list[LoginEvent]
+
+
 Request = (
     Setup
     | Configure
@@ -138,6 +145,7 @@ Request = (
     | Authenticate
     | NoteLogin
     | Report
+    | ReportLogins
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3mgmt.reasons import Reason
@@ -12,11 +13,16 @@ from pop3mgmt.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a client gave with USER and PASS, as raw octets, and where it came from."""
+    """What a client gave with USER and PASS, as raw octets, and where it came from.
+
+    ``mechanism`` and ``tls`` (a version, or empty) say how.
+    """
 
     name: bytes
     password: bytes = field(repr=False)
     peer: str
+    mechanism: str = "PASS"
+    tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Evidence:
     state: bytes = field(repr=False)
     peer: str
     binding: bytes = b""
+    tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,9 @@ class ControlPlane(Protocol):
 
     def report(self, event: SessionEvent) -> None:
         """Tell an event; called only while ``Worker.watch(True)`` is in force."""
+
+    def report_logins(self, events: list[LoginEvent]) -> None:
+        """Tell logins, and refusals that were decided by the worker, for the audit."""
 
 
 class Worker(Protocol):

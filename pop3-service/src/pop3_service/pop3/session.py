@@ -107,7 +107,7 @@ class Session:
     ``offer`` is what the client may log in with as things are (``put_offer`` changes it);
     ``exchange`` is not None while the
     client's next line is a message of AUTH, and goes to ``respond``. ``timestamp`` is what the
-    greeting had for APOP, empty if nothing.
+    greeting had for APOP, empty if nothing. ``mechanism`` is what was last tried to log in with.
     """
 
     __slots__ = (
@@ -117,7 +117,6 @@ class Session:
         "_contents",
         "_deleted",
         "_in_utf8",
-        "_mechanism",
         "_name",
         "_preferred",
         "_sends_utf8",
@@ -125,6 +124,7 @@ class Session:
         "finished",
         "language",
         "may_start_tls",
+        "mechanism",
         "offer",
         "state",
         "timestamp",
@@ -153,7 +153,7 @@ class Session:
         self.offer = offer
         self.timestamp = b""
         self.exchange: Exchange | None = None
-        self._mechanism = ""
+        self.mechanism = ""
         self._name: bytes | None = None
         self._contents = NOTHING
         self._deleted: set[int] | frozenset[int] = frozenset()  # a set once one is marked
@@ -220,9 +220,9 @@ class Session:
         if line == CANCEL:
             self.exchange = None
             return self.language.err(Text.AUTH_CANCELLED)
-        if self._mechanism not in self.offer.mechanisms:  # the settings have changed meanwhile
+        if self.mechanism not in self.offer.mechanisms:  # the settings have changed meanwhile
             self.exchange = None
-            return self._no_mechanism(self._mechanism)
+            return self._no_mechanism(self.mechanism)
         return self._respond(line)
 
     def challenged(self, challenge: bytes, state: bytes) -> Challenge:
@@ -302,6 +302,7 @@ class Session:
         if self._name is None:
             return self.language.err(Text.SEND_USER_FIRST)
         name, self._name = self._name, None
+        self.mechanism = "PASS"
         return Login(name, password)
 
     def _stls(self) -> Reply | Action:
@@ -316,7 +317,7 @@ class Session:
         if name not in self.offer.mechanisms:
             return self._no_mechanism(name)
         self._name = None
-        self._mechanism = name
+        self.mechanism = name
         mechanism = MECHANISMS[name]
         self.exchange = mechanism.begin()
         if response is None:
@@ -333,6 +334,7 @@ class Session:
         if not self.timestamp:
             return self.language.err(Text.APOP_NOT_OFFERED)
         self._name = None
+        self.mechanism = "APOP"
         return Proof("APOP", name + b" " + digest, self.timestamp)
 
     def _respond(self, response: bytes) -> Reply | Action:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -14,6 +15,7 @@ from pop3_service.control.plane import (
     LoginOutcome,
     Refused,
 )
+from pop3_service.domain.audit import LoginEvent, printable
 from pop3_service.domain.errors import LoginTooSoon, ServiceError
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
@@ -38,8 +40,13 @@ class LoginDesk:
         times: LoginTimes,
         publish: Callable[[SessionEvent], None],
         checks: Mapping[str, Check],
+        audit: Callable[[list[LoginEvent]], None],
     ) -> None:
-        """``checks`` are those of the mechanisms that are checked here, by name."""
+        """``checks`` are those of the mechanisms that are checked here, by name.
+
+        ``audit`` is told every login and every refusal, and never waits.
+        """
+        self._audit = audit
         self._checks = checks
         self._authenticator = authenticator
         self._throttle = throttle
@@ -52,8 +59,8 @@ class LoginDesk:
         try:
             admitted = await self._authenticator.login(credentials.name, credentials.password)
         except ServiceError as error:
-            return self._failed(error)
-        return admitted or self._wrong(credentials.name, credentials.peer, asked_s)
+            return self._failed(error, credentials.name, credentials)
+        return admitted or self._wrong(credentials.name, credentials, asked_s)
 
     async def authenticate(self, evidence: Evidence) -> AuthOutcome:
         """Look at a message of AUTH. What is wrong has the same answer as a wrong password."""
@@ -66,24 +73,35 @@ class LoginDesk:
         try:
             outcome = await check(evidence)
         except ServiceError as error:
-            return self._failed(error)
+            return self._failed(error, b"", evidence)
         if isinstance(outcome, WrongProof):
             why = {"why": outcome.why} if outcome.why else {}
             refused = self._wrong(
-                outcome.name, evidence.peer, asked_s, mechanism=evidence.mechanism, **why
+                outcome.name, evidence, asked_s, mechanism=evidence.mechanism, **why
             )
             if not outcome.challenge:
                 return refused
             return Challenged(outcome.challenge, TOLD_ALREADY, refused.delay_s)
         return outcome
 
-    def _failed(self, error: ServiceError) -> Refused:
+    def _failed(self, error: ServiceError, name: bytes, asked: Credentials | Evidence) -> Refused:
+        if error.reason is not Reason.INVALID_ARGUMENT:
+            self._note(name, asked, error.reason)
         if error.reason not in (Reason.LOGIN_THROTTLED, Reason.INVALID_ARGUMENT):
             log.error("login failed", reason=error.reason, error=str(error))
         return Refused(error.reason)
 
-    def _wrong(self, name: bytes, peer: str, asked_s: float, **more: str) -> Refused:
+    def _note(self, name: bytes, asked: Credentials | Evidence, reason: Reason) -> None:
+        text = printable(name[:64].decode("utf-8", "replace"))
+        event = LoginEvent(time.time(), text, asked.peer, asked.mechanism, asked.tls, reason.value)
+        self._audit([event])
+
+    def _wrong(
+        self, name: bytes, asked: Credentials | Evidence, asked_s: float, **more: str
+    ) -> Refused:
+        peer = asked.peer
         delay_s = self._throttle.failed(peer, asked_s)
+        self._note(name, asked, Reason.INVALID_CREDENTIALS)
         log.info(
             "login refused",
             reason=Reason.INVALID_CREDENTIALS,
@@ -103,3 +121,7 @@ class LoginDesk:
     def report(self, event: SessionEvent) -> None:
         """Pass an event on to whoever watches."""
         self._publish(event)
+
+    def report_logins(self, events: list[LoginEvent]) -> None:
+        """Pass what workers saw on to the audit."""
+        self._audit(events)

@@ -26,6 +26,7 @@ from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
@@ -154,6 +155,7 @@ class Supervisor:
                 LoginTimes(clock, lambda: settings.current.login_delay_s),
                 self._sessions.publish,
                 checks(scram, BearerChecks(bearer_tokens, lambda: settings.current), apop),
+                _unwritten,
             )
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
@@ -303,6 +305,10 @@ class Supervisor:
             )
 
         return make
+
+
+def _unwritten(_: list[LoginEvent]) -> None:
+    """Logins are not kept yet."""
 
 
 async def serve(config: Config) -> None:

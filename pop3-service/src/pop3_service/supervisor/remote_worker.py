@@ -201,4 +201,7 @@ class RemoteWorker:
             case messages.Report(event):
                 self._control.report(event)
                 return Count()
+            case messages.ReportLogins(events):
+                self._control.report_logins(events)
+                return Count()
         return Failed("not a request to the supervisor")

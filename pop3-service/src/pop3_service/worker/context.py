@@ -22,6 +22,7 @@ from pop3_service.maildir.paths import MailPaths
 from pop3_service.pop3.capability import Offers
 from pop3_service.pop3.catalogue import LANGUAGES, Language, Text
 from pop3_service.transform.runner import Runner
+from pop3_service.worker.login_reports import LoginReports
 from pop3_service.worker.maildrops import Maildrops
 
 PRODUCT = "Valija"
@@ -71,6 +72,7 @@ class WorkerContext:
             MaildropUnavailable: the mail root cannot be written to.
         """
         self.control = control
+        self.reports = LoginReports(control.report_logins)
         self.paths = paths
         self._implementation = greeting.implementation
         self._binds = False

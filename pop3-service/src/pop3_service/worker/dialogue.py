@@ -11,6 +11,7 @@ import structlog
 from lineproto.connection import WRITE_HIGH, Answer, Connection
 from lineproto.reply import Err, Listing, Ok, Ready
 from pop3_service.control.plane import Admitted, Challenged, Credentials, Evidence, Refused
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
 from pop3_service.pop3.capability import Offer
@@ -210,7 +211,7 @@ class Pop3Dialogue:
             case Login(name, password):
                 known = self._context.logins.find(name, password)
                 if known is None:
-                    return self._log_in(Credentials(name, password, self._connection.peer))
+                    return self._log_in(self._credentials(name, password))
                 return self._enter_at_once(known.account)
             case SendMessage(index, None) if not self._context.settings.transform:
                 return self._send_at_once(index)
@@ -259,6 +260,7 @@ class Pop3Dialogue:
         try:
             drop = self._context.maildrops.open_at_once(account)
         except ServiceError as error:
+            self._report(account, error.reason.value)
             return self._session.refused(self._refusal(error)).encode()
         if drop is None:
             return self._enter(account)
@@ -284,6 +286,7 @@ class Pop3Dialogue:
                     proof.state,
                     self._connection.peer,
                     self._binding(),
+                    self._connection.tls_version,
                 )
             )
         )
@@ -301,6 +304,25 @@ class Pop3Dialogue:
             case Admitted():
                 return await self._admit(outcome)
 
+    def _credentials(self, name: bytes, password: bytes) -> Credentials:
+        connection = self._connection
+        mechanism = self._session.mechanism
+        return Credentials(name, password, connection.peer, mechanism, connection.tls_version)
+
+    def _report(self, account: str, reason: str = "") -> None:
+        """Tell a login, or a refusal that is decided here, to the audit."""
+        connection, context = self._connection, self._context
+        context.reports.add(
+            LoginEvent(
+                context.clock.now().timestamp(),
+                account,
+                connection.peer,
+                self._session.mechanism,
+                connection.tls_version,
+                reason,
+            )
+        )
+
     def _binding(self) -> bytes:
         context = self._connection.tls_context if self._session.offer.binds else None
         return context.end_point if isinstance(context, ServerContext) else b""
@@ -311,6 +333,7 @@ class Pop3Dialogue:
         try:
             outcome = await check
             if isinstance(outcome, Admitted) and outcome.account in self._changed:
+                self._report(outcome.account, Reason.INVALID_CREDENTIALS.value)
                 return Refused(Reason.INVALID_CREDENTIALS)
             return outcome
         finally:
@@ -328,6 +351,7 @@ class Pop3Dialogue:
             drop = await context.maildrops.open(account, context.on_disk)
         except ServiceError as error:
             self.account = ""
+            self._report(account, error.reason.value)
             return self._session.refused(self._refusal(error)).encode()
         answer = self._let_in(drop)
         return answer if isinstance(answer, bytes) else await answer
@@ -345,6 +369,7 @@ class Pop3Dialogue:
             await self._context.control.note_login(self.account)
         except ServiceError as error:
             self._unlock()
+            self._report(self.account, error.reason.value)
             self.account = ""
             return self._session.refused(self._refusal(error)).encode()
         return self._entered(drop)
@@ -352,6 +377,7 @@ class Pop3Dialogue:
     def _entered(self, drop: OpenMaildrop) -> bytes:
         self._drop = drop
         self._context.counters.add("logins")
+        self._report(self.account)
         if self._context.watched:
             self._context.tell(SessionEventKind.LOGGED_IN, self.info())
         if count := drop.passed_over:

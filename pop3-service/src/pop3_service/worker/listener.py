@@ -134,6 +134,7 @@ class Pop3Listener(Listener):
         cut = await super().stop(grace_s)
         while self.connections:  # a commit in progress ends before its process does
             await self.clock.sleep(0.01)
+        self._context.reports.flush()
         self._context.close()
         return cut
 

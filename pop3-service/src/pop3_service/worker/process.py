@@ -21,6 +21,7 @@ from pop3_service.control.channel import Channel
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import Count, Failed, Request, Result, Sessions
 from pop3_service.control.plane import AuthOutcome, Credentials, Evidence, LoginOutcome, Refused
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
 from pop3_service.maildir.paths import MailPaths
@@ -62,6 +63,10 @@ class RemoteControl:
     def report(self, event: SessionEvent) -> None:
         """Tell the supervisor an event."""
         self._channel.notify(messages.Report(event))
+
+    def report_logins(self, events: list[LoginEvent]) -> None:
+        """Tell the supervisor logins."""
+        self._channel.notify(messages.ReportLogins(events))
 
 
 class WorkerProcess:
