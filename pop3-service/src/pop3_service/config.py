@@ -31,6 +31,7 @@ class Config:
     port_proxy: int | None
     port_proxy_tls: int | None
     proxy_from: tuple[str, ...]
+    shared_addresses: tuple[str, ...]
     bind_ipv4: str
     bind_ipv6: str
     mail_dir: Path
@@ -134,6 +135,8 @@ OPTIONS: tuple[Option, ...] = (
            metavar="PORT"),
     Option("proxy_from", (), _networks, "where proxies connect from, as 10.0.0.0/24,2001:db8::7",
            metavar="NETWORK[,NETWORK]"),
+    Option("shared_addresses", (), _networks, "addresses that many clients have in common, besides"
+           " a container's gateway; never throttled or banned", metavar="NETWORK[,NETWORK]"),
     Option("bind_ipv4", "0.0.0.0", str, "IPv4 address to listen on", metavar="ADDRESS"),  # noqa: S104
     Option("bind_ipv6", "::", str, "IPv6 address to listen on", metavar="ADDRESS"),
     Option("mail_dir", Path("maildir-volume"), Path, "folder of the Maildirs", "-d", "DIR"),
