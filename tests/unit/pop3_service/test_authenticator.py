@@ -309,6 +309,53 @@ async def test_an_old_hash_is_replaced_by_ours_at_the_first_right_login(
     assert await authenticator.verify(b"ana", b"wrong") is None
 
 
+@pytest.fixture
+def dearer(accounts: FakeAccounts, clock: FakeClock) -> Iterator[Authenticator]:
+    """An authenticator of a later start, with another cost."""
+    made = Authenticator(
+        accounts,  # type: ignore[arg-type]
+        clock,
+        lambda: 600.0,
+        memory_kib=16,
+        passes=2,
+    )
+    yield made
+    made.close()
+
+
+async def test_a_hash_of_another_cost_is_made_anew_at_the_next_right_login(
+    accounts: FakeAccounts, dearer: Authenticator, ana: str
+) -> None:
+    cheap = accounts.accounts["ana"].password_hash
+    assert await dearer.verify(b"ana", b"wrong") is None
+    assert accounts.accounts["ana"].password_hash == cheap
+    assert await dearer.login(b"ana", b"secret") is not None
+    dear = accounts.accounts["ana"].password_hash
+    assert "$m=16,t=2,p=1$" in dear
+    assert await dearer.verify(b"ana", b"secret") is not None
+    assert accounts.accounts["ana"].password_hash == dear
+
+
+async def test_a_remembered_login_leaves_its_hash_until_it_is_hashed_again(
+    accounts: FakeAccounts, dearer: Authenticator, clock: FakeClock, ana: str
+) -> None:
+    cheap = accounts.accounts["ana"].password_hash
+    await dearer.login(b"ana", b"secret")
+    accounts.put("ana", cheap)
+    await dearer.login(b"ana", b"secret")
+    assert accounts.accounts["ana"].password_hash == cheap
+    clock.move(601)
+    await dearer.login(b"ana", b"secret")
+    assert accounts.accounts["ana"].password_hash != cheap
+
+
+async def test_two_logins_at_once_that_replace_a_hash_are_both_right(
+    accounts: FakeAccounts, dearer: Authenticator, ana: str
+) -> None:
+    found = await asyncio.gather(*(dearer.verify(b"ana", b"secret") for _ in range(3)))
+    assert None not in found
+
+
 async def test_an_old_hash_is_of_the_octets_that_are_sent_and_ours_of_any_spelling(
     accounts: FakeAccounts, authenticator: Authenticator
 ) -> None:

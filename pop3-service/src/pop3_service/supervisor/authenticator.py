@@ -1,7 +1,8 @@
 """Passwords: hashed and verified by argon2id, off the loop, at most one at a time a core.
 
 argon2-cffi, the binding of the reference implementation; it lets other threads run meanwhile.
-A hash that moved in from another server is replaced by our own at the first right login.
+A hash that moved in from another server, or was made at another cost than is set now, is replaced
+at the next right login that is hashed.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ class Authenticator:
         right = await self._matches(account, password)
         if not right or account is None:
             return None
-        was_old = is_old(account.password_hash)
-        if was_old:
-            replaced = await self._replace_old_hash(account, password)
+        replaces = self._is_outdated(account.password_hash)
+        if replaces:
+            replaced = await self._replace_hash(account, password)
             if replaced is None:
                 return await self.verify(name, password)
             account = replaced
@@ -108,8 +109,8 @@ class Authenticator:
             if again is None:
                 return None
             if again.password_hash != account.password_hash:
-                # Another login may have replaced an old hash of the same password.
-                return await self.verify(name, password) if was_old else None
+                # Another login may have replaced an outdated hash of the same password.
+                return await self.verify(name, password) if replaces else None
         return account
 
     async def matches(self, account: Account, password: bytes) -> bool:
@@ -120,8 +121,12 @@ class Authenticator:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _replace_old_hash(self, account: Account, password: bytes) -> Account | None:
-        """Store our own hash of the password; give the account as it is then.
+    def _is_outdated(self, stored: str) -> bool:
+        """Whether a hash is not as one that is made now."""
+        return is_old(stored) or self._hasher.check_needs_rehash(stored)
+
+    async def _replace_hash(self, account: Account, password: bytes) -> Account | None:
+        """Store the hash of a right password as it is made now; give the account as it is then.
 
         A login does not fail because that cannot be stored now. None says that the account's hash
         is not the old one any more.
