@@ -171,6 +171,12 @@ ON_FD(READ, ssize_t, preadv2, (int fd, const struct iovec *v, int n, off_t at, i
 ON_FD(READ, ssize_t, preadv64v2, (int fd, const struct iovec *v, int n, off64_t at, int how),
       (fd, v, n, at, how))
 ON_FD(WRITE, ssize_t, write, (int fd, const void *from, size_t size), (fd, from, size))
+ON_FD(WRITE, ssize_t, pwrite, (int fd, const void *from, size_t size, off_t at),
+      (fd, from, size, at))
+ON_FD(WRITE, ssize_t, pwrite64, (int fd, const void *from, size_t size, off64_t at),
+      (fd, from, size, at))
+ON_FD(WRITE, int, ftruncate, (int fd, off_t size), (fd, size))
+ON_FD(WRITE, int, ftruncate64, (int fd, off64_t size), (fd, size))
 ON_FD(SYNC, int, fsync, (int fd), (fd))
 ON_FD(SYNC, int, fdatasync, (int fd), (fd))
 ON_FD(STAT, int, fstat, (int fd, struct stat *to), (fd, to))
@@ -190,10 +196,12 @@ ON_PATH(STAT, fstatat, (int fd, const char *path, struct stat *to, int how), fd,
 ON_PATH(STAT, fstatat64, (int fd, const char *path, struct stat64 *to, int how), fd,
         (fd, path, to, how))
 ON_PATH(UNLINK, unlink, (const char *path), AT_FDCWD, (path))
+ON_PATH(UNLINK, rmdir, (const char *path), AT_FDCWD, (path))
 ON_PATH(UNLINK, unlinkat, (int fd, const char *path, int how), fd, (fd, path, how))
 ON_PATH(RENAME, rename, (const char *path, const char *to), AT_FDCWD, (path, to))
 ON_PATH(RENAME, renameat, (int fd, const char *path, int to_fd, const char *to), fd,
         (fd, path, to_fd, to))
+ON_PATH(RENAME, link, (const char *path, const char *to), AT_FDCWD, (path, to))
 ON_PATH(MKDIR, mkdir, (const char *path, mode_t mode), AT_FDCWD, (path, mode))
 ON_PATH(MKDIR, mkdirat, (int fd, const char *path, mode_t mode), fd, (fd, path, mode))
 

@@ -6,13 +6,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine, inspect, text
 
 from pop3_service.domain.account import Account, AccountName, Role
 from pop3_service.domain.errors import (
@@ -23,8 +19,6 @@ from pop3_service.domain.errors import (
     StoreUnavailable,
 )
 from pop3_service.domain.scram import Verifier
-from pop3_service.storage import tables
-from pop3_service.storage.migrate import HEAD
 from pop3_service.storage.store import FILE, Store
 from unit.pop3_service.clock import FakeClock
 
@@ -105,30 +99,6 @@ async def test_a_secret_is_made_once_and_stays(tmp_path: Path) -> None:
     again = await Store.open(tmp_path)
     assert await again.secrets.get("one") == made[0]
     await again.close()
-
-
-async def test_a_database_of_the_first_schema_is_migrated_with_what_is_in_it(
-    tmp_path: Path,
-) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(files("pop3_service.storage") / "migrations"))
-    engine = create_engine(f"sqlite:///{tmp_path / FILE}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(
-            text(
-                "insert into accounts values"
-                " ('ana', 'user', 'hash of ana', '2026-01-01 00:00:00.000000', 0)"
-            )
-        )
-    engine.dispose()
-    opened = await Store.open(tmp_path)
-    assert await opened.accounts.get("ana") == account("ana")
-    assert await opened.accounts.verifier("ana") is None
-    await opened.accounts.put_verifier(account("ana"), VERIFIER)
-    assert await opened.accounts.verifier("ana") == VERIFIER
-    await opened.close()
 
 
 async def test_a_name_is_taken_once(store: Store) -> None:
@@ -308,47 +278,6 @@ async def test_a_store_that_fails_later_says_so(store: Store, tmp_path: Path) ->
         await store.accounts.get("ana")
     with pytest.raises(StoreUnavailable):
         await store.accounts.insert(account("ana"), 10)
-
-
-def test_head_is_the_newest_migration() -> None:
-    versions = files("pop3_service.storage.migrations") / "versions"
-    numbers = [item.name[1:5] for item in versions.iterdir() if item.name.startswith("v0")]
-    assert max(numbers) == HEAD
-
-
-async def test_the_migrations_leave_the_tables_that_the_store_uses(tmp_path: Path) -> None:
-    await (await Store.open(tmp_path)).close()
-    engine = create_engine(f"sqlite:///{tmp_path / FILE}")
-    found = inspect(engine)
-    assert set(found.get_table_names()) == {*tables.metadata.tables, "alembic_version"}
-    for name, table in tables.metadata.tables.items():
-        columns = {item["name"]: item for item in found.get_columns(name)}
-        assert columns.keys() == {column.name for column in table.columns}
-        for column in table.columns:
-            migrated = columns[column.name]
-            compiled = column.type.compile(engine.dialect)
-            assert (str(migrated["type"]), migrated["nullable"]) == (compiled, column.nullable)
-        keys = found.get_pk_constraint(name)["constrained_columns"]
-        assert keys == [column.name for column in table.primary_key]
-    engine.dispose()
-
-
-async def test_alembic_is_imported_only_when_there_is_something_to_do(tmp_path: Path) -> None:
-    program = (
-        "import asyncio, sys, pathlib\n"
-        "from pop3_service.storage.store import Store\n"
-        "async def main():\n"
-        "    await (await Store.open(pathlib.Path(sys.argv[1]))).close()\n"
-        "asyncio.run(main())\n"
-        "print('alembic' in sys.modules)\n"
-    )
-    told = [
-        subprocess.run(
-            [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
-        ).stdout
-        for _ in range(2)
-    ]
-    assert told == ["True\n", "False\n"]
 
 
 async def test_an_apop_secret_is_kept_until_it_or_its_account_goes(store: Store) -> None:

@@ -7,22 +7,19 @@ refused and left as it is.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pop3_service.domain.errors import (
     StoreUnavailable,
 )
 from pop3_service.storage.accounts import AccountStore
-from pop3_service.storage.migrate import ForeignDatabase, migrate
+from pop3_service.storage.opening import make_ready
 from pop3_service.storage.secrets import SecretStore
 from pop3_service.storage.settings import SettingsStore
 
@@ -51,23 +48,17 @@ class Store:
         """
         path = folder / FILE
         lock_fd = _lock(folder)
+        try:
+            await asyncio.to_thread(make_ready, path)
+        except BaseException:
+            os.close(lock_fd)
+            raise
         # One connection: transactions wait for their turn here rather than for SQLite's lock.
         engine = create_async_engine(
             f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT_S
         )
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
-        try:
-            _make_private(path)
-            async with engine.begin() as connection:
-                await connection.run_sync(migrate)
-            await asyncio.to_thread(_use_wal, path)
-            os.chmod(path, 0o600)
-        except (DBAPIError, ForeignDatabase, OSError, sqlite3.Error) as error:
-            await engine.dispose()
-            os.close(lock_fd)
-            reason = error.orig if isinstance(error, DBAPIError) else error
-            raise StoreUnavailable(f"cannot use {path}: {reason}") from error
         return cls(engine, lock_fd)
 
     async def close(self) -> None:
@@ -88,18 +79,6 @@ def _lock(folder: Path) -> int:
         os.close(fd)
         raise StoreUnavailable(f"another process uses {folder}") from None
     return fd
-
-
-def _make_private(path: Path) -> None:
-    """Make the file, if it is not there, so that it and its log are never open to others."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _use_wal(path: Path) -> None:
-    # This is written into the file, so it waits until the file is known to be ours; and it works
-    # outside a transaction only.
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _set_up(connection: Any, _: object) -> None:

@@ -1,0 +1,90 @@
+"""Databases as each version of the service wrote them, from the first on.
+
+``WRITTEN`` says what a version wrote that the one before it did not: a new migration needs a new
+entry, and a test sees to that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from argon2 import PasswordHasher
+
+from pop3_service.domain.account import AccountName
+from pop3_service.domain.scram import MadeUp, Verifier, make_verifier
+from pop3_service.storage import opening
+from pop3_service.storage.store import FILE
+from pop3_service.supervisor.sealing import Sealer, load_key
+
+PASSWORD = "secret"
+ADMIN, USER = "default", "ana"
+APOP_SECRET = b"a secret of APOP's own"
+SALT_SECRET = bytes(range(32))
+MAX_ACCOUNTS = 77
+TRANSFORM = "tr 'a' \"b\""
+SETTINGS = {"max_accounts": MAX_ACCOUNTS, "idle_timeout_s": 601.5}
+KEY = "apop.key"
+
+
+def verifier() -> Verifier:
+    """The verifier of the user's password."""
+    return make_verifier(PASSWORD.encode(), MadeUp(SALT_SECRET).salt(AccountName(USER)))
+
+
+def _accounts_and_settings(database: sqlite3.Connection, folder: Path) -> None:
+    hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    database.executemany(
+        "insert into accounts (name, role, password_hash, create_time, has_default_password)"
+        " values (?, ?, ?, ?, ?)",
+        [
+            (ADMIN, "admin", hashed, "2026-01-02 03:04:05.000006", 0),
+            (USER, "user", hashed, "2026-02-03 04:05:06.000007", 0),
+        ],
+    )
+    database.executemany(
+        "insert into settings (name, value) values (?, ?)",
+        [(name, json.dumps(value)) for name, value in SETTINGS.items()],
+    )
+
+
+def _verifiers_and_secrets(database: sqlite3.Connection, folder: Path) -> None:
+    made = verifier()
+    database.execute(
+        "insert into scram_verifiers (account, salt, iterations, stored_key, server_key)"
+        " values (?, ?, ?, ?, ?)",
+        (USER, made.salt, made.iterations, made.stored_key, made.server_key),
+    )
+    database.execute(
+        "insert into secrets (name, value) values (?, ?)", ("scram salts", SALT_SECRET)
+    )
+
+
+def _apop_secrets(database: sqlite3.Connection, folder: Path) -> None:
+    sealed = Sealer(load_key(folder / KEY)).seal(APOP_SECRET, USER)
+    database.execute("insert into apop_secrets (account, sealed) values (?, ?)", (USER, sealed))
+    database.execute("insert into settings (name, value) values (?, ?)", ("apop", json.dumps(True)))
+
+
+WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
+    "0001": _accounts_and_settings,
+    "0002": _verifiers_and_secrets,
+    "0003": _apop_secrets,
+}
+"""What the version of each migration wrote first. It gets the database and the data folder."""
+
+
+def write(folder: Path, revision: str) -> Path:
+    """Make a data folder as the version of that revision left it; give the database's path."""
+    folder.mkdir(mode=0o700, exist_ok=True, parents=True)
+    path = folder / FILE
+    opening.make(path, revision)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        for version, rows in WRITTEN.items():
+            if version <= revision:
+                rows(database, folder)
+        database.commit()
+    return path
