@@ -27,7 +27,9 @@ def default_gateways(ipv4_routes: str, ipv6_routes: str) -> frozenset[Address]:
 
     A line that cannot be read is passed over.
     """
-    found = {_ipv4_gateway(line.split()) for line in ipv4_routes.splitlines()[1:]}
+    found: set[Address | None] = {
+        _ipv4_gateway(line.split()) for line in ipv4_routes.splitlines()[1:]
+    }
     found |= {_ipv6_gateway(line.split()) for line in ipv6_routes.splitlines()}
     return frozenset(address for address in found if address is not None)
 
