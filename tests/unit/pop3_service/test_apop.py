@@ -21,6 +21,7 @@ from pop3_service.pop3.sasl.exchange import Proof
 from pop3_service.pop3.session import Session
 from pop3_service.supervisor import sealing
 from pop3_service.supervisor.apop import Apop
+from pop3_service.supervisor.key_file import load_key
 from pop3_service.supervisor.sasl import WrongProof
 
 # The example of RFC 1939 section 7.
@@ -152,12 +153,11 @@ async def test_all_who_need_the_key_at_once_have_one(
 ) -> None:
     made: list[Path] = []
 
-    def load_key(path: Path) -> bytes:
+    def counted(path: Path) -> bytes:
         made.append(path)
-        return load_real_key(path)
+        return load_key(path)
 
-    load_real_key = sealing.load_key
-    monkeypatch.setattr(sealing, "load_key", load_key)
+    monkeypatch.setattr("pop3_service.supervisor.apop.load_key", counted)
     names = [f"user{number}" for number in range(20)]
     await asyncio.gather(*(desk.set(name) for name in names))
     assert len(made) == 1

@@ -20,6 +20,7 @@ from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.accounts import AccountStore
+from pop3_service.supervisor.key_file import BadKey, load_key
 from pop3_service.supervisor.sasl import WrongProof
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def _make_sealer(path: Path) -> Sealer:
     from pop3_service.supervisor import sealing
 
     try:
-        return sealing.Sealer(sealing.load_key(path))
-    except sealing.BadKey as error:
+        return sealing.Sealer(load_key(path))
+    except BadKey as error:
         raise ServiceUnavailable(f"the key of APOP's secrets cannot be used: {error}") from None
 
 
