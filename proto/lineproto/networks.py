@@ -69,3 +69,21 @@ class Networks:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def plain_peer(text: str) -> str:
+    """Read an address with its port, ``192.0.2.1:5`` or ``[2001:db8::1]:5``, and write it plainly.
+
+    A zone is left out, and a mapped address becomes what it stands for.
+
+    Raises:
+        ValueError: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise ValueError(f"{text!r} has no port")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed is not (":" in host):
+        raise ValueError(f"{text!r} is no address with its port")
+    address = plain_address((host[1:-1] if bracketed else host).partition("%")[0])
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineproto.networks import Networks
+from lineproto.networks import Networks, plain_peer
 
 
 def test_an_address_is_in_a_network_or_not() -> None:
@@ -33,3 +33,27 @@ def test_attack_58_a_mapped_address_is_the_ipv4_address_on_both_sides() -> None:
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"network|zone|bits"):
         Networks([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("192.0.2.1:5", "192.0.2.1:5"),
+        ("[2001:DB8::0:1]:65535", "[2001:db8::1]:65535"),
+        ("[::ffff:192.0.2.1]:5", "192.0.2.1:5"),
+        ("[fe80::1%eth0]:5", "[fe80::1]:5"),
+    ],
+)
+def test_a_peer_is_written_in_one_way(text: str, plain: str) -> None:
+    assert plain_peer(text) == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "unknown", "192.0.2.1", "192.0.2.1:", "192.0.2.1:65536", "192.0.2.1:²", "192.0.2.1:-1",
+     "192.0.2.1:000000", "2001:db8::1:5", "[2001:db8::1]", "[192.0.2.1]:5", "[::1:5", "::1]:5",
+     "[]:5", ":5", "192.0.2.1\r\n:5", "192.0.2.1:5\r\nx", "mail.example.org:5", "[[::1]]:5"],
+)  # fmt: skip
+def test_what_is_no_peer_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"port|address|appear"):
+        plain_peer(text)

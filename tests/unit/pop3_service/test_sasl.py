@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from lineproto.nearby import is_nearby
 from lineproto.reply import Err, Listing, Ready
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.capability import Offer, Offers
@@ -27,7 +28,6 @@ from pop3_service.pop3.sasl.login import Login as LoginExchange
 from pop3_service.pop3.sasl.mechanisms import Mechanism
 from pop3_service.pop3.sasl.plain import Plain
 from pop3_service.pop3.session import MAX_BAD_COMMANDS, Login, Session, State
-from pop3_service.worker.nearby import is_nearby
 
 OFFER = Offers("Valija-test", Settings()).in_tls
 

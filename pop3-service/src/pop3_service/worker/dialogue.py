@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 
 from lineproto.connection import WRITE_HIGH, Answer, Connection
+from lineproto.nearby import is_nearby
 from lineproto.reply import Err, Listing, Ok, Ready
 from pop3_service.control.plane import Admitted, Challenged, Credentials, Evidence, Refused
 from pop3_service.domain.audit import LoginEvent
@@ -23,7 +24,6 @@ from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Sessio
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import refusal
 from pop3_service.worker.maildrops import OpenMaildrop
-from pop3_service.worker.nearby import is_nearby
 from pop3_service.worker.sending import MessageBroken, send_message, small_message
 from pop3_service.worker.tls import ServerContext
 from pop3mgmt.reasons import Reason
