@@ -6,7 +6,9 @@ failure is a ``ManagementError``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -14,10 +16,11 @@ import grpc
 
 from pop3mgmt.calls.accounts import AccountsCalls
 from pop3mgmt.calls.auth import AuthCalls
-from pop3mgmt.calls.base import DEADLINE_S, LOGIN_DEADLINE_S, call
+from pop3mgmt.calls.base import DEADLINE_S, LOGIN_DEADLINE_S, Metadata, call
 from pop3mgmt.calls.maildrop import MaildropCalls
 from pop3mgmt.calls.server import ServerCalls
 from pop3mgmt.calls.sessions import SessionsCalls
+from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY
 from pop3mgmt.v1 import (
     accounts_pb2,
     auth_pb2,
@@ -28,9 +31,19 @@ from pop3mgmt.v1 import (
 class ManagementClient:
     """One channel to the service; it reconnects by itself."""
 
-    def __init__(self, target: str, *, deadline_s: float = DEADLINE_S) -> None:
-        """Open a channel to ``target``, such as ``pop3-service:50051``; nothing is sent yet."""
+    def __init__(
+        self,
+        target: str,
+        *,
+        deadline_s: float = DEADLINE_S,
+        gateway_secret: Callable[[], str] | None = None,
+    ) -> None:
+        """Open a channel to ``target``, such as ``pop3-service:50051``; nothing is sent yet.
+
+        ``gateway_secret`` gives what lets the gateway name its clients' addresses.
+        """
         self.deadline_s = deadline_s
+        self._gateway_secret = gateway_secret
         self.channel = grpc.aio.insecure_channel(
             target,
             options=[
@@ -56,17 +69,21 @@ class ManagementClient:
         """Close the channel."""
         await self.channel.close()
 
-    async def login(self, name: str, password: str) -> Caller:
-        """Log in.
+    async def login(self, name: str, password: str, *, client_address: str = "") -> Caller:
+        """Log in; the gateway gives the address, with its port, of the client that does.
 
         Raises:
             ManagementError: INVALID_CREDENTIALS, LOGIN_THROTTLED, or the service is away.
         """
         request = auth_pb2.LoginRequest(name=name, password=password)
         response = await call(
-            self._auth.Login(request, timeout=max(self.deadline_s, LOGIN_DEADLINE_S))
+            self._auth.Login(
+                request,
+                timeout=max(self.deadline_s, LOGIN_DEADLINE_S),
+                metadata=self.passing(client_address),
+            )
         )
-        caller = Caller(self, response.token)
+        caller = Caller(self, response.token, client_address)
         caller.account = response.account
         caller.warnings = list(response.warnings)
         caller.take_expiry(response.expire_time.ToDatetime(UTC))
@@ -76,12 +93,19 @@ class ManagementClient:
         """Act with a token that was given before."""
         return Caller(self, token)
 
+    def passing(self, client_address: str) -> Metadata:
+        """Give the metadata that passes a client on; none without an address or a secret."""
+        secret = self._gateway_secret() if client_address and self._gateway_secret else ""
+        return ((SECRET_KEY, secret), (CLIENT_KEY, client_address)) if secret else ()
+
 
 class Caller(AccountsCalls, AuthCalls, MaildropCalls, ServerCalls, SessionsCalls):
     """A login: its token, and every call that it may make."""
 
-    def __init__(self, client: ManagementClient, token: str) -> None:
-        super().__init__(client.channel, token, client.deadline_s)
+    def __init__(self, client: ManagementClient, token: str, client_address: str = "") -> None:
+        super().__init__(
+            client.channel, token, client.deadline_s, partial(client.passing, client_address)
+        )
         self.account = accounts_pb2.Account()
         self.warnings: list[str] = []
 

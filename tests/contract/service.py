@@ -41,6 +41,7 @@ from pop3mgmt.client import Caller, ManagementClient
 from unit.pop3_service.clock import FakeClock
 
 ADMIN_PASSWORD = "the admin's own"
+GATEWAY_SECRET = "5e" * 32
 
 
 def session(number: int, account: str = "") -> SessionInfo:
@@ -208,6 +209,7 @@ class Service:
                 ServerServicer(status, settings, self.certificates, self._restart, tokens, clock),
                 MaildropServicer(maildrops, accounts),
                 with_reflection=with_reflection,
+                gateway_secret=GATEWAY_SECRET,
             )
             port = await server.start("127.0.0.1:0")
             stack.push_async_callback(server.stop, 0.0)

@@ -226,7 +226,7 @@ def _tables(database: Path) -> dict[str, list[dict[str, Any]]]:
         return {
             name: sorted(
                 (
-                    {key: _lasting(row[key]) for key in row.keys()}  # noqa: SIM118 - no mapping
+                    {key: _lasting(row[key]) for key in row.keys()}
                     for row in connection.execute(f'select * from "{name}"')
                 ),
                 key=str,

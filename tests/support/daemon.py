@@ -30,6 +30,10 @@ class Daemon:
     log: list[str]
 
     @property
+    def gateway_secret(self) -> Path:
+        return self.mail.with_name("data") / "gateway.secret"
+
+    @property
     def grpc_target(self) -> str:
         return f"127.0.0.1:{self.grpc}"
 

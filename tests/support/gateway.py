@@ -21,9 +21,9 @@ class Gateway:
     port: int
     log: list[str]
 
-    def connect(self, timeout: float = 30) -> Pop3:
-        """A plain connection; POP3 and SCMP are framed alike."""
-        return Pop3(self.port, timeout=timeout)
+    def connect(self, timeout: float = 30, source: str | None = None) -> Pop3:
+        """A plain connection; POP3 and SCMP are framed alike. ``source`` is its own address."""
+        return Pop3(self.port, timeout=timeout, source=source)
 
     def log_in(self, name: str = "default", password: str = "default") -> Pop3:
         """A connection that is logged in."""
@@ -47,7 +47,9 @@ class Gateway:
 
 
 @contextmanager
-def running(service: str, *arguments: str) -> Iterator[Gateway]:
+def running(
+    service: str, *arguments: str, secret: Path | None = None, **environment: str
+) -> Iterator[Gateway]:
     """Run ``scmp-gateway`` in front of a service's gRPC address until the end of the block."""
     process = subprocess.Popen(
         [Path(sys.executable).with_name("scmp-gateway"), *arguments],
@@ -56,6 +58,8 @@ def running(service: str, *arguments: str) -> Iterator[Gateway]:
             "SCMP_PORT": "0",
             "SCMP_HOST_NAME": "scmp.test",
             "POP3_MGMT_TARGET": service,
+            "SCMP_GATEWAY_SECRET_FILE": str(secret or ""),
+            **environment,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -16,9 +16,11 @@ class Pop3:
         timeout: float = 30,
         tls: ssl.SSLContext | None = None,
         name: str | None = None,
+        source: str | None = None,
     ) -> None:
         """With ``tls`` it is in TLS from the first octet, and asks for ``name``."""
-        self.socket = socket.create_connection((host, port), timeout)
+        own = (source, 0) if source else None
+        self.socket = socket.create_connection((host, port), timeout, own)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname=name)
         self.file = self.socket.makefile("rb")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypedDict, TypeVar
 
 import grpc
@@ -21,17 +21,30 @@ IMPORT_S = 120.0
 """An import may have to read every message of a large maildrop for its size."""
 CHUNK = 256 * 1024
 """Octets of a message sent at a time."""
+Metadata = tuple[tuple[str, str], ...]
+
 T = TypeVar("T")
 
 
 class Calls:
     """Calls over a channel with a token. ``deadline_s`` is the least that each may take."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str, deadline_s: float) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        token: str,
+        deadline_s: float,
+        passing: Callable[[], Metadata] = tuple,
+    ) -> None:
+        """``passing`` gives what each call says of where it comes from."""
         self.token = token
         self._channel = channel
         self._deadline_s = deadline_s
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._passing = passing
+
+    @property
+    def _metadata(self) -> Metadata:
+        return (("authorization", f"Bearer {self.token}"), *self._passing())
 
     def _options(self, at_least_s: float = 0.0) -> _Options:
         return _Options(timeout=max(self._deadline_s, at_least_s), metadata=self._metadata)
@@ -41,7 +54,7 @@ class _Options(TypedDict):
     """Keyword arguments of a call."""
 
     timeout: float
-    metadata: tuple[tuple[str, str], ...]
+    metadata: Metadata
 
 
 async def call(call: Awaitable[T]) -> T:

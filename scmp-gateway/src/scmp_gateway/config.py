@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scmp_gateway import __version__
@@ -24,6 +25,7 @@ class Config:
     max_connections: int
     deadline: float
     log_format: str
+    gateway_secret_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ def _format(text: str) -> str:
     return text
 
 
+def _path_or_none(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
 OPTIONS = (
     Option("bind", "SCMP_BIND", "127.0.0.1", str, "address to listen on"),
     Option("port", "SCMP_PORT", 1111, _port, "port to listen on", ("-p",)),
@@ -76,6 +82,14 @@ OPTIONS = (
     Option("max_connections", "SCMP_MAX_CONNECTIONS", 1000, _count, "connections at a time"),
     Option("deadline", "SCMP_DEADLINE", 10.0, _positive, "seconds that a call may take"),
     Option("log_format", "SCMP_LOG_FORMAT", "logfmt", _format, "logfmt or json"),
+    Option(
+        "gateway_secret_file",
+        "SCMP_GATEWAY_SECRET_FILE",
+        Path("var/gateway.secret"),
+        _path_or_none,
+        "what proves the gateway to the service, to pass on clients' addresses; the service"
+        " makes it",
+    ),
 )
 
 

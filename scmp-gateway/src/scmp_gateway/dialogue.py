@@ -158,7 +158,7 @@ class ScmpDialogue:
 
     async def _login(self, name: str, password: str) -> bytes:
         try:
-            caller = await self._client.login(name, password)
+            caller = await self._client.login(name, password, client_address=self._connection.peer)
         except ManagementError as error:
             return refusal(error).encode()
         self._caller = caller

@@ -18,6 +18,7 @@ from scmp_gateway import __version__
 from scmp_gateway.command import LINE_LIMIT
 from scmp_gateway.config import Config
 from scmp_gateway.dialogue import ScmpDialogue
+from scmp_gateway.secret import SecretFile
 
 GRACE_S = 15.0
 
@@ -75,7 +76,12 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[i
     Raises:
         OSError: the address is taken.
     """
-    async with ManagementClient(config.service, deadline_s=config.deadline) as client:
+    path = config.gateway_secret_file
+    async with ManagementClient(
+        config.service,
+        deadline_s=config.deadline,
+        gateway_secret=SecretFile(path).read if path else None,
+    ) as client:
         listener = ScmpListener(client, config, clock or SystemClock())
         sock = bind(config.bind, config.port)
         port: int = sock.getsockname()[1]

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import grpc
 import pytest
 import structlog
 
@@ -63,11 +62,10 @@ class Client(ManagementClient):
     """A client whose login always succeeds."""
 
     def __init__(self) -> None:
-        self.deadline_s = 1.0
-        self.channel = grpc.aio.insecure_channel("127.0.0.1:1")
+        super().__init__("127.0.0.1:1", deadline_s=1.0)
         self.made = Login(self)
 
-    async def login(self, name: str, password: str) -> Caller:
+    async def login(self, name: str, password: str, *, client_address: str = "") -> Caller:
         return self.made
 
 

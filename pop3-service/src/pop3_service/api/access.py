@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 import structlog
 
+from pop3_service.api.origin import NotTheGateway, Origins, peer_address
 from pop3_service.domain.account import AccountName, Principal, Role
 from pop3_service.domain.errors import (
     InvalidCredentials,
@@ -83,11 +84,17 @@ ACCESS: dict[str, Access] = {
 
 _principal: ContextVar[Principal] = ContextVar("principal")
 _token: ContextVar[str] = ContextVar("token")
+_address: ContextVar[str] = ContextVar("address")
 
 
 def caller() -> Principal:
     """Give who makes the present call."""
     return _principal.get()
+
+
+def caller_address() -> str:
+    """Give the address and port of who makes the present call, beyond a gateway of ours."""
+    return _address.get()
 
 
 def caller_token() -> str:
@@ -113,8 +120,9 @@ def own_or_admin(name: str) -> AccountName:
 class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Checks every call's token and role, and translates every failure."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, origins: Origins) -> None:
         self._tokens = tokens
+        self._origins = origins
         self._acts: set[asyncio.Task[Any]] = set()
 
     async def finish(self, grace_s: float) -> None:
@@ -138,12 +146,13 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return handler
         try:
+            passed_on = self._origins.passed_on(details.invocation_metadata or ())
             principal, token = self._admit(details)
         except ServiceError as error:
             return _refusing(handler, error)
         if details.method.startswith("/grpc."):
             return handler
-        return _wrapped(handler, principal, token, self._acts)
+        return _wrapped(handler, principal, token, passed_on, self._acts)
 
     def _admit(self, details: grpc.HandlerCallDetails) -> tuple[Principal | None, str]:
         access = ACCESS.get(details.method)
@@ -188,6 +197,9 @@ def _inner(handler: Any) -> Any:
 
 def _refusing(handler: Any, error: ServiceError) -> grpc.RpcMethodHandler[Any, Any]:
     async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        if isinstance(error, NotTheGateway):
+            peer = peer_address(context.peer())
+            log.warning("a false gateway was refused", peer=peer, reason=str(error))
         await _abort(context, error)
 
     async def refuse_stream(
@@ -198,24 +210,29 @@ def _refusing(handler: Any, error: ServiceError) -> grpc.RpcMethodHandler[Any, A
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_REQUEST_S):
                     await anext(aiter(request), None)
-        await _abort(context, error)
+        await refuse(request, context)
         yield
 
     return _rebuilt(handler, refuse, refuse_stream)
 
 
 def _wrapped(
-    handler: Any, principal: Principal | None, token: str, acts: set[asyncio.Task[Any]]
+    handler: Any,
+    principal: Principal | None,
+    token: str,
+    passed_on: str,
+    acts: set[asyncio.Task[Any]],
 ) -> grpc.RpcMethodHandler[Any, Any]:
     behaviour = _inner(handler)
 
-    def identify() -> None:
+    def identify(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        _address.set(passed_on or peer_address(context.peer()))
         _token.set(token)
         if principal is not None:
             _principal.set(principal)
 
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        identify()
+        identify(context)
         try:
             if handler.request_streaming:
                 return await behaviour(request, context)
@@ -231,7 +248,7 @@ def _wrapped(
     async def stream(
         request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
-        identify()
+        identify(context)
         responses = behaviour(request, context)
         try:
             async for response in responses:

@@ -7,6 +7,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from pop3_service.api.access import AccessInterceptor
+from pop3_service.api.origin import Origins
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
@@ -55,9 +56,11 @@ class ManagementServer:
         maildrop: MaildropServicer,
         *,
         with_reflection: bool,
+        gateway_secret: str = "",
     ) -> None:
+        """``gateway_secret`` is what the gateway proves itself by."""
         self._health = health.aio.HealthServicer()
-        self._access = AccessInterceptor(tokens)
+        self._access = AccessInterceptor(tokens, Origins(gateway_secret))
         self._server = grpc.aio.server(
             interceptors=[self._access],
             options=[

@@ -27,7 +27,7 @@ from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
 from pop3_service.domain.audit import LoginEvent
-from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.maildir.access import check_mail_root
@@ -44,6 +44,7 @@ from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
 from pop3_service.supervisor.expiry import Expiry
+from pop3_service.supervisor.key_file import BadKey, load_key
 from pop3_service.supervisor.listening import Ports, listen
 from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.logins import LoginDesk
@@ -179,6 +180,7 @@ class Supervisor:
                 ServerServicer(status, settings, self._certificates, pool.restart, tokens, clock),
                 MaildropServicer(maildrops, accounts),
                 with_reflection=config.grpc_reflection,
+                gateway_secret=await self._gateway_secret(),
             )
             self._expiry = Expiry(
                 store.accounts, self._paths, lambda: settings.current, self._clock
@@ -226,6 +228,13 @@ class Supervisor:
             self._clock,
             demo,
         )
+
+    async def _gateway_secret(self) -> str:
+        path = self._config.gateway_secret_file or self._config.data_dir / "gateway.secret"
+        try:
+            return (await asyncio.to_thread(load_key, path, for_group=True)).hex()
+        except BadKey as error:
+            raise ServiceUnavailable(f"the gateway's secret cannot be used: {error}") from None
 
     async def _apply_certificates(self, pairs: list[CertificatePair]) -> None:
         pool = getattr(self._sessions, "pool", None)

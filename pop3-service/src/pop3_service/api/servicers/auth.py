@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from lineproto.clock import Clock
-from pop3_service.api.access import caller_token
+from pop3_service.api.access import caller_address, caller_token
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import (
     account_message,
@@ -48,7 +48,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         self, request: auth_pb2.LoginRequest, context: Context
     ) -> auth_pb2.LoginResponse:
         """Check a password and give a token; a wrong one is answered with delay."""
-        peer = context.peer().partition(":")[2].replace("%5B", "[").replace("%5D", "]")
+        peer = caller_address()
         name, password = request.name.encode(), request.password.encode()
         asked_s = self._throttle.now_s()
         account = await self._authenticator.verify(name, password)
