@@ -41,6 +41,9 @@ STATUS: dict[Reason, grpc.StatusCode] = {
     Reason.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+    Reason.APP_PASSWORD_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.APP_PASSWORD_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.APP_PASSWORD_LIMIT: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 _WITHOUT_INFO: dict[grpc.StatusCode, Reason] = {

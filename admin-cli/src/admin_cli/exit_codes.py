@@ -34,6 +34,9 @@ EXIT_CODES: dict[Reason, int] = {
     Reason.SERVICE_UNAVAILABLE: 10,
     Reason.DEADLINE_EXCEEDED: 10,
     Reason.INTERNAL: INTERNAL,
+    Reason.APP_PASSWORD_NOT_FOUND: 6,
+    Reason.APP_PASSWORD_EXISTS: 7,
+    Reason.APP_PASSWORD_LIMIT: 8,
 }
 
 MEANINGS: dict[int, str] = {
@@ -42,9 +45,9 @@ MEANINGS: dict[int, str] = {
     3: "a value or a certificate that the service does not accept",
     4: "not logged in, or a wrong name or password",
     5: "this login may not do that",
-    6: "no such account, session or message",
-    7: "the account already exists",
-    8: "a limit: accounts, connections, the last admin",
+    6: "no such account, session, message or app password",
+    7: "the account or app password already exists",
+    8: "a limit: accounts, connections, app passwords, the last admin",
     9: "too many wrong logins; wait",
     10: "service, maildrop or transform unavailable, busy, or too slow",
     INTERNAL: "internal error",

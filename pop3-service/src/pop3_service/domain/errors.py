@@ -197,3 +197,33 @@ class ServiceUnavailable(ServiceError):
     """A part of the service is away for the moment."""
 
     reason = Reason.SERVICE_UNAVAILABLE
+
+
+class AppPasswordNotFound(ServiceError):
+    """The account has no app password of that name."""
+
+    reason = Reason.APP_PASSWORD_NOT_FOUND
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no app password {name!r}")
+        self.name = name
+
+
+class AppPasswordExists(ServiceError):
+    """The account has an app password of that name already."""
+
+    reason = Reason.APP_PASSWORD_EXISTS
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is an app password {name!r} already")
+        self.name = name
+
+
+class AppPasswordLimit(ServiceError):
+    """The account has as many app passwords as it may."""
+
+    reason = Reason.APP_PASSWORD_LIMIT
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(f"an account has at most {maximum} app passwords")
+        self.maximum = maximum

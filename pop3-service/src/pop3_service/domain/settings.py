@@ -145,6 +145,9 @@ class Settings:
     expire_days: int = _count(
         0, 0, 36_500, "age in days at which mail is removed for good (EXPIRE); 0 for never"
     )
+    transform_optional: bool = _switch(
+        False, "let accounts choose that the transform does not apply to their mail"
+    )
 
     def changed(self, values: Mapping[str, object]) -> Settings:
         """Give these settings with some values replaced; text is read as the field's type.

@@ -21,6 +21,7 @@ from pop3_service.domain.errors import (
 )
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage import tables
+from pop3_service.storage.app_passwords import app_passwords
 from pop3_service.storage.transactions import transaction
 
 _ACCOUNTS = select(
@@ -132,6 +133,7 @@ class AccountStore:
         is_default: bool = False,
         verifier: Verifier | None = None,
         old: str | None = None,
+        revoke_app_passwords: bool = False,
     ) -> None:
         """Set a password; ``is_default`` says that this product ships with it.
 
@@ -156,6 +158,10 @@ class AccountStore:
                 .values(password_hash=password_hash, has_default_password=is_default)
             )
             await _put_verifier(connection, name, verifier)
+            if revoke_app_passwords:
+                await connection.execute(
+                    delete(app_passwords).where(app_passwords.c.account == name)
+                )
 
     async def verifier(self, name: str) -> Verifier | None:
         """Give an account's verifier, or None."""

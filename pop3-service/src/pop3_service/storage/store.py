@@ -19,7 +19,9 @@ from pop3_service.domain.errors import (
     StoreUnavailable,
 )
 from pop3_service.storage.accounts import AccountStore
+from pop3_service.storage.app_passwords import AppPasswordStore
 from pop3_service.storage.opening import make_ready
+from pop3_service.storage.preferences import PreferencesStore
 from pop3_service.storage.secrets import SecretStore
 from pop3_service.storage.settings import SettingsStore
 
@@ -36,6 +38,8 @@ class Store:
         self.accounts = AccountStore(engine)
         self.settings = SettingsStore(engine)
         self.secrets = SecretStore(engine)
+        self.app_passwords = AppPasswordStore(engine)
+        self.preferences = PreferencesStore(engine)
         self._engine = engine
         self._lock_fd = lock_fd
 

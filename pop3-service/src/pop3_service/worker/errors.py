@@ -32,6 +32,9 @@ TOLD: dict[Reason, tuple[Text, str | None]] = {
     Reason.SERVICE_UNAVAILABLE: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.DEADLINE_EXCEEDED: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.INTERNAL: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.APP_PASSWORD_NOT_FOUND: (Text.WRONG_LOGIN, "AUTH"),
+    Reason.APP_PASSWORD_EXISTS: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.APP_PASSWORD_LIMIT: (Text.UNAVAILABLE, "SYS/TEMP"),
 }
 """What is said, and the response code. Details are for the log."""
 
