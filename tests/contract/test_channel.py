@@ -43,6 +43,7 @@ SHOWN = Evidence("SCRAM-SHA-256", b"secret\xff\0", b"secret state", "192.0.2.1:5
 OUTCOMES: list[LoginOutcome] = [
     Admitted("señor"),
     Admitted(AccountName("ana")),
+    Admitted("ana", 2.5, "phone"),
     *(Refused(reason, 2.5) for reason in Reason),
 ]
 

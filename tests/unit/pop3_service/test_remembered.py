@@ -135,3 +135,15 @@ def test_past_the_limit_the_oldest_is_forgotten(logins: RememberedLogins) -> Non
 def test_passwords_are_not_kept_in_clear(logins: RememberedLogins) -> None:
     logins.remember(b"ana", b"a very secret password", "ana")
     assert "very secret" not in repr(vars(logins))
+
+
+def test_which_app_password_it_was_is_kept(logins: RememberedLogins) -> None:
+    logins.remember(b"ana", b"secret", "ana")
+    logins.remember(b"ana", b"other", "ana", app_password="phone")
+    own, app = logins.find(b"ana", b"secret"), logins.find(b"ana", b"other")
+    assert own is not None
+    assert own.app_password == ""
+    assert app is not None
+    assert app.app_password == "phone"
+    logins.forget("ana")
+    assert logins.find(b"ana", b"other") is None

@@ -74,6 +74,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.accounts = FakeAccounts()
+        self.apps: dict[str, dict[str, Verifier]] = {}
         self.clock = FakeClock()
         self.settings = Settings(scram=True)
         self.nonce = secrets.token_urlsafe
@@ -91,7 +92,15 @@ class Desk:
             lambda: self.settings,
             self.clock,
             lambda: self.nonce(),
+            app_verifiers=self._app_verifiers,
         )
+
+    async def _app_verifiers(self, account: str) -> dict[str, Verifier]:
+        return dict(self.apps.get(account, {}))
+
+    async def add_app(self, account: str, name: str, password: str) -> None:
+        made = await self.scram.make_for_app(AccountName(account), password.encode())
+        self.apps.setdefault(account, {})[name] = made
 
     async def ask(
         self, response: bytes, state: bytes = b"", mechanism: str = SCRAM, binding: bytes = b""
@@ -168,6 +177,77 @@ def test_a_verifier_of_an_emoji_is_made_and_of_no_text_is_not() -> None:
     assert make_verifier("\U0001f600".encode(), b"salt", 1) is not None
     assert make_verifier(b"\xff\xfe", b"salt", 1) is None
     assert make_verifier(b"a\x07", b"salt", 1) is None
+
+
+# --- app passwords --------------------
+
+
+@pytest.fixture
+async def with_apps(desk: Desk) -> Desk:
+    """Ana has a password and three app passwords; eva has one app password, and no verifier."""
+    learned = await desk.scram.make(AccountName("ana"), b"secret")
+    desk.accounts.put("ana", learned)
+    desk.accounts.put("eva", None)
+    for number in range(3):
+        await desk.add_app("ana", f"app{number}", f"abcd-efgh-{number}")
+    await desk.add_app("eva", "phone", "abcd-efgh-9")
+    return desk
+
+
+@pytest.mark.parametrize("mechanism", [SCRAM, PLUS])
+async def test_each_app_password_lets_in_beside_the_own_password(
+    with_apps: Desk, mechanism: str
+) -> None:
+    desk, binding = with_apps, BINDING if mechanism == PLUS else b""
+    assert await desk.log_in("ana", "secret", mechanism, binding) == Admitted("ana")
+    for number in range(3):
+        outcome = await desk.log_in("ana", f"abcd-efgh-{number}", mechanism, binding)
+        assert outcome == Admitted("ana", app_password=f"app{number}")
+    outcome = await desk.log_in("eva", "abcd-efgh-9", mechanism, binding)
+    assert outcome == Admitted("eva", app_password="phone")
+    for name, wrong in (("ana", "abcd-efgh-9"), ("eva", "abcd-efgh-0"), ("nobody", "abcd-efgh-0")):
+        outcome = await desk.log_in(name, wrong, mechanism, binding)
+        assert outcome == WrongProof(name.encode())
+
+
+async def test_an_app_password_is_bound_to_the_connection_as_any(with_apps: Desk) -> None:
+    client = ScramClient(
+        [PLUS], "ana", "abcd-efgh-1", channel_binding=("tls-server-end-point", BINDING)
+    )
+    other = bytes(reversed(BINDING))
+    begun = await with_apps.ask(client.get_client_first().encode(), b"", PLUS, other)
+    assert isinstance(begun, Challenged)
+    client.set_server_first(begun.challenge.decode())
+    final = client.get_client_final().encode()
+    assert await with_apps.ask(final, begun.state, PLUS, other) == WrongProof(b"ana")
+
+
+@pytest.mark.parametrize("remade", [False, True])
+async def test_an_app_password_revoked_within_the_exchange_lets_nobody_in(
+    with_apps: Desk, remade: bool
+) -> None:
+    client = ScramClient([SCRAM], "ana", "abcd-efgh-1")
+    begun = await with_apps.ask(client.get_client_first().encode())
+    assert isinstance(begun, Challenged)
+    client.set_server_first(begun.challenge.decode())
+    proven = await with_apps.ask(client.get_client_final().encode(), begun.state)
+    assert isinstance(proven, Challenged)
+    del with_apps.apps["ana"]["app1"]
+    if remade:
+        await with_apps.add_app("ana", "app1", "another")
+    assert await with_apps.ask(b"", proven.state) == WrongProof(b"ana")
+
+
+@pytest.mark.parametrize("proof", ["", "AAAA", "!", "é", "A" * 44])
+async def test_what_is_no_proof_is_none_of_an_app_password(with_apps: Desk, proof: str) -> None:
+    begun = await with_apps.ask(b"n,,n=ana,r=abc")
+    assert isinstance(begun, Challenged)
+    nonce = begun.challenge.split(b",")[0].decode()
+    final = f"c=biws,{nonce},p={proof}".encode()
+    try:
+        assert await with_apps.ask(final, begun.state) == WrongProof(b"ana")
+    except InvalidArgument:
+        pass
 
 
 # --- what is wrong --------------------

@@ -161,6 +161,7 @@ class AdmittedAnswer(Struct, frozen=True, tag=True):
 
     account: str
     age_s: float
+    app_password: str = ""
 
 
 class RefusedAnswer(Struct, frozen=True, tag=True):
@@ -233,8 +234,8 @@ def decode(octets: bytes) -> Ask | Answer:
 def from_outcome(outcome: AuthOutcome) -> Result:
     """Write the outcome of a login or of a message of AUTH."""
     match outcome:
-        case Admitted(account, age_s):
-            return AdmittedAnswer(account, age_s)
+        case Admitted(account, age_s, app_password):
+            return AdmittedAnswer(account, age_s, app_password)
         case Refused(reason, delay_s):
             return RefusedAnswer(reason, delay_s)
         case Challenged():
@@ -244,8 +245,8 @@ def from_outcome(outcome: AuthOutcome) -> Result:
 def to_outcome(result: Result) -> LoginOutcome:
     """Read a login's outcome."""
     match result:
-        case AdmittedAnswer(account, age_s):
-            return Admitted(account, age_s)
+        case AdmittedAnswer(account, age_s, app_password):
+            return Admitted(account, age_s, app_password)
         case RefusedAnswer(reason, delay_s):
             return Refused(reason, delay_s)
     return Refused(Reason.SERVICE_UNAVAILABLE)

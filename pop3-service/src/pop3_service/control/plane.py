@@ -29,11 +29,13 @@ class Credentials:
 class Admitted:
     """The password was right; ``account`` is the account's own spelling of its name.
 
-    ``age_s`` seconds have gone since it was hashed.
+    ``age_s`` seconds have gone since it was hashed. ``app_password`` is the name of the one that
+    the client logs in with, empty for the account's own password.
     """
 
     account: str
     age_s: float = 0.0
+    app_password: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,14 @@ MAX_LOGINS = 20_000
 
 
 class RememberedLogin(NamedTuple):
-    """Whose login it is, and when its password was hashed, by the monotonic clock."""
+    """Whose login it is, and when its password was hashed, by the monotonic clock.
+
+    ``app_password`` is the name of the one that it was, if any.
+    """
 
     account: str
     verify_time_s: float
+    app_password: str = ""
 
 
 class RememberedLogins:
@@ -56,14 +60,21 @@ class RememberedLogins:
             return None
         return login
 
-    def remember(self, name: bytes, password: bytes, account: str, age_s: float = 0.0) -> None:
+    def remember(
+        self,
+        name: bytes,
+        password: bytes,
+        account: str,
+        age_s: float = 0.0,
+        app_password: str = "",
+    ) -> None:
         """Note that these were verified, so many seconds ago."""
         if not self._lifetime_s():
             self._logins.clear()
             self._by_account.clear()
             return
         digest = self._digest(name, password)
-        login = RememberedLogin(account, self._clock.monotonic() - age_s)
+        login = RememberedLogin(account, self._clock.monotonic() - age_s, app_password)
         self._logins[digest] = login
         self._logins.move_to_end(digest)
         self._by_account.setdefault(account, set()).add(digest)

@@ -43,6 +43,16 @@ def make_verifier(password: bytes, salt: bytes, iterations: int = ITERATIONS) ->
     )
 
 
+def proves(verifier: Verifier, proof: bytes, auth_message: bytes) -> bool:
+    """Whether a client's proof is one of the password of this verifier (RFC 5802 section 3)."""
+    signature = hmac.digest(verifier.stored_key, auth_message, HASH)
+    if len(proof) != len(signature):
+        return False
+    pair = int.from_bytes(proof, "big") ^ int.from_bytes(signature, "big")
+    client_key = pair.to_bytes(len(proof), "big")
+    return hmac.compare_digest(hashlib.sha256(client_key).digest(), verifier.stored_key)
+
+
 class MadeUp:
     """Salts, and verifiers for those who have none, made from the name and a secret.
 

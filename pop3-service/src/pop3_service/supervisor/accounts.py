@@ -118,12 +118,17 @@ class AccountsDesk:
         return ended
 
     async def reset_password(self, name: str, by: str) -> tuple[str, int]:
-        """Set a random password; give it and how many sessions were ended."""
+        """Set a random password; give it and how many sessions were ended.
+
+        The account's app passwords are revoked: who lost the account may not know who has them.
+        """
         account = await self.get(name)
         password = random_password()
         hashed = await self._authenticator.hash(password.encode())
         verifier = await self._make_verifier(account.name, password.encode())
-        await self._accounts.set_password(account.name, hashed, verifier=verifier)
+        await self._accounts.set_password(
+            account.name, hashed, verifier=verifier, revoke_app_passwords=True
+        )
         ended = await self._end(account.name)
         log.info("password reset", name=account.name, by=by, sessions=ended)
         return password, ended
@@ -203,6 +208,11 @@ class AccountsDesk:
             f"account {account.name} still has its default password"
             for account in await self._accounts.with_default_password()
         ]
+
+    async def end_pop3(self, name: AccountName) -> int:
+        """End an account's POP3 sessions, and what is remembered of its logins, on every worker."""
+        self._authenticator.account_changed(name)
+        return await self._disconnect(name)
 
     async def _end(self, name: AccountName, keep: str = "") -> int:
         """End what was opened with the password that counts no more."""

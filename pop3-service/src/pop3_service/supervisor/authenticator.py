@@ -29,6 +29,7 @@ from pop3_service.supervisor.old_hashes import is_old, matches_old
 
 T = TypeVar("T")
 OnVerified = Callable[[Account, bytes], Awaitable[None]]
+FindAppPassword = Callable[[bytes, bytes], Awaitable[tuple[AccountName, str] | None]]
 
 log = structlog.get_logger()
 
@@ -52,6 +53,8 @@ class Authenticator:
         self.changes = 0
         self.on_verified: OnVerified | None = None
         """Told account and password after each check that was right; it may be old by then."""
+        self.find_app_password: FindAppPassword | None = None
+        """Tells whose app password it is, of a POP3 client's name and password, and its name."""
         self._clock = clock
         self._remembered = RememberedLogins(clock, remember_login_s)
         self._accounts = accounts
@@ -76,12 +79,35 @@ class Authenticator:
         """
         known = self._remembered.find(name, password)
         if known is not None:
-            return Admitted(known.account, self._clock.monotonic() - known.verify_time_s)
+            age_s = self._clock.monotonic() - known.verify_time_s
+            return Admitted(known.account, age_s, known.app_password)
+        by_app_password = await self._by_app_password(name, password)
+        if by_app_password is not None:
+            return by_app_password
         account = await self.verify(name, password)
         if account is None:
             return None
         self._remembered.remember(name, password, account.name)
         return Admitted(account.name)
+
+    async def _by_app_password(self, name: bytes, password: bytes) -> Admitted | None:
+        """Admit who has an app password; what is none goes the way of any password.
+
+        So a wrong one costs the same for an account with app passwords, for one without, and for
+        no account.
+        """
+        if self.find_app_password is None:
+            return None
+        while True:  # until nothing changes while it is looked up
+            changes = self.changes
+            found = await self.find_app_password(name, password)
+            if found is None:
+                return None
+            if changes == self.changes:
+                break
+        account, app_password = found
+        self._remembered.remember(name, password, account, app_password=app_password)
+        return Admitted(account, app_password=app_password)
 
     async def verify(self, name: bytes, password: bytes) -> Account | None:
         """Give the account whose name and password these are, or None.

@@ -36,6 +36,7 @@ from pop3_service.storage.store import Store
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.apop import Apop
+from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.bearer import BearerTokens
 from pop3_service.supervisor.bearer_checks import BearerChecks
@@ -117,6 +118,7 @@ class Supervisor:
                 MadeUp(await store.secrets.get(SALT_KEY)),
                 lambda: settings.current,
                 clock,
+                app_verifiers=store.app_passwords.verifiers,
             )
             authenticator.on_verified = scram.learn
             apop_key = config.apop_key_file or config.data_dir / "apop.key"
@@ -132,6 +134,10 @@ class Supervisor:
                 scram.make,
                 apop.seal,
             )
+            app_passwords = AppPasswordDesk(
+                store.app_passwords, scram.make_for_app, accounts.end_pop3, clock
+            )
+            authenticator.find_app_password = app_passwords.find
             imports = AccountImport(
                 store.accounts, authenticator, maildrops, lambda: settings.current, clock
             )

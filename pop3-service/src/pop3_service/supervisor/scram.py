@@ -6,9 +6,10 @@ key of this process, so that a worker cannot choose the nonce and replay an exch
 
 from __future__ import annotations
 
+import binascii
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -18,7 +19,7 @@ from lineproto.clock import Clock
 from pop3_service.control.plane import Admitted, Challenged, Evidence
 from pop3_service.domain.account import Account, AccountName, is_too_long
 from pop3_service.domain.errors import InvalidArgument, ServiceError
-from pop3_service.domain.scram import HASH, MadeUp, Verifier, make_verifier
+from pop3_service.domain.scram import HASH, MadeUp, Verifier, make_verifier, proves
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.sasl.mechanisms import SCRAM
 from pop3_service.supervisor.authenticator import Authenticator
@@ -62,12 +63,18 @@ class Proven(msgspec.Struct, frozen=True, tag=True):
     """The client's proof was right, and so it was told; it has to send an empty message.
 
     ``mark`` tells whether the verifier is still the same. The key itself, with the proof that the
-    worker has seen, would give what a client logs in with.
+    worker has seen, would give what a client logs in with. ``app_password`` is the name of the one
+    that the proof was of, empty for the account's password.
     """
 
     time_s: float
     account: str
     mark: bytes
+    app_password: str = ""
+
+
+async def _none(_: str) -> Mapping[str, Verifier]:
+    return {}
 
 
 class ScramDesk:
@@ -81,7 +88,10 @@ class ScramDesk:
         settings: Callable[[], Settings],
         clock: Clock,
         nonce: Callable[[], str] = secrets.token_urlsafe,
+        app_verifiers: Callable[[str], Awaitable[Mapping[str, Verifier]]] = _none,
     ) -> None:
+        """``app_verifiers`` gives those of an account's app passwords, by name."""
+        self._app_verifiers = app_verifiers
         self._accounts = accounts
         self._authenticator = authenticator
         self._made_up = made_up
@@ -99,6 +109,17 @@ class ScramDesk:
             return None
         salt = self._made_up.salt(name)
         return await self._authenticator.in_thread(make_verifier, password, salt)
+
+    async def make_for_app(self, name: AccountName, password: bytes) -> Verifier:
+        """Make the verifier of an app password: also while SCRAM is off.
+
+        Nobody guesses such a password from it. Salt and iterations are those that a client is told
+        whichever password it has.
+        """
+        salt = self._made_up.salt(name)
+        verifier = await self._authenticator.in_thread(make_verifier, password, salt)
+        assert verifier is not None  # noqa: S101 - it is ASCII
+        return verifier
 
     async def learn(self, account: Account, password: bytes) -> None:
         """Store what SCRAM needs of a password that was right just now, if that is not there."""
@@ -134,7 +155,8 @@ class ScramDesk:
     async def _begin(self, evidence: Evidence) -> Challenged:
         client_first = _text(evidence.response)
         begun = Begun(self._clock.monotonic(), evidence.mechanism, client_first, self._nonce())
-        server = await self._server(evidence, begun)
+        verifier = await self._verifier(begun)
+        server = self._server(evidence, begun, verifier)
         return Challenged(server.get_server_first().encode(), self._sealed(begun))
 
     async def _prove(self, evidence: Evidence, begun: Begun) -> Challenged | WrongProof:
@@ -143,10 +165,21 @@ class ScramDesk:
 
         if begun.mechanism != evidence.mechanism:
             raise InvalidArgument("another mechanism")
-        server = await self._server(evidence, begun)
-        server.get_server_first()
+        final = _text(evidence.response)
+        verifier = await self._verifier(begun)
+        server = self._server(evidence, begun, verifier)
+        server_first = server.get_server_first()
+        app_password = ""
+        if not _is_proof_of(verifier, begun, server_first, final):
+            others = await self._app_verifiers(AccountName.meant(_name(begun)))
+            for name, other in others.items():
+                same = (other.salt, other.iterations) == (verifier.salt, verifier.iterations)
+                if same and _is_proof_of(other, begun, server_first, final):
+                    app_password = name
+                    server = self._server(evidence, begun, other)
+                    server.get_server_first()
         try:
-            server.set_client_final(_text(evidence.response))
+            server.set_client_final(final)
         except ScramException as error:
             if error.server_error in (
                 ServerError.INVALID_PROOF,
@@ -154,8 +187,9 @@ class ScramDesk:
             ):
                 return WrongProof(_name(begun).encode())
             raise InvalidArgument(str(error)) from None
-        name = AccountName.meant(_name(begun))
-        proven = Proven(self._clock.monotonic(), str(name), self._mark(server.stored_key))
+        account = str(AccountName.meant(_name(begun)))
+        mark = self._mark(server.stored_key)
+        proven = Proven(self._clock.monotonic(), account, mark, app_password)
         return Challenged(server.get_server_final().encode(), self._sealed(proven))
 
     async def _admit(self, evidence: Evidence, proven: Proven) -> Admitted | WrongProof:
@@ -165,25 +199,36 @@ class ScramDesk:
         while True:
             changes = self._authenticator.changes
             account = await self._accounts.get(proven.account)
-            verifier = await self._accounts.verifier(proven.account)
+            if proven.app_password:
+                others = await self._app_verifiers(proven.account)
+                verifier = others.get(proven.app_password)
+            else:
+                verifier = await self._accounts.verifier(proven.account)
             if changes == self._authenticator.changes:
                 break
         if account is None or verifier is None:
             return WrongProof(proven.account.encode())
         if not hmac.compare_digest(self._mark(verifier.stored_key), proven.mark):
             return WrongProof(proven.account.encode())
-        return Admitted(account.name)
+        return Admitted(account.name, app_password=proven.app_password)
 
-    async def _server(self, evidence: Evidence, begun: Begun) -> ScramServer:
+    async def _verifier(self, begun: Begun) -> Verifier:
+        """Give the verifier of the account's password, or one made up.
+
+        Raises:
+            InvalidArgument: the name is none.
+        """
+        if is_too_long(_name(begun)):  # scramp would prepare it
+            raise InvalidArgument("the name is too long")
+        name = AccountName.meant(_name(begun))
+        return await self._accounts.verifier(name) or self._made_up.verifier(name)
+
+    def _server(self, evidence: Evidence, begun: Begun, verifier: Verifier) -> ScramServer:
         """Give the server's side of the exchange, as it is after the client's first message.
 
         Raises:
             InvalidArgument: the message is not one, or asks for a binding that there is not.
         """
-        if is_too_long(_name(begun)):  # scramp would prepare it
-            raise InvalidArgument("the name is too long")
-        name = AccountName.meant(_name(begun))
-        verifier = await self._accounts.verifier(name) or self._made_up.verifier(name)
         from scramp import ScramException, ScramMechanism
 
         if evidence.mechanism == SCRAM and begun.client_first.startswith("p"):
@@ -233,3 +278,17 @@ def _name(begun: Begun) -> str:
         if attribute.startswith("n="):
             return attribute[2:].replace("=2C", ",").replace("=3D", "=")
     return ""
+
+
+def _is_proof_of(verifier: Verifier, begun: Begun, server_first: str, final: str) -> bool:
+    """Whether a client's last message holds the proof of this verifier's password.
+
+    What is wrong with the message otherwise scramp tells later.
+    """
+    bare = "".join(begun.client_first.split(",", 2)[2:])
+    without, _, proof = final.rpartition(",p=")
+    try:
+        octets = binascii.a2b_base64(proof, strict_mode=True)
+    except ValueError:
+        return False
+    return proves(verifier, octets, f"{bare},{server_first},{without}".encode())

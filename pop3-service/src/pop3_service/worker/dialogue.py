@@ -272,7 +272,11 @@ class Pop3Dialogue:
         if isinstance(outcome, Refused):
             return await self._refuse(outcome)
         self._context.logins.remember(
-            credentials.name, credentials.password, outcome.account, outcome.age_s
+            credentials.name,
+            credentials.password,
+            outcome.account,
+            outcome.age_s,
+            outcome.app_password,
         )
         return await self._admit(outcome)
 
