@@ -70,6 +70,15 @@ class Networks:
             return False
         return any(address in network for network in self._networks)
 
+    def overlap(self, text: str) -> bool:
+        """Whether an address is in one of the networks and in that one as well.
+
+        Raises:
+            ValueError: the text is no network.
+        """
+        other = plain_network(text)
+        return any(it.version == other.version and it.overlaps(other) for it in self._networks)
+
 
 def plain_peer(text: str) -> str:
     """Read an address with its port, ``192.0.2.1:5`` or ``[2001:db8::1]:5``, and write it plainly.

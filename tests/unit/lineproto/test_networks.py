@@ -57,3 +57,18 @@ def test_a_peer_is_written_in_one_way(text: str, plain: str) -> None:
 def test_what_is_no_peer_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"port|address|appear"):
         plain_peer(text)
+
+
+@pytest.mark.parametrize("text", ["10.1.0.0/16", "10.0.0.0/8", "0.0.0.0/0", "::ffff:10.1.0.0/112"])
+def test_a_network_overlaps_those_that_hold_it_and_those_within(text: str) -> None:
+    assert Networks(["2001:db8::/32", "10.1.0.0/16"]).overlap(text)
+
+
+@pytest.mark.parametrize("text", ["10.2.0.0/16", "2001:db9::/32"])
+def test_a_network_overlaps_no_other(text: str) -> None:
+    assert not Networks(["2001:db8::/32", "10.1.0.0/16"]).overlap(text)
+
+
+def test_what_is_no_network_overlaps_none() -> None:
+    with pytest.raises(ValueError, match="10"):
+        Networks().overlap("10.0.0.1/8")

@@ -101,3 +101,13 @@ def test_only_in_a_container_the_gateway_is_nobody_s(tmp_path: Path, contained: 
     )
     assert ("172.18.0.1" in shared) is contained
     assert "192.0.2.1" in shared
+
+
+def test_a_network_that_holds_many_clients_is_told_with_the_reason() -> None:
+    shared = SharedAddresses(default_gateways(IPV4, IPV6), ["192.0.2.0/24"])
+    for network in ("172.18.0.1/32", "172.16.0.0/12", "::ffff:172.18.0.1", "fd00::/64"):
+        assert "gateway" in shared.why_not(network)
+    for network in ("192.0.2.7/32", "192.0.0.0/16"):
+        assert "many clients" in shared.why_not(network)
+    for network in ("172.18.0.2/32", "198.51.100.0/24", "2001:db8::/32"):
+        assert shared.why_not(network) == ""

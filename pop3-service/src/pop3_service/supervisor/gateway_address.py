@@ -60,6 +60,18 @@ class SharedAddresses:
         """Whether an address is that of the container's own gateway."""
         return host in self._gateways
 
+    def why_not(self, network: str) -> str:
+        """Say why a network should not be shut out: whom it holds. Empty where it may be."""
+        for gateway in self.gateways:
+            if gateway in Networks([network]):
+                return (
+                    f"{gateway} is this container's own gateway, which every client that Docker's"
+                    " port proxy passes on comes from"
+                )
+        if self._named.overlap(network):
+            return f"{network} holds addresses that many clients have in common"
+        return ""
+
 
 def find_shared_addresses(
     named: Iterable[str],
