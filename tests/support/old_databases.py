@@ -18,7 +18,8 @@ from pop3_service.domain.account import AccountName
 from pop3_service.domain.scram import MadeUp, Verifier, make_verifier
 from pop3_service.storage import opening
 from pop3_service.storage.store import FILE
-from pop3_service.supervisor.sealing import Sealer, load_key
+from pop3_service.supervisor.key_file import load_key
+from pop3_service.supervisor.sealing import Sealer
 
 PASSWORD = "secret"
 ADMIN, USER = "default", "ana"
@@ -28,6 +29,7 @@ MAX_ACCOUNTS = 77
 TRANSFORM = "tr 'a' \"b\""
 SETTINGS = {"max_accounts": MAX_ACCOUNTS, "idle_timeout_s": 601.5}
 KEY = "apop.key"
+APP_PASSWORD_NAME = "phone"
 
 
 def verifier() -> Verifier:
@@ -69,10 +71,27 @@ def _apop_secrets(database: sqlite3.Connection, folder: Path) -> None:
     database.execute("insert into settings (name, value) values (?, ?)", ("apop", json.dumps(True)))
 
 
+def _own_account(database: sqlite3.Connection, folder: Path) -> None:
+    made = verifier()
+    database.execute(
+        "insert into app_passwords (account, name, digest, salt, iterations, stored_key,"
+        " server_key, create_time, last_use_time, last_use_peer)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (USER, APP_PASSWORD_NAME, bytes(32), made.salt, made.iterations, made.stored_key,
+         made.server_key, "2026-03-04 05:06:07.000008", None, ""),
+    )  # fmt: skip
+    database.execute(
+        "insert into preferences (account, language, retention_days, transform)"
+        " values (?, ?, ?, ?)",
+        (USER, "es", 30, 1),
+    )
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
     "0003": _apop_secrets,
+    "0004": _own_account,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

@@ -20,9 +20,19 @@ from pop3_service.domain.account import Account, AccountName, Role
 from pop3_service.domain.errors import StoreUnavailable
 from pop3_service.storage import migrate, opening, tables
 from pop3_service.storage.store import FILE, Store
-from pop3_service.supervisor.sealing import Sealer, load_key
+from pop3_service.supervisor.key_file import load_key
+from pop3_service.supervisor.sealing import Sealer
 from support import old_databases
-from support.old_databases import ADMIN, APOP_SECRET, KEY, SALT_SECRET, SETTINGS, USER, WRITTEN
+from support.old_databases import (
+    ADMIN,
+    APOP_SECRET,
+    APP_PASSWORD_NAME,
+    KEY,
+    SALT_SECRET,
+    SETTINGS,
+    USER,
+    WRITTEN,
+)
 
 VERSIONS = files("pop3_service.storage.migrations") / "versions"
 REVISIONS = sorted(it.name[1:5] for it in VERSIONS.iterdir() if it.name.startswith("v"))
@@ -69,6 +79,9 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
         assert sealed is not None
         assert Sealer(load_key(tmp_path / KEY)).open(sealed, USER) == APOP_SECRET
         assert ana.has_apop_secret
+    if revision >= "0004":
+        assert [it.name for it in await store.app_passwords.list(USER)] == [APP_PASSWORD_NAME]
+        assert (await store.preferences.get(USER)).language == "es"
     await store.close()
     assert opening.examine(tmp_path / FILE) == migrate.HEAD
 
