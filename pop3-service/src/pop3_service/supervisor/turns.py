@@ -1,0 +1,114 @@
+"""Turns: so many at a time, and those who wait take turns by whom they come from.
+
+However many wait from one network, everybody else waits for one of them at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+
+from pop3_service.domain.errors import LoginThrottled
+
+MAX_WAITING = 10_000
+"""That may wait in each of the two queues."""
+MAX_EACH = 1_000
+"""That may wait from one origin."""
+OTHERS = 4
+"""One turn in so many goes to the others, even if somebody waits who goes first."""
+
+
+class Turns:
+    """A semaphore that is fair by key, with two queues: one goes first, but not always."""
+
+    def __init__(self, at_a_time: int) -> None:
+        self._free = at_a_time
+        self._first = _Queue()
+        self._others = _Queue()
+        self._given = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._first) + len(self._others)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, key: str, *, first: bool = False) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the block ends.
+
+        Raises:
+            LoginThrottled: too many wait already.
+        """
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._wait(self._first if first else self._others, key)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, queue: _Queue, key: str) -> None:
+        turn = queue.add(key)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                queue.leave(key, turn)
+            else:
+                self._pass_on()  # it was ours already
+            raise
+
+    def _pass_on(self) -> None:
+        self._given += 1
+        queues = [self._first, self._others]
+        if self._given % OTHERS == 0:
+            queues.reverse()
+        for queue in queues:
+            while len(queue):
+                turn = queue.next()
+                if not turn.cancelled():
+                    turn.set_result(None)
+                    return
+        self._free += 1
+
+
+class _Queue:
+    """Who waits, by key; the keys take turns."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, key: str) -> asyncio.Future[None]:
+        waiting = self._waiting.get(key)
+        if self._count >= MAX_WAITING or (waiting and len(waiting) >= MAX_EACH):
+            raise LoginThrottled
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(turn)
+        self._count += 1
+        return turn
+
+    def leave(self, key: str, turn: asyncio.Future[None]) -> None:
+        waiting = self._waiting.get(key, deque())
+        if turn not in waiting:  # its turn came after it was given up
+            return
+        waiting.remove(turn)
+        self._count -= 1
+        if not waiting:
+            del self._waiting[key]
+
+    def next(self) -> asyncio.Future[None]:
+        key, waiting = next(iter(self._waiting.items()))
+        turn = waiting.popleft()
+        self._count -= 1
+        if waiting:
+            self._waiting.move_to_end(key)
+        else:
+            del self._waiting[key]
+        return turn

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pop3_service.domain.errors import LoginThrottled
+from pop3_service.supervisor import turns as module
+from pop3_service.supervisor.turns import Turns
+
+
+class Crowd:
+    """Those who take turns; each holds its turn until it is let go."""
+
+    def __init__(self, at_a_time: int = 1) -> None:
+        self.turns = Turns(at_a_time)
+        self.served: list[str] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.go = asyncio.Event()
+
+    def come(self, name: str, *, first: bool = False) -> asyncio.Task[None]:
+        return asyncio.create_task(self._one(name, first))
+
+    async def _one(self, name: str, first: bool) -> None:
+        async with self.turns.turn(name.partition(".")[0], first=first):
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            await self.go.wait()
+            self.served.append(name)
+            self.at_once -= 1
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_so_many_at_a_time_and_no_more() -> None:
+    crowd = Crowd(3)
+    tasks = [crowd.come(f"a.{number}") for number in range(10)]
+    await settle()
+    assert crowd.turns.waiting == 7
+    crowd.go.set()
+    await asyncio.gather(*tasks)
+    assert crowd.most_at_once == 3
+    assert len(crowd.served) == 10
+
+
+@pytest.mark.attack(19)
+async def test_a_crowd_from_one_network_lets_everybody_else_go_after_one_of_them() -> None:
+    crowd = Crowd()
+    tasks = [crowd.come(f"flood.{number}") for number in range(100)]
+    await settle()
+    tasks += [crowd.come("ana"), crowd.come("eva")]
+    await settle()
+    crowd.go.set()
+    await asyncio.gather(*tasks)
+    assert {crowd.served.index("ana"), crowd.served.index("eva")} <= {0, 1, 2, 3}
+
+
+@pytest.mark.attack(22)
+async def test_those_who_are_known_go_first_and_the_others_are_not_forgotten() -> None:
+    crowd = Crowd()
+    tasks = [crowd.come(f"stranger{number}") for number in range(20)]
+    await settle()
+    tasks += [crowd.come(f"known{number}", first=True) for number in range(20)]
+    await settle()
+    crowd.go.set()
+    await asyncio.gather(*tasks)
+    begin = crowd.served[1:17]
+    assert sum(it.startswith("known") for it in begin) == 12
+    assert sum(it.startswith("stranger") for it in begin) == 4
+
+
+async def test_more_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_EACH", 2)
+    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    crowd = Crowd()
+    tasks = [crowd.come(f"a.{number}") for number in range(4)]
+    tasks += [crowd.come("b"), crowd.come("c"), crowd.come("d", first=True)]
+    await settle()
+    crowd.go.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [number for number, it in enumerate(outcomes) if isinstance(it, LoginThrottled)]
+    assert refused == [3, 5]
+    assert crowd.turns.waiting == 0
+
+
+async def test_who_gives_up_holds_nobody_up() -> None:
+    crowd = Crowd()
+    holding = crowd.come("holding")
+    await settle()
+    given_up, patient = crowd.come("a"), crowd.come("b")
+    await settle()
+    given_up.cancel()
+    # In the same round of the loop: the turn is passed on while one who waits is cancelled.
+    crowd.go.set()
+    await asyncio.gather(holding, given_up, patient, return_exceptions=True)
+    assert crowd.served == ["holding", "b"]
+    last = crowd.come("c")
+    await asyncio.wait_for(last, 5)
+
+
+async def test_who_is_cancelled_with_its_turn_passes_it_on() -> None:
+    turns = Turns(1)
+    held = turns.turn("a")
+    await held.__aenter__()
+    waiting = [asyncio.create_task(turns.turn(key).__aenter__()) for key in ("b", "c")]
+    await settle()
+    await held.__aexit__(None, None, None)
+    waiting[0].cancel()  # the turn is its own, and it has not run since
+    await asyncio.wait_for(waiting[1], 5)
+    assert waiting[0].cancelled() or isinstance(waiting[0].exception(), asyncio.CancelledError)
