@@ -127,10 +127,10 @@ def test_wrong_logins_are_answered_later_and_later_and_nobody_else_waits(
     box = service.account(b"one\n")
     delays = []
     with service.connect() as guesser:
-        for _ in range(3):
+        for number in range(3):
             guesser.ask(f"USER {box.name}")
             began_s = time.monotonic()
-            guesser.send(b"PASS wrong\r\nNOOP\r\n")
+            guesser.send(b"PASS wrong%d\r\nNOOP\r\n" % number)
             with service.connect() as client:  # a right one from the same network
                 assert client.log_in(box.name) == "+OK Logged in"
                 assert client.ask("QUIT").startswith("+OK")

@@ -11,7 +11,7 @@ import structlog
 from contract.service import ADMIN_PASSWORD, GATEWAY_SECRET, Service
 from contract.test_access import GUARDED, refusal
 from pop3_service.api.origin import peer_address
-from pop3_service.supervisor import throttle as throttles
+from pop3_service.supervisor.origin import network_of
 from pop3mgmt.client import ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY
@@ -29,9 +29,11 @@ async def gateway(
         yield client
 
 
-async def reason(client: ManagementClient, password: str, client_address: str) -> Reason:
+async def reason(
+    client: ManagementClient, password: str, client_address: str, name: str = "default"
+) -> Reason:
     with pytest.raises(ManagementError) as refused:
-        await client.login("default", password, client_address=client_address)
+        await client.login(name, password, client_address=client_address)
     return refused.value.reason
 
 
@@ -47,10 +49,10 @@ async def test_the_log_names_the_client_behind_the_gateway(service: Service) -> 
 async def test_delays_go_by_the_client_behind_the_gateway(service: Service) -> None:
     async with gateway(service) as client:
         service.clock.slept.clear()
-        for _ in range(3):
-            await reason(client, "wrong", CLIENT)
-        await reason(client, "wrong", "198.51.100.1:5")
-        await reason(client, "wrong", "[2001:db8::1]:5")
+        for name in ("a", "b", "c"):
+            await reason(client, "wrong", CLIENT, name)
+        await reason(client, "wrong", "198.51.100.1:5", "d")
+        await reason(client, "wrong", "[2001:db8::1]:5", "e")
     delays = [it for it in service.clock.slept if it]
     assert delays[:3] == sorted(set(delays))
     assert delays[0] == delays[3] == delays[4]
@@ -62,7 +64,7 @@ async def test_without_a_secret_the_peer_itself_is_the_client(service: Service) 
             await client.login("default", ADMIN_PASSWORD, client_address=CLIENT)
     [peer] = [it["peer"] for it in logs if it["event"] == "management login"]
     assert peer.startswith("127.0.0.1:")
-    assert throttles.network_of(peer) == "127.0.0.0/24"
+    assert network_of(peer) == "127.0.0.0/24"
 
 
 # --- attack 53 --------------------

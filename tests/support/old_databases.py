@@ -30,6 +30,7 @@ TRANSFORM = "tr 'a' \"b\""
 SETTINGS = {"max_accounts": MAX_ACCOUNTS, "idle_timeout_s": 601.5}
 KEY = "apop.key"
 APP_PASSWORD_NAME = "phone"
+NETWORK = "192.0.2.0/24"
 
 
 def verifier() -> Verifier:
@@ -87,11 +88,22 @@ def _own_account(database: sqlite3.Connection, folder: Path) -> None:
     )
 
 
+def _throttle(database: sqlite3.Connection, folder: Path) -> None:
+    database.execute(
+        "insert into login_failures (kind, key, failures, last_time) values (?, ?, ?, ?)",
+        ("network", NETWORK, 7, 4_000_000_000.0),
+    )
+    database.execute(
+        "insert into known_places (account, network, day) values (?, ?, ?)", (USER, NETWORK, 46_000)
+    )
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
     "0003": _apop_secrets,
     "0004": _own_account,
+    "0005": _throttle,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

@@ -1,4 +1,4 @@
-"""Guessing from everywhere: bounded memory, and a right password is never late."""
+"""Guessing from everywhere: a right password from a known place is never late, nor refused."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 import scale
+from pop3_service.control.plane import Admitted, Credentials, Refused
 from pop3_service.domain.account import Account, AccountName, Role
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.login_times import LoginTimes
+from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.throttle import Throttle
+from pop3mgmt.reasons import Reason
 from unit.pop3_service.clock import FakeClock
 
+HOME = "192.0.2.1:999"
 LONGEST_S = Settings().max_login_delay_s
 
 
@@ -29,27 +34,43 @@ class Accounts:
 class Desk:
     """What a login comes to, with the account ``ana``."""
 
-    def __init__(self, authenticator: Authenticator, throttle: Throttle) -> None:
-        self._authenticator = authenticator
-        self._throttle = throttle
+    def __init__(self, authenticator: Authenticator, clock: FakeClock) -> None:
+        self.clock = clock
+        self.tried = 0
+        self._logins = LoginDesk(
+            authenticator,
+            Throttle(Settings, clock),
+            LoginTimes(clock, lambda: 0),
+            lambda _: None,
+            {},
+            lambda _: None,
+        )
 
     async def guess(self, name: str, peer: str) -> float:
-        """Try a wrong password; give the delay of the answer."""
-        assert await self._authenticator.login(name.encode(), b"wrong") is None
-        return self._throttle.failed(peer)
+        """Try a wrong password, another each time; give the delay of the answer."""
+        self.tried += 1
+        outcome = await self._logins.login(Credentials(name.encode(), b"%d" % self.tried, peer))
+        assert isinstance(outcome, Refused)
+        assert outcome.reason is Reason.INVALID_CREDENTIALS
+        return outcome.delay_s
 
-    async def right(self) -> bool:
-        """Whether the right password is right. Nothing delays it: no throttle is asked."""
-        return await self._authenticator.login(b"ana", b"secret") is not None
+    async def right(self, peer: str = HOME) -> float:
+        """Give the right password; give how long it waited for its check."""
+        before = len(self.clock.slept)
+        outcome = await self._logins.login(Credentials(b"ana", b"secret", peer))
+        assert isinstance(outcome, Admitted)
+        return sum(self.clock.slept[before:])
 
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     clock, accounts = FakeClock(), Accounts()
-    authenticator = Authenticator(accounts, clock, lambda: 600.0, memory_kib=8, passes=1)  # type: ignore[arg-type]
+    authenticator = Authenticator(accounts, clock, lambda: 0.0, memory_kib=8, passes=1)  # type: ignore[arg-type]
     stored = await authenticator.hash(b"secret")
     accounts.account = Account(AccountName("ana"), Role.USER, stored, clock.now())
-    yield Desk(authenticator, Throttle(Settings, clock))
+    desk = Desk(authenticator, clock)
+    assert await desk.right() == 0
+    yield desk
     authenticator.close()
 
 
@@ -59,19 +80,20 @@ async def test_one_user_guessed_at_from_very_many_addresses_can_still_log_in(des
     for number in range(scale.GUESSES):
         peer = f"{10 + number % 90}.{number // 256}.{number % 256}.1:999"
         assert (await desk.guess("ana", peer)) <= LONGEST_S
-    assert await desk.right()
+    assert await desk.right() == 0
+    assert await desk.right("203.0.113.7:1") == LONGEST_S
+    assert await desk.right("203.0.113.7:1") == 0  # it is known there from now on
 
 
 @pytest.mark.attack(21, "one address")
 async def test_one_address_that_guesses_at_very_many_users_is_slowed_down(desk: Desk) -> None:
     """By its network, whatever the names are; its neighbours' right passwords are not."""
-    delays = [
-        (await desk.guess(f"user{number}", "192.0.2.1:999")) for number in range(scale.GUESSES)
-    ]
+    delays = [(await desk.guess(f"user{number}", HOME)) for number in range(scale.GUESSES)]
     assert sorted(delays) == delays
     assert delays[0] < LONGEST_S == delays[-1]
     assert delays.count(LONGEST_S) > 0.9 * len(delays)
-    assert await desk.right()
+    assert await desk.right() == 0
+    assert await desk.right("198.51.100.2:1") == 0
     assert (await desk.guess("ana", "198.51.100.1:999")) == delays[0]
 
 
@@ -80,9 +102,9 @@ async def test_an_address_that_is_another_each_time_in_its_network_is_slowed_dow
     desk: Desk,
 ) -> None:
     delays = [
-        (await desk.guess("ana", f"[2001:db8:1:2:{number:x}::1]:999"))
+        (await desk.guess(f"user{number}", f"[2001:db8:1:2:{number:x}::1]:999"))
         for number in range(scale.GUESSES)
     ]
     assert delays[-1] == LONGEST_S
     assert delays.count(LONGEST_S) > 0.9 * len(delays)
-    assert (await desk.guess("ana", "[2001:db8:1:3::1]:999")) == delays[0]
+    assert (await desk.guess("ana", "[2001:db8:2:2::1]:999")) == delays[0]

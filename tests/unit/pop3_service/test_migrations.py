@@ -28,6 +28,7 @@ from support.old_databases import (
     APOP_SECRET,
     APP_PASSWORD_NAME,
     KEY,
+    NETWORK,
     SALT_SECRET,
     SETTINGS,
     USER,
@@ -82,6 +83,9 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
     if revision >= "0004":
         assert [it.name for it in await store.app_passwords.list(USER)] == [APP_PASSWORD_NAME]
         assert (await store.preferences.get(USER)).language == "es"
+    if revision >= "0005":
+        assert [it.key for it in await store.throttle.load_failures(0)] == [NETWORK]
+        assert [it.account for it in await store.throttle.load_places(0, 9)] == [USER]
     await store.close()
     assert opening.examine(tmp_path / FILE) == migrate.HEAD
 

@@ -85,6 +85,9 @@ class Settings:
         2.0, 0, 60, "delay of the answer to a network's first wrong login"
     )
     max_login_delay_s: float = _number(15.0, 0, 60, "longest delay of the answer to a wrong login")
+    known_place_days: int = _count(
+        60, 0, 3650, "days for which an account is known where it logged in; 0 for never"
+    )
     transform_timeout_s: float = _number(
         60.0, 0.1, 3600, "time for a transform, besides 1 s for each MiB"
     )

@@ -24,6 +24,7 @@ from pop3_service.storage.opening import make_ready
 from pop3_service.storage.preferences import PreferencesStore
 from pop3_service.storage.secrets import SecretStore
 from pop3_service.storage.settings import SettingsStore
+from pop3_service.storage.throttle import ThrottleStore
 
 FILE = "valija.db"
 LOCK = "valija.lock"
@@ -40,6 +41,7 @@ class Store:
         self.secrets = SecretStore(engine)
         self.app_passwords = AppPasswordStore(engine)
         self.preferences = PreferencesStore(engine)
+        self.throttle = ThrottleStore(engine)
         self._engine = engine
         self._lock_fd = lock_fd
 

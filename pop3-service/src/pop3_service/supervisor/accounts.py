@@ -112,6 +112,7 @@ class AccountsDesk:
         account = await self.get(name)
         await self._accounts.delete(account.name)
         ended = await self._end(account.name)
+        self._authenticator.on_deleted(account.name)
         if delete_mail:
             await self._maildrops.remove(account.name)
         log.info("account deleted", name=account.name, by=by, sessions=ended, mail=delete_mail)

@@ -55,6 +55,8 @@ class Authenticator:
         """Told account and password after each check that was right; it may be old by then."""
         self.find_app_password: FindAppPassword | None = None
         """Tells whose app password it is, of a POP3 client's name and password, and its name."""
+        self.on_deleted: Callable[[AccountName], None] = lambda _: None
+        """Told whose account was deleted."""
         self._clock = clock
         self._remembered = RememberedLogins(clock, remember_login_s)
         self._accounts = accounts
@@ -72,15 +74,22 @@ class Authenticator:
         """Hash a new password."""
         return await self.in_thread(self._hasher.hash, prepare_password(password))
 
+    def remembered(self, name: bytes, password: bytes) -> Admitted | None:
+        """Admit whose name and password were verified a moment ago; None says nothing."""
+        known = self._remembered.find(name, password)
+        if known is None:
+            return None
+        age_s = self._clock.monotonic() - known.verify_time_s
+        return Admitted(known.account, age_s, known.app_password)
+
     async def login(self, name: bytes, password: bytes) -> Admitted | None:
         """Admit who has an account of this name and password; None if nobody has.
 
         As ``verify``, but what was verified a moment ago is not hashed again.
         """
-        known = self._remembered.find(name, password)
+        known = self.remembered(name, password)
         if known is not None:
-            age_s = self._clock.monotonic() - known.verify_time_s
-            return Admitted(known.account, age_s, known.app_password)
+            return known
         by_app_password = await self._by_app_password(name, password)
         if by_app_password is not None:
             return by_app_password

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from pop3_service.control.plane import (
+    Admitted,
     AuthOutcome,
     Challenged,
     Credentials,
@@ -16,12 +17,12 @@ from pop3_service.control.plane import (
     Refused,
 )
 from pop3_service.domain.audit import LoginEvent, printable
-from pop3_service.domain.errors import LoginTooSoon, ServiceError
+from pop3_service.domain.errors import InvalidArgument, LoginTooSoon, ServiceError
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.login_times import LoginTimes
-from pop3_service.supervisor.sasl import Check, WrongProof
-from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.sasl import Check, Claim, ReadClaim, WrongProof
+from pop3_service.supervisor.throttle import Attempt, Throttle
 from pop3mgmt.reasons import Reason
 
 TOLD_ALREADY = b"it was wrong"
@@ -41,13 +42,16 @@ class LoginDesk:
         publish: Callable[[SessionEvent], None],
         checks: Mapping[str, Check],
         audit: Callable[[list[LoginEvent]], None],
+        claims: Mapping[str, ReadClaim] | None = None,
     ) -> None:
         """``checks`` are those of the mechanisms that are checked here, by name.
 
-        ``audit`` is told every login and every refusal, and never waits.
+        ``audit`` is told every login and every refusal, and never waits. ``claims`` tells, by
+        mechanism, what a message claims; of one that has none nothing is known before its check.
         """
         self._audit = audit
         self._checks = checks
+        self._claims = claims or {}
         self._authenticator = authenticator
         self._throttle = throttle
         self._times = times
@@ -55,12 +59,19 @@ class LoginDesk:
 
     async def login(self, credentials: Credentials) -> LoginOutcome:
         """Check a password. A wrong name and a wrong password have one answer, at one time."""
-        asked_s = self._throttle.now_s()
-        try:
-            admitted = await self._authenticator.login(credentials.name, credentials.password)
-        except ServiceError as error:
-            return self._failed(error, credentials.name, credentials)
-        return admitted or self._wrong(credentials.name, credentials, asked_s)
+        name, password = credentials.name, credentials.password
+        attempt = self._throttle.attempt(credentials.peer, name)
+        admitted = self._authenticator.remembered(name, password)
+        if admitted is None:
+            try:
+                async with self._throttle.turn(attempt):
+                    admitted = await self._authenticator.login(name, password)
+            except ServiceError as error:
+                return self._failed(error, name, credentials, attempt)
+        if admitted is None:
+            return self._wrong(name, credentials, attempt, password)
+        self._throttle.right(attempt, admitted.account)
+        return admitted
 
     async def authenticate(self, evidence: Evidence) -> AuthOutcome:
         """Look at a message of AUTH. What is wrong has the same answer as a wrong password."""
@@ -69,26 +80,47 @@ class LoginDesk:
         check = self._checks.get(evidence.mechanism)
         if check is None:
             return Refused(Reason.INVALID_ARGUMENT)
-        asked_s = self._throttle.now_s()
+        claim = self._claimed(evidence)
+        attempt = self._throttle.attempt(evidence.peer, claim.name)
         try:
+            if claim.decides:
+                await self._throttle.wait(attempt)
             outcome = await check(evidence)
         except ServiceError as error:
-            return self._failed(error, b"", evidence)
+            return self._failed(error, claim.name, evidence, attempt)
         if isinstance(outcome, WrongProof):
             why = {"why": outcome.why} if outcome.why else {}
             refused = self._wrong(
-                outcome.name, evidence, asked_s, mechanism=evidence.mechanism, **why
+                outcome.name,
+                evidence,
+                attempt,
+                claim.secret,
+                mechanism=evidence.mechanism,
+                **why,
             )
             if not outcome.challenge:
                 return refused
             return Challenged(outcome.challenge, TOLD_ALREADY, refused.delay_s)
+        if isinstance(outcome, Admitted):
+            self._throttle.right(attempt, outcome.account)
         return outcome
 
-    def _failed(self, error: ServiceError, name: bytes, asked: Credentials | Evidence) -> Refused:
+    def _claimed(self, evidence: Evidence) -> Claim:
+        read = self._claims.get(evidence.mechanism)
+        try:
+            return read(evidence) if read is not None else Claim()
+        except InvalidArgument:  # the check will say so
+            return Claim()
+
+    def _failed(
+        self, error: ServiceError, name: bytes, asked: Credentials | Evidence, attempt: Attempt
+    ) -> Refused:
         if error.reason is not Reason.INVALID_ARGUMENT:
             self._note(name, asked, error.reason)
         if error.reason not in (Reason.LOGIN_THROTTLED, Reason.INVALID_ARGUMENT):
             log.error("login failed", reason=error.reason, error=str(error))
+        if error.reason is Reason.LOGIN_THROTTLED:  # as late as what was checked
+            return Refused(error.reason, self._throttle.delay_s(attempt))
         return Refused(error.reason)
 
     def _note(self, name: bytes, asked: Credentials | Evidence, reason: Reason) -> None:
@@ -97,20 +129,24 @@ class LoginDesk:
         self._audit([event])
 
     def _wrong(
-        self, name: bytes, asked: Credentials | Evidence, asked_s: float, **more: str
+        self,
+        name: bytes,
+        asked: Credentials | Evidence,
+        attempt: Attempt,
+        secret: bytes,
+        **more: str,
     ) -> Refused:
-        peer = asked.peer
-        delay_s = self._throttle.failed(peer, asked_s)
+        reason, delay_s = self._throttle.wrong(attempt, secret)
         self._note(name, asked, Reason.INVALID_CREDENTIALS)
         log.info(
             "login refused",
             reason=Reason.INVALID_CREDENTIALS,
-            peer=peer,
+            peer=asked.peer,
             name=ascii(name[:64].decode("utf-8", "replace")),
             delay_s=delay_s,
             **more,
         )
-        return Refused(Reason.INVALID_CREDENTIALS, delay_s)
+        return Refused(reason, delay_s)
 
     async def note_login(self, account: str) -> None:
         """Note that an account logs in, unless that is too soon."""

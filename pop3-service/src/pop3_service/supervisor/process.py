@@ -45,18 +45,20 @@ from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
 from pop3_service.supervisor.expiry import Expiry
+from pop3_service.supervisor.gateway_address import find_shared_addresses
 from pop3_service.supervisor.key_file import BadKey, load_key
 from pop3_service.supervisor.listening import Ports, listen
 from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.remote_worker import Slot
-from pop3_service.supervisor.sasl import checks
+from pop3_service.supervisor.sasl import checks, claims
 from pop3_service.supervisor.scram import SALT_KEY, ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
 from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.throttle_keeping import ThrottleKeeping
 from pop3_service.supervisor.token_key_source import TokenKeySource
 from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
@@ -111,7 +113,9 @@ class Supervisor:
             settings = self._settings = SettingsDesk(
                 store.settings, store.accounts, Runner(self._spool, clock).check, self._apply
             )
-            throttle = Throttle(lambda: settings.current, clock)
+            throttle = Throttle(
+                lambda: settings.current, clock, find_shared_addresses(config.shared_addresses)
+            )
             scram = ScramDesk(
                 store.accounts,
                 authenticator,
@@ -121,6 +125,7 @@ class Supervisor:
                 app_verifiers=store.app_passwords.verifiers,
             )
             authenticator.on_verified = scram.learn
+            authenticator.on_deleted = throttle.places.forget
             apop_key = config.apop_key_file or config.data_dir / "apop.key"
             apop = Apop(store.accounts, apop_key, lambda: settings.current)
             accounts = AccountsDesk(
@@ -147,6 +152,11 @@ class Supervisor:
             await accounts.bootstrap(config.admin_password, with_demo=config.demo)
             await self._warn(accounts)
             await self._certificates.load()
+            keeping = ThrottleKeeping(
+                throttle, store.throttle, lambda: settings.current.known_place_days, clock
+            )
+            await keeping.load()
+            await stack.enter_async_context(keeping.running())
             token_keys = TokenKeys(
                 lambda: settings.current.token_key_source,
                 TokenKeySource(config.oauth_ca).load,
@@ -163,6 +173,7 @@ class Supervisor:
                 self._sessions.publish,
                 checks(scram, BearerChecks(bearer_tokens, lambda: settings.current), apop),
                 _unwritten,
+                claims(scram),
             )
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)

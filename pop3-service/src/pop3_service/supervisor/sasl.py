@@ -6,10 +6,11 @@ No hash, key or secret of the service crosses the seam: the worker passes the cl
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pop3_service.control.plane import Admitted, Challenged, Evidence, Refused
+from pop3_service.pop3.sasl import bearer
 from pop3_service.pop3.sasl.mechanisms import SCRAM, SCRAM_PLUS
 
 if TYPE_CHECKING:
@@ -31,17 +32,48 @@ class WrongProof:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a message claims, before it is checked: whose account it is.
+
+    ``decides`` says that its check tells whether a secret was right; ``secret`` is what would be
+    sent again by who sends the same wrong one, if there is such a thing.
+    """
+
+    name: bytes = b""
+    decides: bool = True
+    secret: bytes = field(default=b"", repr=False)
+
+
+ReadClaim = Callable[[Evidence], Claim]
+"""Reads what a message claims. Raises InvalidArgument: it is not one of the mechanism."""
+
 Check = Callable[[Evidence], Awaitable[Admitted | Refused | Challenged | WrongProof]]
 """Looks at one message. What fails raises a ServiceError; InvalidArgument is for a message that is
 not one of the mechanism."""
 
 
-def checks(scram: ScramDesk, bearer: BearerChecks, apop: Apop) -> dict[str, Check]:
+def checks(scram: ScramDesk, tokens: BearerChecks, apop: Apop) -> dict[str, Check]:
     """Give the checks by mechanism; APOP is a command of its own, with the same kind of check."""
     return {
         SCRAM: scram.check,
         SCRAM_PLUS: scram.check,
-        "OAUTHBEARER": bearer.oauthbearer,
-        "XOAUTH2": bearer.xoauth2,
+        "OAUTHBEARER": tokens.oauthbearer,
+        "XOAUTH2": tokens.xoauth2,
         "APOP": apop.check,
     }
+
+
+def claims(scram: ScramDesk) -> dict[str, ReadClaim]:
+    """Give what reads claims, by mechanism; the same mechanisms as those of ``checks``."""
+    return {
+        SCRAM: scram.claim,
+        SCRAM_PLUS: scram.claim,
+        "OAUTHBEARER": lambda it: _claim_of_bearer(bearer.read_oauthbearer(it.response)),
+        "XOAUTH2": lambda it: _claim_of_bearer(bearer.read_xoauth2(it.response)),
+        "APOP": lambda it: Claim(it.response.rpartition(b" ")[0]),
+    }
+
+
+def _claim_of_bearer(given: bearer.Bearer) -> Claim:
+    return Claim(given.name, secret=given.token)

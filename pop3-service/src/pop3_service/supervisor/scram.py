@@ -23,7 +23,7 @@ from pop3_service.domain.scram import HASH, MadeUp, Verifier, make_verifier, pro
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.sasl.mechanisms import SCRAM
 from pop3_service.supervisor.authenticator import Authenticator
-from pop3_service.supervisor.sasl import WrongProof
+from pop3_service.supervisor.sasl import Claim, WrongProof
 
 if TYPE_CHECKING:
     from scramp.core import ScramServer
@@ -151,6 +151,20 @@ class ScramDesk:
         if isinstance(state, Begun):
             return await self._prove(evidence, state)
         return await self._admit(evidence, state)
+
+    def claim(self, evidence: Evidence) -> Claim:
+        """Read whose exchange it is; the client's second message has the proof.
+
+        Raises:
+            InvalidArgument: it is not one of SCRAM, or came too late.
+        """
+        if not evidence.state:
+            begun = Begun(0, evidence.mechanism, _text(evidence.response), "")
+            return Claim(_name(begun).encode(), decides=False)
+        state = self._opened(evidence.state)
+        if isinstance(state, Proven):
+            return Claim(state.account.encode(), decides=False)
+        return Claim(_name(state).encode())
 
     async def _begin(self, evidence: Evidence) -> Challenged:
         client_first = _text(evidence.response)

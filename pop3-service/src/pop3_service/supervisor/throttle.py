@@ -1,65 +1,281 @@
-"""The throttle: wrong logins from a network are answered with growing delay.
+"""The throttle: wrong logins are answered with growing delay, by network and by account.
 
-Nobody is locked out, and a right password is never delayed.
+Nobody is locked out. A right password from a known place (a network that the account logged in from
+lately) is checked at once, whoever guesses. From elsewhere, while many guess at the account or from
+the network, the check itself waits, never longer than the longest delay: so it helps nobody to hang
+up before the answer to a wrong password and to ask again.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections import OrderedDict
-from collections.abc import Callable
+import contextlib
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import structlog
 
 from lineproto.clock import Clock
+from pop3_service.domain.account import AccountName
+from pop3_service.domain.errors import InvalidArgument, LoginThrottled
 from pop3_service.domain.settings import Settings
+from pop3_service.supervisor.failure_counts import FailureCounts
+from pop3_service.supervisor.gateway_address import SharedAddresses
+from pop3_service.supervisor.known_places import KnownPlaces
+from pop3_service.supervisor.origin import Origin, origin_of
+from pop3_service.supervisor.turns import Turns
+from pop3_service.supervisor.wrong_passwords import WrongPasswords
+from pop3mgmt.reasons import Reason
 
 MAX_NETWORKS = 10_000
-FORGET_S = 900.0
-"""Seconds without a wrong login after which a network is forgotten."""
+"""Networks that are counted, and as many /48 of IPv6; one more takes the place of the least."""
+MAX_NAMES = 10_000
+"""Accounts' names that are counted, whether there is such an account or not."""
+FREE_FAILURES = 10
+"""Failures of a network or an account before a check from an unknown place waits."""
+FREE_WIDER = 30
+"""Failures of a /48 that count for nothing: it may be many households."""
+MAX_WAITING_EACH = 20
+"""Checks from one network that may wait for their delay."""
+
+log = structlog.get_logger()
 
 
-def network_of(peer: str) -> str:
-    """Give the network of an address with its port: /24 of IPv4, /64 of IPv6.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A login that is to be checked; ``account`` is None if no account can have that name.
 
-    An address that cannot be read is a network of its own.
+    ``known`` says that the account has logged in from there lately.
     """
-    host = peer.rpartition(":")[0].strip("[]") or peer
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    prefix = 24 if address.version == 4 else 64
-    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+    origin: Origin
+    account: AccountName | None
+    asked_s: float
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleState:
+    """What the throttle would do with a login now.
+
+    ``check_delay_s`` goes before the check, ``answer_delay_s`` before the answer to a wrong one,
+    counted from the same moment. A ``shared`` address stands for many clients.
+    """
+
+    network: str
+    network_failures: int
+    account_failures: int
+    known_place: bool
+    shared: bool
+    check_delay_s: float
+    answer_delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """A network or an account that failed lately; exactly one of the two is given."""
+
+    network: str
+    account: str
+    failures: int
+    age_s: float
+    delay_s: float
 
 
 class Throttle:
-    """Counts wrong logins by network; it remembers so many networks and no more."""
+    """Counts wrong logins, and says who waits and for how long."""
 
-    def __init__(self, settings: Callable[[], Settings], clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        clock: Clock,
+        shared: SharedAddresses | None = None,
+        *,
+        at_a_time: int = (os.cpu_count() or 1) + 1,
+    ) -> None:
+        """``at_a_time`` checks go on at once: one more than there are cores to hash on."""
+        self.networks = FailureCounts(clock, MAX_NETWORKS)
+        self.wider = FailureCounts(clock, MAX_NETWORKS)
+        self.accounts = FailureCounts(clock, MAX_NAMES)
+        self.places = KnownPlaces(clock, lambda: settings().known_place_days)
+        self._shared = shared or SharedAddresses()
+        self._wrong = WrongPasswords()
+        self._turns = Turns(at_a_time)
+        self._waiting: Counter[str] = Counter()
         self._settings = settings
         self._clock = clock
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._warned = False
 
-    def now_s(self) -> float:
-        """Give the time by which ``failed`` reckons."""
-        return self._clock.monotonic()
+    def attempt(self, peer: str, name: bytes) -> Attempt:
+        """Begin a login: where it comes from, and whose it would be."""
+        origin, account = origin_of(peer, self._shared), _account(name)
+        if origin.shared and not self._warned and self._shared.is_gateway(origin.host):
+            self._warn(origin)
+        return Attempt(origin, account, self._clock.monotonic(), self._knows(origin, account))
 
-    def failed(self, peer: str, asked_s: float | None = None) -> float:
-        """Count a wrong login; give the seconds by which its answer is to be delayed.
+    @contextlib.asynccontextmanager
+    async def turn(self, attempt: Attempt) -> AsyncIterator[None]:
+        """Wait until an attempt may be checked; what the block does is its check.
 
-        They count from ``asked_s``, when the login began: then the answer does not tell how long
-        the check took, and so not what kind of hash there is, if any.
+        Raises:
+            LoginThrottled: too many from that network wait already.
         """
-        network, now_s = network_of(peer), self._clock.monotonic()
-        count, last_s = self._failures.pop(network, (0, now_s))
-        if now_s - last_s > FORGET_S:
-            count = 0
-        self._failures[network] = (count + 1, now_s)
-        if len(self._failures) > MAX_NETWORKS:
-            self._failures.popitem(last=False)
-        settings = self._settings()
-        delay_s = min(
-            settings.min_login_delay_s * 2.0 ** min(count, 16), settings.max_login_delay_s
+        # A crowd that comes at once is looked at one by one, with what the first of it did.
+        waited = await self._wait(attempt)
+        while True:
+            async with self._turns.turn(self._turn_key(attempt), first=attempt.known):
+                if waited or not self._check_delay(attempt):
+                    yield
+                    return
+            waited = await self._wait(attempt)
+
+    async def wait(self, attempt: Attempt) -> None:
+        """Wait until an attempt may be checked that costs no hash.
+
+        Raises:
+            LoginThrottled: too many from that network wait already.
+        """
+        await self._wait(attempt)
+
+    def right(self, attempt: Attempt, account: str) -> None:
+        """Note that an account has logged in: it is known there from now on."""
+        if not attempt.origin.shared:
+            self.places.note(account, attempt.origin.network)
+
+    def wrong(self, attempt: Attempt, secret: bytes = b"") -> tuple[Reason, float]:
+        """Count a wrong login; give what to answer, and after how many seconds from now.
+
+        They count from the attempt's beginning: then the answer does not tell how long the check
+        took, and so not what kind of hash there is, if any. ``secret`` is the password: one that
+        was wrong already, as a mail client sends it again and again, is not counted again.
+        """
+        origin, account = attempt.origin, attempt.account
+        if not (secret and self._wrong.seen(account or "", origin.network, secret)):
+            if not origin.shared:
+                self.networks.add(origin.network)
+                if origin.wider:
+                    self.wider.add(origin.wider)
+            if account is not None:
+                self.accounts.add(account)
+        if attempt.known and self._is_crowded(attempt):
+            return Reason.LOGIN_THROTTLED, self.delay_s(attempt)  # as one from an unknown place
+        return Reason.INVALID_CREDENTIALS, self.delay_s(attempt)
+
+    def delay_s(self, attempt: Attempt) -> float:
+        """Give the seconds until a refusal of an attempt is to be answered."""
+        level = max(*self._failures(attempt.origin, attempt.account), 1)
+        return max(self._delay(level) - (self._clock.monotonic() - attempt.asked_s), 0.0)
+
+    def state(self, address: str, account: str = "") -> ThrottleState:
+        """Say what a login from an address would meet now."""
+        attempt = Attempt(
+            origin := origin_of(address, self._shared),
+            name := _account(account.encode()) if account else None,
+            self._clock.monotonic(),
+            self._knows(origin, name),
         )
-        return max(delay_s - (now_s - (now_s if asked_s is None else asked_s)), 0.0)
+        network, wider, by_name = self._failures(origin, name)
+        return ThrottleState(
+            origin.network,
+            max(network, wider),
+            by_name,
+            attempt.known,
+            origin.shared,
+            self._check_delay(attempt),
+            self._delay(max(network, wider, by_name) + 1),
+        )
+
+    def listing(self) -> list[Throttled]:
+        """Give the networks and accounts that failed lately, the most failures first."""
+        networks = [
+            Throttled(it.key, "", it.failures, it.age_s, self._delay(it.failures))
+            for it in self.networks
+        ]
+        networks += [
+            Throttled(it.key, "", it.failures, it.age_s, self._delay(it.failures - FREE_WIDER))
+            for it in self.wider
+            if it.failures > FREE_WIDER
+        ]
+        accounts = [
+            Throttled("", it.key, it.failures, it.age_s, self._delay(it.failures))
+            for it in self.accounts
+        ]
+        return sorted(networks + accounts, key=lambda it: -it.failures)
+
+    def clear(self, *, address: str = "", account: str = "") -> int:
+        """Forget the failures of an address's networks, or of an account; give how many it had.
+
+        An address may be given as one of the networks that ``listing`` gives.
+        """
+        counts = [(self.accounts, account)] if account else []
+        if address:
+            origin = origin_of(address.partition("/")[0], self._shared)
+            counts += [(self.networks, origin.network), (self.wider, origin.wider)]
+        return sum(table.forget(key) for table, key in counts)
+
+    def _warn(self, origin: Origin) -> None:
+        self._warned = True
+        log.warning(
+            "client addresses are hidden: they come from the container's gateway, which is not"
+            " throttled; publish the ports without the userland proxy, or use the PROXY ports",
+            gateway=origin.host,
+        )
+
+    def _knows(self, origin: Origin, account: AccountName | None) -> bool:
+        return (
+            account is not None and not origin.shared and self.places.knows(account, origin.network)
+        )
+
+    def _turn_key(self, attempt: Attempt) -> str:
+        origin, account = attempt.origin, attempt.account
+        return f"of {account}" if origin.shared else origin.network
+
+    async def _wait(self, attempt: Attempt) -> bool:
+        """Wait for the delay of a check; give whether there was one."""
+        delay_s = self._check_delay(attempt)
+        if not delay_s:
+            return False
+        if self._is_crowded(attempt):
+            raise LoginThrottled
+        network = attempt.origin.network
+        self._waiting[network] += 1
+        try:
+            await self._clock.sleep(delay_s - (self._clock.monotonic() - attempt.asked_s))
+        finally:
+            self._waiting[network] -= 1
+            if not self._waiting[network]:
+                del self._waiting[network]
+        return True
+
+    def _is_crowded(self, attempt: Attempt) -> bool:
+        """Whether so many from that network wait already that a further one is refused."""
+        origin = attempt.origin
+        return not origin.shared and self._waiting[origin.network] >= MAX_WAITING_EACH
+
+    def _failures(self, origin: Origin, account: AccountName | None) -> tuple[int, int, int]:
+        """Give the failures of the network, of the wider one above what is free, of the account."""
+        network = 0 if origin.shared else self.networks.count(origin.network)
+        wider = self.wider.count(origin.wider) if origin.wider and not origin.shared else 0
+        by_name = self.accounts.count(account) if account is not None else 0
+        return network, max(wider - FREE_WIDER, 0), by_name
+
+    def _check_delay(self, attempt: Attempt) -> float:
+        if attempt.known:
+            return 0.0
+        return self._delay(max(self._failures(attempt.origin, attempt.account)) - FREE_FAILURES)
+
+    def _delay(self, failures: int) -> float:
+        """Give the delay after so many failures: twice as long after each, up to the longest."""
+        if failures < 1:
+            return 0.0
+        settings = self._settings()
+        delay_s = settings.min_login_delay_s * 2.0 ** min(failures - 1, 16)
+        return min(delay_s, settings.max_login_delay_s)
+
+
+def _account(name: bytes) -> AccountName | None:
+    try:
+        return AccountName.parse(name.decode())
+    except (InvalidArgument, UnicodeDecodeError):
+        return None

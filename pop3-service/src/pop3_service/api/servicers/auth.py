@@ -14,11 +14,13 @@ from pop3_service.api.translate import (
 from pop3_service.domain.account import Principal
 from pop3_service.domain.errors import (
     InvalidCredentials,
+    LoginThrottled,
 )
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.tokens import Tokens
+from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import (
     auth_pb2,
     auth_pb2_grpc,
@@ -50,13 +52,19 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         """Check a password and give a token; a wrong one is answered with delay."""
         peer = caller_address()
         name, password = request.name.encode(), request.password.encode()
-        asked_s = self._throttle.now_s()
-        account = await self._authenticator.verify(name, password)
+        attempt = self._throttle.attempt(peer, name)
+        try:
+            async with self._throttle.turn(attempt):
+                account = await self._authenticator.verify(name, password)
+        except LoginThrottled:
+            await self._clock.sleep(self._throttle.delay_s(attempt))
+            raise
         if account is None:
-            delay_s = self._throttle.failed(peer, asked_s)
+            reason, delay_s = self._throttle.wrong(attempt, password)
             log.info("management login refused", peer=peer, name=ascii(request.name[:64]))
             await self._clock.sleep(delay_s)
-            raise InvalidCredentials
+            raise LoginThrottled if reason is Reason.LOGIN_THROTTLED else InvalidCredentials
+        self._throttle.right(attempt, account.name)
         token, expire_time = self._tokens.issue(Principal(account.name, account.role))
         warnings: list[str] = []
         if account.has_default_password:
