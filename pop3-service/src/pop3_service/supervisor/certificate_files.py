@@ -5,20 +5,16 @@ A file is known by what ``stat`` tells of it, symbolic links followed: certbot s
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from lineproto.certificate_files import Identity, content, identity
+from lineproto.tls import BadCertificate
 from pop3_service.domain.errors import CertificateInvalid
 from pop3_service.supervisor.certificate_messages import PairOctets
 
 CHAIN, KEY = "fullchain.pem", "privkey.pem"
 """How certbot names them."""
-MAX_FILE = 1024 * 1024
-
-Identity = tuple[int, ...] | None
-"""A file's device, inode, size and times; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +26,7 @@ class PairFiles:
 
     def identity(self) -> tuple[Identity, Identity]:
         """Tell both files as they are now."""
-        return _identity(self.chain), _identity(self.key)
+        return identity(self.chain), identity(self.key)
 
     def read(self) -> PairOctets:
         """Read both files.
@@ -38,7 +34,10 @@ class PairFiles:
         Raises:
             CertificateInvalid: one cannot be read, or is none that could hold PEM.
         """
-        return PairOctets(_content(self.chain), _content(self.key))
+        try:
+            return PairOctets(content(self.chain), content(self.key))
+        except BadCertificate as error:
+            raise CertificateInvalid(error.why, error.file) from None
 
 
 Look = dict[PairFiles, tuple[Identity, Identity]]
@@ -76,27 +75,3 @@ def _in_folder(folder: Path) -> list[PairFiles]:
         raise CertificateInvalid(error.strerror or "unreadable", str(folder)) from None
     found = [PairFiles(it / CHAIN, it / KEY) for it in inside]
     return [files for files in found if any(files.identity())]
-
-
-def _identity(path: Path) -> Identity:
-    try:
-        told = path.stat()
-    except OSError:
-        return None
-    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
-
-
-def _content(path: Path) -> bytes:
-    try:
-        # Of a FIFO we would wait for its writer.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            told = os.fstat(fd)
-            if not stat.S_ISREG(told.st_mode) or told.st_size > MAX_FILE:
-                raise CertificateInvalid("not a file of at most 1 MiB", str(path))
-            with open(fd, "rb", closefd=False) as file:
-                return file.read(MAX_FILE)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise CertificateInvalid(error.strerror or "unreadable", str(path)) from None

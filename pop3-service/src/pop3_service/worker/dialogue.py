@@ -11,6 +11,7 @@ import structlog
 from lineproto.connection import WRITE_HIGH, Answer, Connection
 from lineproto.nearby import is_nearby
 from lineproto.reply import Err, Listing, Ok, Ready
+from lineproto.tls import ServerContext
 from pop3_service.control.plane import Admitted, Challenged, Credentials, Evidence, Refused
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import ServiceError
@@ -25,7 +26,6 @@ from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import refusal
 from pop3_service.worker.maildrops import OpenMaildrop
 from pop3_service.worker.sending import MessageBroken, send_message, small_message
-from pop3_service.worker.tls import ServerContext
 from pop3mgmt.reasons import Reason
 
 LONG_LISTING = 4096

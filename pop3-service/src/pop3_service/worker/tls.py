@@ -1,28 +1,15 @@
-"""TLS contexts, built from certificates held in memory.
-
-One context a certificate; a client that names a host gets the context of that host, any other
-client the first one. What is accepted follows RFC 9325: TLS 1.2 and 1.3, AEAD ciphers with an
-ephemeral key exchange.
-"""
+"""TLS contexts for POP3, built from certificates held in memory."""
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Sequence
 
+from lineproto import tls
 from pop3_service.control.plane import CertificatePair
 from pop3_service.domain.errors import CertificateInvalid
 
 ALPN = ("pop3",)
-CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2; those of TLS 1.3 are all current and stay as they are."""
-
-
-class ServerContext(ssl.SSLContext):
-    """The context of one certificate; ``end_point`` is what its clients may bind to."""
-
-    end_point: bytes = b""
 
 
 def server_context(pairs: Sequence[CertificatePair]) -> ssl.SSLContext:
@@ -31,80 +18,7 @@ def server_context(pairs: Sequence[CertificatePair]) -> ssl.SSLContext:
     Raises:
         CertificateInvalid: a chain or a key cannot be used, or the two do not belong together.
     """
-    default, *others = [_context(pair) for pair in pairs]
-    by_name: dict[str, ssl.SSLContext | None] = dict.fromkeys(map(_folded, pairs[0].names))
-    for pair, context in zip(pairs[1:], others, strict=True):
-        for name in map(_folded, pair.names):
-            by_name.setdefault(name, context)
-
-    def choose(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: object) -> None:
-        context = _of_name(by_name, _folded(name)) if name else None
-        if context is not None:
-            connection.context = context
-
-    # A name that is not known is no reason to refuse: the client decides what it trusts.
-    default.sni_callback = choose
-    return default
-
-
-def _of_name(by_name: dict[str, ssl.SSLContext | None], name: str) -> ssl.SSLContext | None:
-    """Find a name's context; ``*`` stands for the left-most label, whole (RFC 6125)."""
-    if name in by_name:
-        return by_name[name]
-    _, _, parent = name.partition(".")
-    return by_name.get(f"*.{parent}")
-
-
-def _folded(name: str) -> str:
-    return name.lower().removesuffix(".")
-
-
-def _context(pair: CertificatePair) -> ssl.SSLContext:
-    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
-    context.end_point = pair.end_point
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.set_alpn_protocols(ALPN)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    # A client that closed its side of TCP alone still gets its replies. Nobody gains by cutting a
-    # stream: half a command is none, and without QUIT nothing is deleted.
-    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 3
-    # All that is offered is strong, so the client chooses: one without AES in hardware wants
-    # ChaCha20, which is many times faster there.
-    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    # A ticket could be used at the worker that gave it alone, as workers share no keys: most would
-    # come to another one, for two messages more in every handshake. Those of TLS 1.2 stay: without
-    # them OpenSSL keeps each session in memory.
-    context.num_tickets = 0
-    _load(context, pair)
-    return context
-
-
-def _load(context: ssl.SSLContext, pair: CertificatePair) -> None:
-    """Load chain and key. OpenSSL wants a file; this one is in memory, and never on a disk.
-
-    Raises:
-        CertificateInvalid: OpenSSL does not take them.
-    """
-    fd = os.memfd_create("valija-certificate", os.MFD_CLOEXEC)
     try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(pair.chain + b"\n" + pair.key)
-        context.load_cert_chain(f"/proc/self/fd/{fd}", password=_no_password)
-    except ssl.SSLError as error:
-        raise CertificateInvalid(_explained(pair, error)) from None
-    finally:
-        os.close(fd)
-
-
-def _no_password() -> str:
-    """OpenSSL would ask at the terminal."""
-    raise CertificateInvalid("the key is encrypted; there is nobody to ask for its password")
-
-
-def _explained(pair: CertificatePair, error: ssl.SSLError) -> str:
-    of = f" of {pair.names[0]}" if pair.names else ""
-    if error.reason == "KEY_VALUES_MISMATCH":
-        return f"the key does not belong to the certificate{of}"
-    told = (error.reason or "no certificate or no key in it").replace("_", " ").lower()
-    return f"the certificate{of} or its key cannot be used: {told}"
+        return tls.server_context(pairs, ALPN)
+    except tls.BadCertificate as error:
+        raise CertificateInvalid(str(error)) from None
