@@ -53,7 +53,8 @@ SAMPLES = {
     "BYTES_TRANS": "BYTES_TRANS", "ALL_CONNEC": "ALL_CONNEC", "CURR_CONNEC": "CURR_CONNEC",
     "CHANGE_PASSWORD": "CHANGE_PASSWORD wrong other",
     "RELOAD_CERTIFICATES": "RELOAD_CERTIFICATES", "RESTART_WORKERS": "RESTART_WORKERS now",
-    "APOP": "APOP OFF default", "IMPORT_UIDL": "IMPORT_UIDL default DOVECOT", "QUIT": "QUIT",
+    "APOP": "APOP OFF default", "STLS": "STLS",
+    "IMPORT_UIDL": "IMPORT_UIDL default DOVECOT", "QUIT": "QUIT",
 }  # fmt: skip
 LISTINGS = {"CAPA", "HELP", "USERS", "STATUS", "ALL_CONNEC", "CURR_CONNEC"}
 
@@ -68,6 +69,9 @@ def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
                 continue
             if verb == "RELOAD_CERTIFICATES":
                 assert reply == "-ERR [CERTIFICATE] TLS is off: no certificate is configured"
+                continue
+            if verb == "STLS":  # its tests are in test_scmp_tls.py
+                assert reply == "-ERR STLS comes before the login"
                 continue
             if verb == "IMPORT_UIDL":
                 assert reply == "-ERR [NOT-FOUND] the Maildir of default has no file of DOVECOT"

@@ -37,6 +37,7 @@ class Project:
     pop3_ipv6: int = field(default_factory=free_port)
     pop3_tls: int = field(default_factory=free_port)
     scmp: int = field(default_factory=free_port)
+    scmp_tls: int = field(default_factory=free_port)
     files: tuple[Path, ...] = FILES
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,6 +51,7 @@ class Project:
             "POP3_PORT_IPV6": str(self.pop3_ipv6),
             "POP3_PORT_TLS": str(self.pop3_tls),
             "SCMP_PORT": str(self.scmp),
+            "SCMP_PORT_TLS": str(self.scmp_tls),
             "POP3_PASSWORD_MEMORY_KIB": "8",
             "POP3_PASSWORD_PASSES": "1",
         }

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.pop3 import Pop3
+from support.tls import client_context
 
 
 @dataclass
@@ -20,10 +22,15 @@ class Gateway:
     process: subprocess.Popen[str]
     port: int
     log: list[str]
+    port_tls: int = 0
 
     def connect(self, timeout: float = 30, source: str | None = None) -> Pop3:
         """A plain connection; POP3 and SCMP are framed alike. ``source`` is its own address."""
         return Pop3(self.port, timeout=timeout, source=source)
+
+    def connect_tls(self, context: ssl.SSLContext | None = None) -> Pop3:
+        """A connection that is in TLS from the first octet."""
+        return Pop3(self.port_tls, tls=context or client_context())
 
     def log_in(self, name: str = "default", password: str = "default") -> Pop3:
         """A connection that is logged in."""
@@ -56,6 +63,7 @@ def running(
         env={
             **os.environ,
             "SCMP_PORT": "0",
+            "SCMP_PORT_TLS": "0",
             "SCMP_HOST_NAME": "scmp.test",
             "POP3_MGMT_TARGET": service,
             "SCMP_GATEWAY_SECRET_FILE": str(secret or ""),
@@ -78,7 +86,7 @@ def running(
     # Somebody must read the log, or the gateway would wait for its pipe.
     reader = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)
     reader.start()
-    gateway = Gateway(process, int(facts["port"]), log)
+    gateway = Gateway(process, int(facts["port"]), log, int(facts.get("port_tls") or 0))
     try:
         yield gateway
     finally:

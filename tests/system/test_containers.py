@@ -60,6 +60,7 @@ def test_only_loopback_is_published_and_grpc_not_at_all(running: Project) -> Non
         ("pop3-service", "1995/tcp", "127.0.0.1"),
         ("pop3-service", "1995/tcp", "::1"),
         ("scmp-gateway", "1111/tcp", "127.0.0.1"),
+        ("scmp-gateway", "1112/tcp", "127.0.0.1"),
     }
 
 

@@ -20,11 +20,15 @@ def main() -> None:
     if given.check:
         sys.exit(0 if is_greeting(config.bind, config.port) else 1)
     from lineproto import logs
+    from lineproto.tls import BadCertificate
     from scmp_gateway.process import serve
 
     logs.configure("info", config.log_format)
     try:
         asyncio.run(serve(config))
+    except BadCertificate as error:
+        print(f"scmp-gateway: the certificate cannot be used: {error}", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:
         print(f"scmp-gateway: cannot listen: {error.strerror}", file=sys.stderr)
         sys.exit(1)

@@ -12,6 +12,9 @@ from typing import Any
 
 from scmp_gateway import __version__
 
+POLICIES = ("allow", "local", "never")
+"""Passwords outside TLS: from everyone, from this host alone, or from nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -26,6 +29,10 @@ class Config:
     deadline: float
     log_format: str
     gateway_secret_file: Path | None
+    port_tls: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    plaintext_login: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _policy(text: str) -> str:
+    if text not in POLICIES:
+        raise ValueError(f"use one of {', '.join(POLICIES)}")
+    return text
+
+
 def _format(text: str) -> str:
     if text not in ("logfmt", "json"):
         raise ValueError("use logfmt or json")
@@ -90,6 +103,16 @@ OPTIONS = (
         "what proves the gateway to the service, to pass on clients' addresses; the service"
         " makes it",
     ),
+    Option("port_tls", "SCMP_PORT_TLS", 1112, _port, "port where TLS begins at once"),
+    Option("tls_cert", "SCMP_TLS_CERT", None, _path_or_none, "certificate and chain in PEM"),
+    Option("tls_key", "SCMP_TLS_KEY", None, _path_or_none, "its key in PEM (in the same file)"),
+    Option(
+        "plaintext_login",
+        "SCMP_PLAINTEXT_LOGIN",
+        "allow",
+        _policy,
+        "who may send a password outside TLS: allow, local or never",
+    ),
 )
 
 
@@ -103,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"Valija {__version__}")
     made.add_argument("--check", action="store_true", help="greet a running gateway; exit 0 or 1")
     for option in OPTIONS:
-        shown = f" (default {option.default})" if option.default != "" else ""
+        shown = f" (default {option.default})" if option.default not in ("", None) else ""
         made.add_argument(
             *option.short,
             "--" + option.name.replace("_", "-"),
@@ -129,4 +152,8 @@ def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.e
         except ValueError as error:
             raise BadOption(f"{option.name}: {error}") from None
     values["host_name"] = values["host_name"] or socket.getfqdn()
+    if values["tls_key"] and not values["tls_cert"]:
+        raise BadOption("tls_key: it is given without tls_cert")
+    if values["plaintext_login"] == "never" and not values["tls_cert"]:
+        raise BadOption("plaintext_login: never, without tls_cert, lets nobody log in")
     return Config(**values)

@@ -15,6 +15,7 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from scmp_gateway.command import BadLine, Line, parse
 from scmp_gateway.errors import refusal
+from scmp_gateway.security import Security
 from scmp_gateway.verb import Verb, role_of
 from scmp_gateway.verbs import VERBS, visible
 
@@ -35,6 +36,7 @@ class ScmpDialogue:
         idle_timeout_s: float,
         *,
         full: bool,
+        security: Security,
         on_end: Callable[[Caller | None], None],
     ) -> None:
         self.finished = full
@@ -43,6 +45,7 @@ class ScmpDialogue:
         self._connection = connection
         self._greeting = greeting
         self._idle_timeout_s = idle_timeout_s
+        self._security = security
         self._on_end = on_end
         self._name: str | None = None
         self._caller: Caller | None = None
@@ -107,6 +110,7 @@ class ScmpDialogue:
             reason=reason,
             commands=self._commands,
             sent_bytes=self._connection.sent_bytes,
+            **({"tls": tls} if (tls := self._connection.tls_version) else {}),
         )
         self._caller = None
 
@@ -117,6 +121,8 @@ class ScmpDialogue:
         match line.verb:
             case "USER" | "PASS" if self._caller is not None:
                 return Err(f"already logged in as {self._caller.account.name}")
+            case "USER" | "PASS" if not self._security.takes_password(self._connection):
+                return Err("no password in clear text here, use STLS or the TLS port first", "TLS")
             case "USER":
                 self._name = line.words[0]
                 return Ok("User name accepted, send PASS command")
@@ -129,16 +135,36 @@ class ScmpDialogue:
                 return Listing("capabilities follow", self._capabilities())
             case "HELP":
                 return Listing("help follows", self._help())
+            case "STLS":
+                return self._start_tls()
             case "QUIT":
                 return self._quit()
         return self._keep_alive() if self._caller else Ok()
 
+    def _start_tls(self) -> Reply:
+        """Go over to TLS; what was said before it is forgotten."""
+        context = self._security.context
+        if self._connection.is_tls:
+            return Err("this connection is in TLS already")
+        if self._caller is not None:
+            return Err("STLS comes before the login")
+        if context is None:
+            return Err("there is no TLS here")
+        self._name = None
+        self._connection.start_tls(context)
+        return Ok("begin TLS")
+
+    def _offered(self) -> dict[str, Verb]:
+        hidden = self._security.hidden(self._connection, logged_in=self._caller is not None)
+        verbs = visible(role_of(self._caller))
+        return {name: verb for name, verb in verbs.items() if name not in hidden}
+
     def _capabilities(self) -> list[str]:
         role = role_of(self._caller)
-        return [*visible(role), "PIPELINING", f"ROLE {role.name.lower()}"]
+        return [*self._offered(), "PIPELINING", f"ROLE {role.name.lower()}"]
 
     def _help(self) -> list[str]:
-        verbs = visible(role_of(self._caller)).values()
+        verbs = self._offered().values()
         width = max(len(verb.usage) for verb in verbs)
         return [f"{verb.usage:<{width}}  {verb.help}" for verb in verbs]
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 import structlog
 
 from lineproto.clock import Clock, SystemClock
 from lineproto.connection import Connection
+from lineproto.followed import FollowedPair
 from lineproto.listener import Listener, bind
 from lineproto.stopping import stop_signals
 from pop3mgmt.client import Caller, ManagementClient
@@ -19,6 +24,7 @@ from scmp_gateway.command import LINE_LIMIT
 from scmp_gateway.config import Config
 from scmp_gateway.dialogue import ScmpDialogue
 from scmp_gateway.secret import SecretFile
+from scmp_gateway.security import Security
 
 GRACE_S = 15.0
 
@@ -30,8 +36,11 @@ class ScmpListener(Listener):
 
     line_limit = LINE_LIMIT
 
-    def __init__(self, client: ManagementClient, config: Config, clock: Clock) -> None:
+    def __init__(
+        self, client: ManagementClient, config: Config, security: Security, clock: Clock
+    ) -> None:
         super().__init__(clock)
+        self._security = security
         self.sweep_s = min(max(config.idle_timeout / 10, 0.05), 1.0)
         self._client = client
         self._config = config
@@ -45,9 +54,14 @@ class ScmpListener(Listener):
             connection,
             self._greeting,
             self._config.idle_timeout,
+            security=self._security,
             full=len(self.connections) > self._config.max_connections,
             on_end=self._log_out,
         )
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Give what TLS handshakes that begin now are done with."""
+        return self._security.context
 
     async def stop(self, grace_s: float) -> int:
         """Stop, and end the tokens that are left."""
@@ -69,33 +83,83 @@ async def _log_out(caller: Caller) -> None:
         await caller.logout()
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that runs; ``port_tls`` is None where there is no TLS."""
+
+    port: int
+    port_tls: int | None
+    certificate: FollowedPair | None
+
+    def reload_certificate(self) -> None:
+        """Read the certificate again, soon."""
+        if self.certificate is not None:
+            self.certificate.reload_soon()
+
+
 @contextlib.asynccontextmanager
-async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[int]:
-    """Run a gateway; gives its port.
+async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """Run a gateway.
 
     Raises:
-        OSError: the address is taken.
+        OSError: an address is taken.
+        BadCertificate: the certificate, or what the service is spoken to with, cannot be used.
     """
-    path = config.gateway_secret_file
-    async with ManagementClient(
-        config.service,
-        deadline_s=config.deadline,
-        gateway_secret=SecretFile(path).read if path else None,
-    ) as client:
-        listener = ScmpListener(client, config, clock or SystemClock())
-        sock = bind(config.bind, config.port)
-        port: int = sock.getsockname()[1]
-        await listener.start([sock])
-        log.info("gateway started", bind=config.bind, port=port, service=config.service)
+    clock = clock or SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        certificate = None
+        if config.tls_cert:
+            certificate = FollowedPair("scmp", config.tls_cert, config.tls_key, clock)
+            await certificate.load()
+            await stack.enter_async_context(certificate.following())
+        client = await stack.enter_async_context(_client(config))
+        security = Security(config.plaintext_login, certificate)
+        listener = ScmpListener(client, config, security, clock)
+        sockets = [bind(config.bind, config.port)]
+        if certificate is not None:
+            with _closed_if_not(sockets):
+                sockets.append(bind(config.bind, config.port_tls))
+        ports: list[int] = [sock.getsockname()[1] for sock in sockets]
+        await listener.start(sockets[:1], sockets[1:])
+        running = Running(ports[0], ports[1] if certificate else None, certificate)
+        log.info(
+            "gateway started",
+            bind=config.bind,
+            port=running.port,
+            port_tls=running.port_tls,
+            service=config.service,
+        )
         try:
-            yield port
+            yield running
         finally:
             await listener.stop(GRACE_S)
             log.info("gateway stopped")
 
 
+def _client(config: Config) -> ManagementClient:
+    path = config.gateway_secret_file
+    return ManagementClient(
+        config.service,
+        deadline_s=config.deadline,
+        gateway_secret=SecretFile(path).read if path else None,
+    )
+
+
+@contextlib.contextmanager
+def _closed_if_not(sockets: list[socket.socket]) -> Iterator[None]:
+    """Close what was bound if the next one cannot be."""
+    try:
+        yield
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+
+
 async def serve(config: Config) -> None:
     """Run a gateway until SIGTERM or SIGINT."""
     with stop_signals() as stop:
-        async with running(config):
+        async with running(config) as gateway:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, gateway.reload_certificate)
             await stop.wait()

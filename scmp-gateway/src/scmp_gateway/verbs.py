@@ -8,6 +8,7 @@ from scmp_gateway.verb import Role, Verb
 VERBS: dict[str, Verb] = {
     "USER": Verb("USER <username>", Role.ANYONE, "name the account", None, 1, 1),
     "PASS": Verb("PASS <password>", Role.ANYONE, "give its password", None, 1, None),
+    "STLS": Verb("STLS", Role.ANYONE, "begin TLS, before the login"),
     "CAPA": Verb("CAPA", Role.ANYONE, "list what you may use"),
     "HELP": Verb("HELP", Role.ANYONE, "explain what you may use"),
     "NOOP": Verb("NOOP", Role.ANYONE, "do nothing"),

@@ -11,6 +11,7 @@ from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, Account
 from pop3mgmt.v1.server_pb2 import Certificate, Status
 from scmp_gateway.dialogue import ScmpDialogue
+from scmp_gateway.security import Security
 
 ENDED = ManagementError(Reason.INVALID_CREDENTIALS, "the login has ended; log in again")
 AWAY = ManagementError(Reason.SERVICE_UNAVAILABLE, "the service cannot be reached")
@@ -73,7 +74,10 @@ class Peer:
     """What a dialogue asks of its connection when it ends."""
 
     peer = "192.0.2.1:5"
+    local = "192.0.2.2:1111"
     sent_bytes = 3
+    is_tls = False
+    tls_version = ""
 
 
 class Talk:
@@ -84,7 +88,13 @@ class Talk:
         self.login = self.client.made
         self.ended: list[Caller | None] = []
         self.dialogue = ScmpDialogue(
-            self.client, Peer(), "ready", 600.0, full=False, on_end=self.ended.append
+            self.client,
+            Peer(),
+            "ready",
+            600.0,
+            full=False,
+            security=Security(),
+            on_end=self.ended.append,
         )
 
     async def ask(self, line: bytes) -> str:

@@ -24,7 +24,7 @@ def test_every_reason_has_a_code() -> None:
 def test_the_seeds_twelve_commands_are_there() -> None:
     assert VERBS.keys() == SEED | {
         "USER", "PASS", "QUIT", "HELP", "NOOP", "RELOAD_CERTIFICATES", "RESTART_WORKERS",
-        "IMPORT_UIDL", "APOP",
+        "IMPORT_UIDL", "APOP", "STLS",
     }  # fmt: skip
 
 

@@ -1,0 +1,40 @@
+"""TLS, and who may send a password outside it."""
+
+from __future__ import annotations
+
+import ssl
+
+from lineproto.connection import Connection
+from lineproto.followed import FollowedPair
+from lineproto.nearby import is_nearby
+
+
+class Security:
+    """What is offered to a connection by where it is. Without a certificate there is no TLS.
+
+    ``policy`` is one of ``config.POLICIES``.
+    """
+
+    def __init__(self, policy: str = "allow", certificate: FollowedPair | None = None) -> None:
+        self._policy = policy
+        self._certificate = certificate
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """What TLS handshakes that begin now are done with."""
+        return self._certificate.pair.context if self._certificate else None
+
+    def takes_password(self, connection: Connection) -> bool:
+        """Whether the client may send a password as it is connected now."""
+        if self._policy == "allow" or connection.is_tls:
+            return True
+        return self._policy == "local" and is_nearby(connection.peer, connection.local)
+
+    def hidden(self, connection: Connection, *, logged_in: bool) -> frozenset[str]:
+        """Give the verbs that the client is not offered as it is connected now."""
+        hidden = set()
+        if self._certificate is None or connection.is_tls or logged_in:
+            hidden.add("STLS")
+        if not logged_in and not self.takes_password(connection):
+            hidden |= {"USER", "PASS"}
+        return frozenset(hidden)
