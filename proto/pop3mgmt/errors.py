@@ -40,6 +40,9 @@ STATUS: dict[Reason, grpc.StatusCode] = {
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Reason.ALREADY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Reason.STILL_IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
     Reason.APP_PASSWORD_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.APP_PASSWORD_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
@@ -53,6 +56,8 @@ _WITHOUT_INFO: dict[grpc.StatusCode, Reason] = {
     grpc.StatusCode.PERMISSION_DENIED: Reason.PERMISSION_DENIED,
     grpc.StatusCode.INVALID_ARGUMENT: Reason.INVALID_ARGUMENT,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND: Reason.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS: Reason.ALREADY_EXISTS,
     grpc.StatusCode.CANCELLED: Reason.SERVICE_UNAVAILABLE,
 }
 

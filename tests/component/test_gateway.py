@@ -1,6 +1,7 @@
 """The real gateway before the real service: lines, logins, limits, and either one going away."""
 
 import contextlib
+import re
 import select
 import signal
 import socket
@@ -16,8 +17,11 @@ import pytest
 import scale
 from component.conftest import Service
 from lineproto.connection import MAX_DROPPED
+from pop3_service.api.access import open_to
+from pop3_service.domain.account import AccountName, Principal
+from pop3_service.domain.rights import BUILT_IN
 from scmp_gateway.command import LINE_LIMIT
-from scmp_gateway.verbs import VERBS
+from scmp_gateway.verbs import VERBS, visible
 from support import daemon
 from support import gateway as gateways
 from support.events import wait_for
@@ -48,15 +52,18 @@ def in_progress(client: Pop3, *commands: str) -> None:
 SAMPLES = {
     "USER": "USER default", "PASS": "PASS default", "CAPA": "CAPA", "HELP": "HELP", "NOOP": "NOOP",
     "ADD_USER": "ADD_USER sample secret", "USERS": "USERS",
-    "RESET_USER_PASSWORD": "RESET_USER_PASSWORD sample", "DELETE_USER": "DELETE_USER sample",
+    "RESET_USER_PASSWORD": "RESET_USER_PASSWORD sample", "SET_ROLE": "SET_ROLE sample user",
+    "DELETE_USER": "DELETE_USER sample",
     "MAX_USERS": "MAX_USERS 100000", "TRANSFORM": "TRANSFORM OFF", "STATUS": "STATUS",
     "BYTES_TRANS": "BYTES_TRANS", "ALL_CONNEC": "ALL_CONNEC", "CURR_CONNEC": "CURR_CONNEC",
     "CHANGE_PASSWORD": "CHANGE_PASSWORD wrong other",
     "RELOAD_CERTIFICATES": "RELOAD_CERTIFICATES", "RESTART_WORKERS": "RESTART_WORKERS now",
-    "APOP": "APOP OFF default", "STLS": "STLS",
-    "IMPORT_UIDL": "IMPORT_UIDL default DOVECOT", "QUIT": "QUIT",
+    "APOP": "APOP OFF default", "STLS": "STLS", "ROLES": "ROLES",
+    "IMPORT_UIDL": "IMPORT_UIDL default DOVECOT",
+    "ADD_ROLE": "ADD_ROLE sample own", "CHANGE_ROLE": "CHANGE_ROLE sample own status.read",
+    "DELETE_ROLE": "DELETE_ROLE sample", "QUIT": "QUIT",
 }  # fmt: skip
-LISTINGS = {"CAPA", "HELP", "USERS", "STATUS", "ALL_CONNEC", "CURR_CONNEC"}
+LISTINGS = {"CAPA", "HELP", "USERS", "ROLES", "STATUS", "ALL_CONNEC", "CURR_CONNEC"}
 
 
 def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
@@ -83,6 +90,22 @@ def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
             if verb in LISTINGS:
                 client.body()
         assert client.at_end()
+
+
+@pytest.mark.parametrize("role", BUILT_IN)
+def test_capa_and_help_show_what_a_role_may_use(
+    role: str, gateway: Gateway, service: Service
+) -> None:
+    principal = Principal(AccountName("x"), role, BUILT_IN[role].rights)
+    verbs = {name: it for name, it in visible(open_to(principal)).items() if name != "STLS"}
+    name = f"a-{role}"
+    service.manage(lambda admin: admin.create_account(name, "secret", role))
+    with gateway.log_in(name, "secret") as client:
+        assert client.listing("CAPA") == [*verbs, "PIPELINING", f"ROLE {role}"]
+        usages = [verb.usage for verb in verbs.values()]
+        assert [re.split("  +", line)[0] for line in client.listing("HELP")] == usages
+    assert ("ADD_USER" in verbs) is (role == "admin")
+    assert ("STATUS" in verbs) is (role != "user")
 
 
 def test_a_session_over_ipv6_is_listed_with_its_address(gateway: Gateway, service: Service) -> None:

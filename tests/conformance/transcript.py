@@ -2,7 +2,7 @@
 
 A file holds comments (``#``), directives (``word: value``) and the dialogue::
 
-    account: ana secret         an account; ``admin`` may follow
+    account: ana secret         an account; its role may follow
     mail: Subject: a\\n\\nb\\n      its next message (of the account named last)
     setting: transform = wc     a setting of the service
     pop3: first                 speak on this connection from here on; opened if it is not there
@@ -38,7 +38,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from component.conftest import Mailbox, Service
-from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, ROLE_USER
 from support import issuer
 from support.events import wait_for
 from support.gateway import Gateway
@@ -68,6 +67,9 @@ class Programs:
             for account in await admin.list_accounts():
                 if account.name != "default":
                     await admin.delete_account(account.name, delete_mail=True)
+            for role in await admin.list_roles():
+                if not role.built_in:
+                    await admin.delete_role(role.name)
 
         self.service.manage(clean)
         self.service.change(
@@ -183,10 +185,9 @@ class Player:
 
     def _account(self, value: str) -> None:
         self._named, password, *role = value.split()
-        kind = ROLE_ADMIN if role == ["admin"] else ROLE_USER
         service = self.programs.service
         service.manage(
-            lambda admin: admin.create_account(self._named, octets(password).decode(), kind)
+            lambda admin: admin.create_account(self._named, octets(password).decode(), *role)
         )
         self._mailboxes[self._named] = (
             Mailbox(self._named, service.daemon.mail / self._named),

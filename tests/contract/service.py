@@ -10,6 +10,7 @@ from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
+from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.control.counters import CounterBoard
@@ -27,6 +28,7 @@ from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.scram import ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
@@ -146,7 +148,9 @@ class Service:
                 passes=1,
             )
             stack.callback(self.authenticator.close)
-            tokens = Tokens(clock)
+            roles = RolesDesk(store.roles)
+            await roles.load()
+            tokens = Tokens(clock, roles.rights)
             maildrops = MaildirStore(MailPaths(self.folder / "mail"), clock)
             runner = Runner(self.folder / "spool", clock)
             settings = SettingsDesk(store.settings, store.accounts, runner.check, self._apply)
@@ -164,6 +168,7 @@ class Service:
                 store.accounts,
                 self.authenticator,
                 tokens,
+                roles,
                 self.sessions,
                 maildrops,
                 lambda: settings.current,
@@ -203,11 +208,14 @@ class Service:
             )
             server = ManagementServer(
                 tokens,
-                AuthServicer(self.authenticator, throttle, tokens, accounts, clock),
-                AccountsServicer(accounts, self.sessions, imports),
-                SessionsServicer(self.sessions, tokens),
-                ServerServicer(status, settings, self.certificates, self._restart, tokens, clock),
-                MaildropServicer(maildrops, accounts),
+                [
+                    AuthServicer(self.authenticator, throttle, tokens, accounts, clock),
+                    AccountsServicer(accounts, self.sessions, imports),
+                    SessionsServicer(self.sessions),
+                    ServerServicer(status, settings, self.certificates, self._restart, clock),
+                    MaildropServicer(maildrops, accounts),
+                    RolesServicer(roles),
+                ],
                 with_reflection=with_reflection,
                 gateway_secret=GATEWAY_SECRET,
             )

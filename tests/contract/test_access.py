@@ -12,23 +12,27 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from contract.service import Service
-from pop3_service.api.access import ACCESS, Access
+from pop3_service.api.access import ACCESS
 from pop3_service.api.health import is_healthy
 from pop3_service.api.server import SERVICES
+from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3mgmt.errors import from_rpc_error
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1 import accounts_pb2, auth_pb2, maildrop_pb2, server_pb2, sessions_pb2
+from pop3mgmt.v1 import accounts_pb2, auth_pb2, maildrop_pb2, roles_pb2, server_pb2, sessions_pb2
 from unit.pop3_service.clock import FakeClock
 
-OURS = (accounts_pb2, auth_pb2, maildrop_pb2, server_pb2, sessions_pb2)
+OURS = (accounts_pb2, auth_pb2, maildrop_pb2, roles_pb2, server_pb2, sessions_pb2)
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for module in (*OURS, health_pb2, reflection_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-ADMIN_ONLY = sorted(name for name, access in ACCESS.items() if access is Access.ADMIN)
-GUARDED = sorted(name for name, access in ACCESS.items() if access is not Access.PUBLIC)
+USER = BUILT_IN[RoleName.USER]
+NOT_OWN = sorted(
+    name for name, it in ACCESS.items() if it.rights and it.rights.isdisjoint(USER.rights)
+)
+GUARDED = sorted(name for name, access in ACCESS.items() if not access.is_public)
 
 
 async def refusal(service: Service, name: str, *metadata: tuple[str, str]) -> tuple[Any, Reason]:
@@ -66,7 +70,7 @@ def test_every_service_of_the_contract_is_served() -> None:
 
 
 def test_only_login_health_and_reflection_are_open_to_all() -> None:
-    public = {name for name, access in ACCESS.items() if access is Access.PUBLIC}
+    public = {name for name, access in ACCESS.items() if access.is_public}
     assert {name for name in public if "pop3mgmt" in name} == {"/pop3mgmt.v1.AuthService/Login"}
 
 
@@ -79,8 +83,10 @@ async def test_a_method_asks_for_a_token(service: Service, name: str) -> None:
         assert await refusal(service, name, ("authorization", value)) == expected
 
 
-@pytest.mark.parametrize("name", ADMIN_ONLY)
-async def test_an_admins_method_is_refused_to_a_user(service: Service, name: str) -> None:
+@pytest.mark.parametrize("name", NOT_OWN)
+async def test_what_is_not_about_the_own_account_is_refused_to_a_user(
+    service: Service, name: str
+) -> None:
     user = await service.user()
     told = await refusal(service, name, ("authorization", f"Bearer {user.token}"))
     assert told == (grpc.StatusCode.PERMISSION_DENIED, Reason.PERMISSION_DENIED)

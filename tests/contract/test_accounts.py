@@ -17,10 +17,11 @@ from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.scram import Verifier, make_verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor import authenticator
+from pop3mgmt.calls.base import call
 from pop3mgmt.client import LOGIN_DEADLINE_S, Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1 import accounts_pb2, server_pb2
+from pop3mgmt.v1 import accounts_pb2, accounts_pb2_grpc, server_pb2
 from unit.pop3_service.clock import FakeClock
 
 
@@ -54,7 +55,7 @@ async def test_an_account_that_was_made_can_log_in_at_once(service: Service) -> 
 
 
 async def test_an_admin_that_was_made_can_manage(service: Service) -> None:
-    made = await service.admin.create_account("eva", "secret", accounts_pb2.ROLE_ADMIN)
+    made = await service.admin.create_account("eva", "secret", "admin")
     assert made.role == accounts_pb2.ROLE_ADMIN
     eva = await service.client.login("eva", "secret")
     assert [account.name for account in await eva.list_accounts()] == ["default", "eva"]
@@ -102,8 +103,17 @@ async def test_a_password_that_pop3_cannot_send_is_refused(service: Service, pas
 
 
 async def test_a_role_that_is_none_is_refused(service: Service) -> None:
-    call = service.admin.create_account("ana", "x", 7)  # type: ignore[arg-type]
-    assert await refused(call) is Reason.INVALID_ARGUMENT
+    assert await refused(service.admin.create_account("ana", "x", "chef")) is Reason.NOT_FOUND
+    assert await refused(service.admin.set_role("default", "chef")) is Reason.NOT_FOUND
+    stub = accounts_pb2_grpc.AccountsServiceStub(service.client.channel)
+    for request in (
+        accounts_pb2.CreateAccountRequest(name="ana", password="x", role=7),
+        accounts_pb2.CreateAccountRequest(
+            name="ana", password="x", role=accounts_pb2.ROLE_ADMIN, role_name="user"
+        ),
+    ):
+        made = call(stub.CreateAccount(request, metadata=service.admin._metadata))
+        assert await refused(made) is Reason.INVALID_ARGUMENT
 
 
 async def test_a_name_is_given_once(service: Service) -> None:
@@ -166,7 +176,7 @@ async def test_a_name_made_anew_is_not_the_old_account(service: Service) -> None
 async def test_the_last_admin_cannot_go_and_one_of_two_can(service: Service) -> None:
     assert await refused(service.admin.delete_account("default")) is Reason.LAST_ADMIN
     assert await works(service.admin)
-    await service.admin.create_account("eva", "x", accounts_pb2.ROLE_ADMIN)
+    await service.admin.create_account("eva", "x", "admin")
     await service.admin.delete_account("default")
     assert not await works(service.admin)
     eva = await service.client.login("eva", "x")

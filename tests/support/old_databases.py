@@ -31,6 +31,7 @@ SETTINGS = {"max_accounts": MAX_ACCOUNTS, "idle_timeout_s": 601.5}
 KEY = "apop.key"
 APP_PASSWORD_NAME = "phone"
 NETWORK = "192.0.2.0/24"
+ROLE = "helpdesk"
 
 
 def verifier() -> Verifier:
@@ -98,12 +99,18 @@ def _throttle(database: sqlite3.Connection, folder: Path) -> None:
     )
 
 
+def _roles(database: sqlite3.Connection, folder: Path) -> None:
+    values = (ROLE, json.dumps(["accounts.read", "own"]))
+    database.execute("insert into roles (name, rights) values (?, ?)", values)
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
     "0003": _apop_secrets,
     "0004": _own_account,
     "0005": _throttle,
+    "0006": _roles,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

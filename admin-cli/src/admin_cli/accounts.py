@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from admin_cli.account_import import import_accounts
-from admin_cli.commands import TEXT, Noun, password_options
+from admin_cli.commands import ROLE, TEXT, Noun, password_options
 from admin_cli.connection import call
 from admin_cli.output import (
     Column,
@@ -24,13 +24,7 @@ from admin_cli.passwords import ADDED, APOP, NEW, OLD, read_only
 from admin_cli.terminal import at_terminal, confirm
 
 if TYPE_CHECKING:
-    from pop3mgmt.client import Caller
     from pop3mgmt.v1.accounts_pb2 import Account
-
-ROLES: dict[str, int] = {"user": 1, "admin": 2}
-"""The numbers of the contract's Role, here because its module would take its time to load."""
-
-ROLE_NAMES: dict[int, str] = {number: name for name, number in ROLES.items()}
 
 COLUMNS = (
     Column("name", "NAME"),
@@ -91,18 +85,15 @@ def show_account(name: str | None) -> None:
     ),
 )
 @click.argument("name", type=TEXT)
-@click.option("--role", type=click.Choice(list(ROLES)), default="user", show_default=True)
+@click.option(
+    "--role", type=ROLE, default="user", show_default=True, help="See 'pop3ctl roles list'."
+)
 @password_options("password", "POP3CTL_NEW_PASSWORD")
 def add_account(name: str, role: str, password_stdin: bool, password_file: str | None) -> None:
     """Make an account; it can log in at once."""
     password = ADDED.get(password_stdin, password_file)
 
-    async def create(caller: Caller) -> Account:
-        from pop3mgmt.v1.accounts_pb2 import Role
-
-        return await caller.create_account(name, password, Role.Value(f"ROLE_{role.upper()}"))
-
-    account = call(create)
+    account = call(lambda caller: caller.create_account(name, password, role))
     show_done(account_record(account), f'added account "{name}" ({role})')
 
 
@@ -127,6 +118,20 @@ def delete_account(name: str, delete_mail: bool, yes: bool) -> None:
     ended = call(lambda caller: caller.delete_account(name, delete_mail=delete_mail))
     record: Record = {"name": name, "delete_mail": delete_mail, "ended_session_count": ended}
     show_done(record, f'deleted account "{name}"; {mail}; sessions ended: {ended}')
+
+
+@accounts.command(
+    "set-role",
+    calls=("AccountsService/SetRole",),
+    examples=("pop3ctl accounts set-role alice operator",),
+)
+@click.argument("name", type=TEXT)
+@click.argument("role", type=ROLE)
+def set_role(name: str, role: str) -> None:
+    """Give an account another role; its open POP3 sessions end."""
+    ended = call(lambda caller: caller.set_role(name, role))
+    record: Record = {"name": name, "role": role, "ended_session_count": ended}
+    show_done(record, f'"{name}" has the role {role}; sessions ended: {ended}')
 
 
 @accounts.command(
@@ -218,7 +223,7 @@ def account_record(account: Account) -> Record:
     """Give an account's values under their names in the contract."""
     return {
         "name": account.name,
-        "role": ROLE_NAMES.get(account.role, "unknown"),
+        "role": account.role_name,
         "create_time": timestamp(account.create_time),
         "has_default_password": account.has_default_password,
         "session_count": account.session_count,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from admin_cli.output import want_json
 from pop3mgmt.durations import parse_duration, show_duration
@@ -98,6 +99,22 @@ class Text(click.ParamType[str]):
 
 
 TEXT = Text()
+
+
+class Role(Text):
+    """A role; those that are always there can be completed."""
+
+    name = "role"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Give the built-in roles that begin so."""
+        known = ("user", "auditor", "operator", "admin")
+        return [CompletionItem(it) for it in known if it.startswith(incomplete)]
+
+
+ROLE = Role()
 
 
 class Duration(click.ParamType[float]):

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from admin_cli import tokens
-from admin_cli.accounts import ROLE_NAMES
 from admin_cli.commands import TEXT, Command, password_options
 from admin_cli.connection import Connection, call, run
 from admin_cli.errors import Refused
-from admin_cli.output import Record, local_time, note, rfc3339, show_done
+from admin_cli.output import (
+    Column,
+    Record,
+    local_time,
+    note,
+    rfc3339,
+    show_done,
+    show_facts,
+    timestamp,
+)
 from admin_cli.passwords import LOGIN
 from admin_cli.terminal import ask, at_terminal
 from admin_cli.tokens import Token
@@ -20,6 +28,15 @@ from pop3mgmt.reasons import Reason
 
 if TYPE_CHECKING:
     from pop3mgmt.client import Caller, ManagementClient
+
+
+WHOAMI = (
+    Column("name", "Account"),
+    Column("token_name", "Token"),
+    Column("role", "Role"),
+    Column("rights", "Rights", ", ".join),
+    Column("expire_time", "Until", local_time),
+)
 
 
 @click.command(
@@ -57,7 +74,7 @@ def login(name: str | None, password_stdin: bool, password_file: str | None) -> 
     record: Record = {
         "target": connection.target,
         "name": token.name,
-        "role": ROLE_NAMES.get(caller.account.role, "unknown"),
+        "role": caller.account.role_name,
         "expire_time": expire_time,
         "warnings": caller.warnings,
     }
@@ -86,6 +103,24 @@ def logout() -> None:
     done = "logged out of" if kept else "was not logged in to"
     record: Record = {"target": connection.target, "logged_out": bool(kept)}
     show_done(record, f"{done} {connection.target}")
+
+
+@click.command(
+    cls=Command,
+    calls=("AuthService/GetCaller",),
+    examples=("pop3ctl whoami", "pop3ctl whoami --json | jq -r '.rights[]'"),
+)
+def whoami() -> None:
+    """Show who you are to the service, and what you may do."""
+    found = call(lambda caller: caller.get_caller())
+    record: Record = {
+        "name": found.account_name,
+        "token_name": found.token_name,
+        "role": found.role_name,
+        "rights": list(found.rights),
+        "expire_time": timestamp(found.expire_time),
+    }
+    show_facts(record, WHOAMI)
 
 
 def _ask_name() -> str:

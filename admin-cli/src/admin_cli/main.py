@@ -21,8 +21,10 @@ DEFAULT_TARGET = "127.0.0.1:50051"
 COMMANDS: dict[str, Lazy] = {
     "login": Lazy("admin_cli.login:login", "Log in and keep the login."),
     "logout": Lazy("admin_cli.login:logout", "End the login that is kept."),
+    "whoami": Lazy("admin_cli.login:whoami", "Show who you are and what you may do."),
     "status": Lazy("admin_cli.server:status", "Show the state of the service."),
     "accounts": Lazy("admin_cli.accounts:accounts", "Manage accounts and passwords."),
+    "roles": Lazy("admin_cli.roles:roles", "Manage roles and their rights."),
     "sessions": Lazy("admin_cli.sessions:sessions", "Show and end POP3 sessions."),
     "settings": Lazy("admin_cli.server:settings", "Show and change settings."),
     "certificates": Lazy("admin_cli.certificates:certificates", "Show and reload certificates."),

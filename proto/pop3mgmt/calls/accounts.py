@@ -36,11 +36,17 @@ class AccountsCalls(Calls):
         return (await call(self._accounts.GetAccount(request, **self._options()))).account
 
     async def create_account(
-        self, name: str, password: str, role: accounts_pb2.Role.ValueType = accounts_pb2.ROLE_USER
+        self, name: str, password: str, role: str = ""
     ) -> accounts_pb2.Account:
-        """Make an account; it can log in at once."""
-        request = accounts_pb2.CreateAccountRequest(name=name, password=password, role=role)
+        """Make an account, which can log in at once; ``role`` is a role's name, user if empty."""
+        request = accounts_pb2.CreateAccountRequest(name=name, password=password, role_name=role)
         return (await call(self._accounts.CreateAccount(request, **self._options()))).account
+
+    async def set_role(self, name: str, role: str) -> int:
+        """Give an account another role; give how many of its sessions were ended."""
+        request = accounts_pb2.SetRoleRequest(name=name, role_name=role)
+        response = await call(self._accounts.SetRole(request, **self._options()))
+        return response.ended_session_count
 
     async def import_accounts(
         self, chunks: Iterable[bytes], *, default_domain: str = "", dry_run: bool = False

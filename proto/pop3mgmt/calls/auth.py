@@ -44,3 +44,7 @@ class AuthCalls(Calls):
     async def logout(self) -> None:
         """End the token."""
         await call(self._auth.Logout(auth_pb2.LogoutRequest(), **self._options()))
+
+    async def get_caller(self) -> auth_pb2.GetCallerResponse:
+        """Give who the caller is, and what is open to it at this moment."""
+        return await call(self._auth.GetCaller(auth_pb2.GetCallerRequest(), **self._options()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from pop3mgmt.reasons import Reason
 from scmp_gateway.command import BadLine, Line, parse
 from scmp_gateway.errors import refusal
 from scmp_gateway.security import Security
-from scmp_gateway.verb import Verb, role_of
+from scmp_gateway.verb import Verb
 from scmp_gateway.verbs import VERBS, visible
 
 MAX_BAD_COMMANDS = 10
@@ -73,8 +73,8 @@ class ScmpDialogue:
         self._bad_commands = 0
         if not verb.fits(len(parsed.words)):
             return Err(f"usage: {verb.usage}").encode()
-        if verb.role > role_of(self._caller):
-            return self._not_allowed().encode()
+        if self._caller is None and not verb.before_login:
+            return Err("log in first, with USER and PASS", "AUTH").encode()
         if verb.handler is not None:
             return self._call(verb, parsed)
         answer = self._answer(parsed)
@@ -131,10 +131,12 @@ class ScmpDialogue:
                     return Err("send USER first")
                 name, self._name = self._name, None
                 return self._login(name, line.rest)
+            case "CAPA" | "HELP" if self._caller is not None:
+                return self._told_to(self._caller, line.verb)
             case "CAPA":
-                return Listing("capabilities follow", self._capabilities())
+                return _capabilities(self._offered(None), "anyone")
             case "HELP":
-                return Listing("help follows", self._help())
+                return _help(self._offered(None))
             case "STLS":
                 return self._start_tls()
             case "QUIT":
@@ -154,24 +156,10 @@ class ScmpDialogue:
         self._connection.start_tls(context)
         return Ok("begin TLS")
 
-    def _offered(self) -> dict[str, Verb]:
+    def _offered(self, methods: Collection[str] | None) -> dict[str, Verb]:
+        """Give the verbs for who may call these methods; None is for who has not logged in."""
         hidden = self._security.hidden(self._connection, logged_in=self._caller is not None)
-        verbs = visible(role_of(self._caller))
-        return {name: verb for name, verb in verbs.items() if name not in hidden}
-
-    def _capabilities(self) -> list[str]:
-        role = role_of(self._caller)
-        return [*self._offered(), "PIPELINING", f"ROLE {role.name.lower()}"]
-
-    def _help(self) -> list[str]:
-        verbs = self._offered().values()
-        width = max(len(verb.usage) for verb in verbs)
-        return [f"{verb.usage:<{width}}  {verb.help}" for verb in verbs]
-
-    def _not_allowed(self) -> Err:
-        if self._caller is None:
-            return Err("log in first, with USER and PASS", "AUTH")
-        return Err("your role does not allow this", "DENIED")
+        return {name: verb for name, verb in visible(methods).items() if name not in hidden}
 
     def _bad(self, text: str) -> Err:
         self._bad_commands += 1
@@ -188,14 +176,25 @@ class ScmpDialogue:
         except ManagementError as error:
             return refusal(error).encode()
         self._caller = caller
-        role = role_of(caller).name.lower()
+        role = caller.account.role_name
         warning = f"; warning: {caller.warnings[0]}" if caller.warnings else ""
         log.info("login", peer=self._connection.peer, account=caller.account.name, role=role)
         return Ok(f"logged in as {caller.account.name} ({role}){warning}").encode()
 
+    async def _told_to(self, caller: Caller, verb: str) -> bytes:
+        """Answer CAPA or HELP of who is logged in: it depends on rights, which may change."""
+        try:
+            await caller.renew_when_due()
+            now = await caller.get_caller()
+        except ManagementError as error:
+            return (await self._refused(caller, error)).encode()
+        verbs = self._offered(now.methods)
+        told = _capabilities(verbs, now.role_name) if verb == "CAPA" else _help(verbs)
+        return told.encode()
+
     async def _call(self, verb: Verb, line: Line) -> bytes:
         caller = self._caller
-        assert caller is not None and verb.handler is not None  # noqa: S101, PT018 - role > ANYONE
+        assert caller is not None and verb.handler is not None  # noqa: S101, PT018 - not before login
         try:
             await caller.renew_when_due()
             return (await verb.handler(caller, line)).encode()
@@ -226,3 +225,14 @@ class ScmpDialogue:
     def _quit(self) -> Reply:
         self.finished = True
         return Ok("bye")
+
+
+def _capabilities(verbs: dict[str, Verb], role: str) -> Listing:
+    return Listing("capabilities follow", [*verbs, "PIPELINING", f"ROLE {role}"])
+
+
+def _help(verbs: dict[str, Verb]) -> Listing:
+    width = max(len(verb.usage) for verb in verbs.values())
+    return Listing(
+        "help follows", [f"{verb.usage:<{width}}  {verb.help}" for verb in verbs.values()]
+    )

@@ -2,93 +2,212 @@
 
 from __future__ import annotations
 
-from scmp_gateway.acts import accounts, maildrops, own, server, sessions
-from scmp_gateway.verb import Role, Verb
+from collections.abc import Collection
+
+from scmp_gateway.acts import accounts, maildrops, own, roles, server, sessions
+from scmp_gateway.verb import Verb
 
 VERBS: dict[str, Verb] = {
-    "USER": Verb("USER <username>", Role.ANYONE, "name the account", None, 1, 1),
-    "PASS": Verb("PASS <password>", Role.ANYONE, "give its password", None, 1, None),
-    "STLS": Verb("STLS", Role.ANYONE, "begin TLS, before the login"),
-    "CAPA": Verb("CAPA", Role.ANYONE, "list what you may use"),
-    "HELP": Verb("HELP", Role.ANYONE, "explain what you may use"),
-    "NOOP": Verb("NOOP", Role.ANYONE, "do nothing"),
-    "QUIT": Verb("QUIT", Role.ANYONE, "end"),
-    "CURR_CONNEC": Verb("CURR_CONNEC", Role.USER, "your own POP3 connections", own.curr_connec),
+    "USER": Verb(
+        "USER <username>",
+        "name the account",
+        None,
+        1,
+        1,
+        before_login=True,
+    ),
+    "PASS": Verb(
+        "PASS <password>",
+        "give its password",
+        None,
+        1,
+        None,
+        before_login=True,
+    ),
+    "STLS": Verb(
+        "STLS",
+        "begin TLS, before the login",
+        before_login=True,
+    ),
+    "CAPA": Verb(
+        "CAPA",
+        "list what you may use",
+        before_login=True,
+    ),
+    "HELP": Verb(
+        "HELP",
+        "explain what you may use",
+        before_login=True,
+    ),
+    "NOOP": Verb(
+        "NOOP",
+        "do nothing",
+        before_login=True,
+    ),
+    "QUIT": Verb(
+        "QUIT",
+        "end",
+        before_login=True,
+    ),
+    "CURR_CONNEC": Verb(
+        "CURR_CONNEC",
+        "your own POP3 connections",
+        own.curr_connec,
+        calls=("SessionsService/ListSessions",),
+    ),
     "CHANGE_PASSWORD": Verb(
         "CHANGE_PASSWORD <old_password> <new_password>",
-        Role.USER,
         "change your own password; your other sessions end",
         own.change_password,
         2,
         2,
+        calls=("AccountsService/ChangePassword",),
     ),
-    "ALL_CONNEC": Verb("ALL_CONNEC", Role.ADMIN, "all POP3 connections", sessions.all_connec),
+    "ALL_CONNEC": Verb(
+        "ALL_CONNEC",
+        "all POP3 connections",
+        sessions.all_connec,
+        calls=(
+            "ServerService/GetStatus",
+            "SessionsService/ListSessions",
+        ),
+    ),
     "BYTES_TRANS": Verb(
-        "BYTES_TRANS", Role.ADMIN, "octets sent since the start", sessions.bytes_trans
+        "BYTES_TRANS",
+        "octets sent since the start",
+        sessions.bytes_trans,
+        calls=("ServerService/GetStatus",),
     ),
-    "USERS": Verb("USERS", Role.ADMIN, "all accounts", accounts.users),
-    "STATUS": Verb("STATUS", Role.ADMIN, "state of the service", server.status),
+    "USERS": Verb(
+        "USERS",
+        "all accounts",
+        accounts.users,
+        calls=("AccountsService/ListAccounts",),
+    ),
+    "STATUS": Verb(
+        "STATUS",
+        "state of the service",
+        server.status,
+        calls=("ServerService/GetStatus",),
+    ),
     "MAX_USERS": Verb(
-        "MAX_USERS [<number>]", Role.ADMIN, "read or set the most accounts", server.max_users, 0, 1
+        "MAX_USERS [<number>]",
+        "read or set the most accounts",
+        server.max_users,
+        0,
+        1,
+        calls=("ServerService/GetSettings",),
+        also=("ServerService/UpdateSettings",),
     ),
     "DELETE_USER": Verb(
         "DELETE_USER <username>",
-        Role.ADMIN,
         "remove an account; its sessions end, its mail is kept",
         accounts.delete_user,
         1,
         1,
+        calls=("AccountsService/DeleteAccount",),
     ),
     "ADD_USER": Verb(
-        "ADD_USER <username> <password>", Role.ADMIN, "make an account", accounts.add_user, 2, 2
+        "ADD_USER <username> <password> [<role>]",
+        "make an account",
+        accounts.add_user,
+        2,
+        3,
+        calls=("AccountsService/CreateAccount",),
     ),
     "RESET_USER_PASSWORD": Verb(
         "RESET_USER_PASSWORD <username>",
-        Role.ADMIN,
         "set a random password, shown once",
         accounts.reset_user_password,
         1,
         1,
+        calls=("AccountsService/ResetPassword",),
+    ),
+    "SET_ROLE": Verb(
+        "SET_ROLE <username> <role>",
+        "give an account another role; its sessions end",
+        accounts.set_role,
+        2,
+        2,
+        calls=("AccountsService/SetRole",),
     ),
     "APOP": Verb(
         "APOP <SET|OFF> <username>",
-        Role.ADMIN,
         "give a random secret for APOP, shown once, or take it away",
         accounts.apop,
         2,
         2,
+        calls=(
+            "AccountsService/SetApopSecret",
+            "AccountsService/RemoveApopSecret",
+        ),
     ),
     "TRANSFORM": Verb(
         "TRANSFORM [<transform_application> | OFF]",
-        Role.ADMIN,
         "read, set or end what RETR passes mail through",
         server.transform,
         0,
         None,
+        calls=("ServerService/GetSettings",),
+        also=("ServerService/UpdateSettings",),
     ),
     "IMPORT_UIDL": Verb(
         "IMPORT_UIDL <username> <server> [<format>]",
-        Role.ADMIN,
         "keep the unique ids of a Maildir that came from DOVECOT or COURIER",
         maildrops.import_uidl,
         2,
         3,
+        calls=("MaildropService/ImportUniqueIds",),
     ),
     "RELOAD_CERTIFICATES": Verb(
         "RELOAD_CERTIFICATES",
-        Role.ADMIN,
         "read the certificates' files again",
         server.reload_certificates,
+        calls=("ServerService/ReloadCertificates",),
     ),
     "RESTART_WORKERS": Verb(
         "RESTART_WORKERS",
-        Role.ADMIN,
         "replace the worker processes; no session ends",
         server.restart_workers,
+        calls=("ServerService/RestartWorkers",),
+    ),
+    "ROLES": Verb(
+        "ROLES",
+        "list the roles and their rights",
+        roles.roles,
+        calls=("RolesService/ListRoles",),
+    ),
+    "ADD_ROLE": Verb(
+        "ADD_ROLE <role> <right>...",
+        "make a role of rights",
+        roles.add_role,
+        2,
+        None,
+        calls=("RolesService/CreateRole",),
+    ),
+    "CHANGE_ROLE": Verb(
+        "CHANGE_ROLE <role> <right>...",
+        "give a role these rights in place of its own",
+        roles.change_role,
+        2,
+        None,
+        calls=("RolesService/UpdateRole",),
+    ),
+    "DELETE_ROLE": Verb(
+        "DELETE_ROLE <role>",
+        "remove a role that nobody has",
+        roles.delete_role,
+        1,
+        1,
+        calls=("RolesService/DeleteRole",),
     ),
 }
 
 
-def visible(role: Role) -> dict[str, Verb]:
-    """Give the verbs that a role may use; before login, those that need none."""
-    return {name: verb for name, verb in VERBS.items() if verb.role <= role}
+def visible(methods: Collection[str] | None) -> dict[str, Verb]:
+    """Give the verbs for who may call these methods; None is for who has not logged in."""
+    return {
+        name: verb
+        for name, verb in VERBS.items()
+        if verb.before_login or (methods is not None and set(verb.calls) <= set(methods))
+    }

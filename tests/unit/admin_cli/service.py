@@ -39,7 +39,7 @@ class Service(
     """The service; a test reads and sets what is in it."""
 
     def __init__(self) -> None:
-        self.accounts = {"admin": account("admin", accounts_pb2.ROLE_ADMIN)}
+        self.accounts = {"admin": account("admin", "admin")}
         self.accounts["admin"].has_default_password = True
         self.passwords = {"admin": PASSWORD}
         self.apop_secrets: dict[str, str] = {}
@@ -143,7 +143,7 @@ class Service(
         self._admit(context)
         if request.name in self.accounts:
             refuse(context, Reason.ACCOUNT_EXISTS, f'account "{request.name}" already exists')
-        self.accounts[request.name] = account(request.name, request.role)
+        self.accounts[request.name] = account(request.name, request.role_name or "user")
         self.passwords[request.name] = request.password
         return accounts_pb2.CreateAccountResponse(account=self.accounts[request.name])
 
@@ -300,8 +300,8 @@ class Service(
         return self.imported[request.account_name]
 
 
-def account(name: str, role: Any = accounts_pb2.ROLE_USER) -> accounts_pb2.Account:
-    made = accounts_pb2.Account(name=name, role=role)
+def account(name: str, role: str = "user") -> accounts_pb2.Account:
+    made = accounts_pb2.Account(name=name, role_name=role)
     made.create_time.seconds = MADE
     return made
 

@@ -114,7 +114,11 @@ def test_completion_is_printed(pop3ctl: Tool, shell: str, word: str) -> None:
     [
         ("pop3ctl acc", 1, {"plain,accounts"}),
         ("pop3ctl accounts re", 2, {"plain,reset-password"}),
-        ("pop3ctl accounts add --role ", 4, {"plain,user", "plain,admin"}),
+        (
+            "pop3ctl accounts add --role ",
+            4,
+            {f"plain,{it}" for it in ("user", "auditor", "operator", "admin")},
+        ),
     ],
 )
 def test_completion_completes(line: str, at: int, expected: set[str]) -> None:

@@ -4,15 +4,17 @@ import asyncio
 import errno
 import hashlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import structlog
 
 from pop3_service.control.plane import Admitted, Evidence
-from pop3_service.domain.account import AccountName
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
 from pop3_service.domain.passwords import check_apop_secret
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.capability import Offers
 from pop3_service.pop3.command import Apop as ApopCommand
@@ -40,6 +42,9 @@ class FakeAccounts:
     async def apop_secret(self, name: str) -> bytes | None:
         self.asked.append(name)
         return self.sealed.get(name)
+
+    async def get(self, name: str) -> Account | None:
+        return Account(AccountName(name), RoleName.USER, "", datetime.now(UTC))
 
 
 class Desk:

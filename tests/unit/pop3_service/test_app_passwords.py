@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pop3_service.control.plane import Admitted
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.app_passwords import (
     ALPHABET,
     GROUP_LENGTH,
@@ -31,6 +31,7 @@ from pop3_service.domain.errors import (
     AppPasswordNotFound,
     InvalidArgument,
 )
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import ITERATIONS, MadeUp, Verifier
 from pop3_service.storage.app_passwords import Use
 from pop3_service.storage.store import Store
@@ -100,7 +101,7 @@ def test_names_that_do_not_fit(name: str) -> None:
 
 
 def account(name: str) -> Account:
-    return Account(AccountName(name), Role.USER, f"hash of {name}", FakeClock().now(), False)
+    return Account(AccountName(name), RoleName.USER, f"hash of {name}", FakeClock().now(), False)
 
 
 @pytest.fixture

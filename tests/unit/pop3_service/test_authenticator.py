@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pop3_service.control.plane import Admitted
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import LoginThrottled, StoreUnavailable
 from pop3_service.domain.passwords import MAX_OCTETS
+from pop3_service.domain.rights import RoleName
 from pop3_service.supervisor import authenticator as module
 from pop3_service.supervisor.authenticator import Authenticator
 from unit.pop3_service.clock import FakeClock
@@ -43,7 +44,7 @@ class FakeAccounts:
         return True
 
     def put(self, name: str, password_hash: str) -> None:
-        account = Account(AccountName(name), Role.USER, password_hash, FakeClock().now())
+        account = Account(AccountName(name), RoleName.USER, password_hash, FakeClock().now())
         self.accounts[name] = account
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidToken, ServiceUnavailable, StoreUnavailable
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor import jose, token_keys
 from pop3_service.supervisor.bearer import BearerTokens
@@ -31,7 +32,7 @@ class FakeAccounts:
             raise self.failure
         if name not in self.names:
             return None
-        return Account(AccountName(name), Role.USER, "hash", FakeClock().now())
+        return Account(AccountName(name), RoleName.USER, "hash", FakeClock().now())
 
 
 class Desk:

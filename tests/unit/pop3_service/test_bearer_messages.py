@@ -8,8 +8,9 @@ import pytest
 import structlog
 
 from pop3_service.control.plane import Admitted, Challenged, Evidence, Refused
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument, InvalidToken, ServiceUnavailable
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.capability import Offers
 from pop3_service.pop3.sasl.bearer import (
@@ -155,7 +156,7 @@ class FakeTokens:
             raise self.failure
         if token != b"right.token":
             raise InvalidToken("it is wrong")
-        return Account(AccountName("ana"), Role.USER, "hash", FakeClock().now())
+        return Account(AccountName("ana"), RoleName.USER, "hash", FakeClock().now())
 
 
 @pytest.fixture

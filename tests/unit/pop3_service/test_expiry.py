@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import MaildropInUse, MaildropUnusable
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.expiry import Expired, delivered_s, expire
 from pop3_service.maildir.lock import MaildropLock, lock_key
@@ -147,7 +148,7 @@ class Accounts:
 
     def __init__(self, *names: str) -> None:
         self._all = [
-            Account(AccountName(name), Role.USER, "", datetime(2026, 1, 1, tzinfo=UTC), False)
+            Account(AccountName(name), RoleName.USER, "", datetime(2026, 1, 1, tzinfo=UTC), False)
             for name in sorted(names)
         ]
         self.looks = 0

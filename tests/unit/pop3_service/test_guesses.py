@@ -8,7 +8,8 @@ import pytest
 
 import scale
 from pop3_service.control.plane import Admitted, Credentials, Refused
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.login_times import LoginTimes
@@ -67,7 +68,7 @@ async def desk() -> AsyncIterator[Desk]:
     clock, accounts = FakeClock(), Accounts()
     authenticator = Authenticator(accounts, clock, lambda: 0.0, memory_kib=8, passes=1)  # type: ignore[arg-type]
     stored = await authenticator.hash(b"secret")
-    accounts.account = Account(AccountName("ana"), Role.USER, stored, clock.now())
+    accounts.account = Account(AccountName("ana"), RoleName.USER, stored, clock.now())
     desk = Desk(authenticator, clock)
     assert await desk.right() == 0
     yield desk

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import StoreUnavailable
+from pop3_service.domain.rights import RoleName
 from pop3_service.storage import migrate, opening, tables
 from pop3_service.storage.store import FILE, Store
 from pop3_service.supervisor.key_file import load_key
@@ -29,6 +30,7 @@ from support.old_databases import (
     APP_PASSWORD_NAME,
     KEY,
     NETWORK,
+    ROLE,
     SALT_SECRET,
     SETTINGS,
     USER,
@@ -64,12 +66,16 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
     accounts = store.accounts
     ana = await accounts.get(USER)
     assert isinstance(ana, Account)
-    assert (ana.name, ana.role, ana.has_default_password) == (AccountName(USER), Role.USER, False)
+    assert (ana.name, ana.role, ana.has_default_password) == (
+        AccountName(USER),
+        RoleName.USER,
+        False,
+    )
     assert ana.password_hash.startswith("$argon2id$")
     assert ana.create_time == datetime(2026, 2, 3, 4, 5, 6, 7, UTC)
     admin = await accounts.get(ADMIN)
     assert admin is not None
-    assert admin.role is Role.ADMIN
+    assert admin.role == RoleName.ADMIN
     assert await accounts.count() == 2
     assert (await store.settings.load()).items() >= SETTINGS.items()
     if revision >= "0002":
@@ -86,6 +92,9 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
     if revision >= "0005":
         assert [it.key for it in await store.throttle.load_failures(0)] == [NETWORK]
         assert [it.account for it in await store.throttle.load_places(0, 9)] == [USER]
+    if revision >= "0006":
+        [role] = await store.roles.all()
+        assert (role.name, role.rights) == (ROLE, {"accounts.read", "own"})
     await store.close()
     assert opening.examine(tmp_path / FILE) == migrate.HEAD
 

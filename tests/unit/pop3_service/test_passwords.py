@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.passwords import (
     MAX_OCTETS,
@@ -11,6 +11,7 @@ from pop3_service.domain.passwords import (
     prepare_password,
     random_password,
 )
+from pop3_service.domain.rights import RoleName
 from unit.pop3_service.clock import FakeClock
 
 
@@ -49,5 +50,5 @@ def test_random_passwords_differ_and_can_be_set() -> None:
 
 
 def test_an_account_does_not_print_its_hash() -> None:
-    account = Account(AccountName("a"), Role.USER, "$argon2id$secret", FakeClock().now())
+    account = Account(AccountName("a"), RoleName.USER, "$argon2id$secret", FakeClock().now())
     assert "argon2id" not in repr(account)

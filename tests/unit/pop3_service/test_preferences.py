@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import AccountNotFound, InvalidArgument
 from pop3_service.domain.preferences import Preferences
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import Store
 from unit.pop3_service.clock import FakeClock
@@ -54,7 +55,7 @@ def test_of_two_retentions_the_shorter_counts(setting: int, own: int, counts: in
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = await Store.open(tmp_path)
     for name in ("ana", "eva", "ida"):
-        account = Account(AccountName(name), Role.USER, "hash", FakeClock().now(), False)
+        account = Account(AccountName(name), RoleName.USER, "hash", FakeClock().now(), False)
         await opened.accounts.insert(account, 10)
     yield opened
     await opened.close()
@@ -71,7 +72,7 @@ async def test_they_are_stored_for_who_chose_and_go_with_the_account(store: Stor
         await stored.put("nobody", Preferences("es"))
     await stored.put("eva", Preferences("es"))
     await store.accounts.insert(
-        Account(AccountName("root"), Role.ADMIN, "hash", FakeClock().now(), False), 10
+        Account(AccountName("root"), RoleName.ADMIN, "hash", FakeClock().now(), False), 10
     )
     await store.accounts.delete("eva")
     assert await stored.get("eva") == Preferences()

@@ -14,8 +14,9 @@ from scramp import ScramClient
 
 import scale
 from pop3_service.control.plane import Admitted, Challenged, Evidence
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidArgument, StoreUnavailable
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import ITERATIONS, SALT_OCTETS, MadeUp, Verifier, make_verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.authenticator import Authenticator
@@ -62,7 +63,7 @@ class FakeAccounts:
         self.verifiers[account.name] = verifier
 
     def put(self, name: str, verifier: Verifier | None) -> Account:
-        account = Account(AccountName(name), Role.USER, f"hash of {name}", FakeClock().now())
+        account = Account(AccountName(name), RoleName.USER, f"hash of {name}", FakeClock().now())
         self.accounts[name] = account
         if verifier is not None:
             self.verifiers[name] = verifier

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import (
     AccountExists,
     AccountLimit,
@@ -18,6 +18,7 @@ from pop3_service.domain.errors import (
     LastAdmin,
     StoreUnavailable,
 )
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage.store import FILE, Store
 from unit.pop3_service.clock import FakeClock
@@ -30,12 +31,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-def account(name: str, role: Role = Role.USER, *, default: bool = False) -> Account:
+def account(name: str, role: str = RoleName.USER, *, default: bool = False) -> Account:
     return Account(AccountName(name), role, f"hash of {name}", FakeClock().now(), default)
 
 
 async def test_an_account_is_read_back_as_it_was_stored(store: Store) -> None:
-    stored = account("ana", Role.ADMIN, default=True)
+    stored = account("ana", RoleName.ADMIN, default=True)
     await store.accounts.insert(stored, 10)
     assert await store.accounts.get("ana") == stored
     assert await store.accounts.get("Ana") is None
@@ -61,7 +62,7 @@ async def test_a_verifier_comes_and_goes_with_its_password(store: Store) -> None
     assert await accounts.verifier("ana") == OTHER
     with pytest.raises(AccountNotFound):
         await accounts.set_password("nobody", "hash", verifier=OTHER)
-    await accounts.insert(account("admin", Role.ADMIN), 10)
+    await accounts.insert(account("admin", RoleName.ADMIN), 10)
     await accounts.delete("ana")
     assert await accounts.verifier("ana") is None
     await accounts.insert(account("ana"), 10)
@@ -104,7 +105,7 @@ async def test_a_secret_is_made_once_and_stays(tmp_path: Path) -> None:
 async def test_a_name_is_taken_once(store: Store) -> None:
     await store.accounts.insert(account("ana"), 10)
     with pytest.raises(AccountExists, match="ana"):
-        await store.accounts.insert(account("ana", Role.ADMIN), 10)
+        await store.accounts.insert(account("ana", RoleName.ADMIN), 10)
     assert await store.accounts.get("ana") == account("ana")
 
 
@@ -138,19 +139,19 @@ async def test_pages_give_every_account_once_in_order(store: Store) -> None:
 
 
 async def test_the_last_admin_stays(store: Store) -> None:
-    await store.accounts.insert(account("root", Role.ADMIN), 10)
+    await store.accounts.insert(account("root", RoleName.ADMIN), 10)
     await store.accounts.insert(account("ana"), 10)
     with pytest.raises(LastAdmin):
         await store.accounts.delete("root")
-    await store.accounts.insert(account("other", Role.ADMIN), 10)
+    await store.accounts.insert(account("other", RoleName.ADMIN), 10)
     await store.accounts.delete("root")
     with pytest.raises(AccountNotFound):
         await store.accounts.delete("root")
 
 
 async def test_two_admins_cannot_remove_each_other_at_once(store: Store) -> None:
-    await store.accounts.insert(account("one", Role.ADMIN), 10)
-    await store.accounts.insert(account("two", Role.ADMIN), 10)
+    await store.accounts.insert(account("one", RoleName.ADMIN), 10)
+    await store.accounts.insert(account("two", RoleName.ADMIN), 10)
     results = await asyncio.gather(
         store.accounts.delete("one"), store.accounts.delete("two"), return_exceptions=True
     )

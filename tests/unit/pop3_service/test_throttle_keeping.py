@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import StoreUnavailable
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import Store
 from pop3_service.storage.throttle import StoredFailures, StoredPlace
@@ -32,7 +33,7 @@ def clock() -> FakeClock:
 async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
     opened = await Store.open(tmp_path)
     for name in ("ana", "eva"):
-        account = Account(AccountName(name), Role.USER, "hash", clock.now())
+        account = Account(AccountName(name), RoleName.USER, "hash", clock.now())
         await opened.accounts.insert(account, 100)
     yield opened
     await opened.close()

@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from pop3_service.domain.account import AccountName, Principal, Role
+from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.errors import InvalidCredentials
+from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3_service.supervisor.tokens import LIFETIME, LONGEST, MAX_PER_ACCOUNT, Tokens
 from unit.pop3_service.clock import FakeClock
 
-ANA = Principal(AccountName("ana"), Role.USER)
-EVA = Principal(AccountName("eva"), Role.ADMIN)
+ANA = Principal(AccountName("ana"), RoleName.USER, BUILT_IN[RoleName.USER].rights)
+EVA = Principal(AccountName("eva"), RoleName.ADMIN, BUILT_IN[RoleName.ADMIN].rights)
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def tokens(clock: FakeClock) -> Tokens:
-    return Tokens(clock)
+    return Tokens(clock, lambda role: BUILT_IN[role].rights)
 
 
 def lives(tokens: Tokens, token: str) -> bool:
@@ -101,7 +102,7 @@ def test_one_token_too_many_ends_the_oldest_of_that_account(tokens: Tokens) -> N
 
 def test_dead_tokens_are_dropped(tokens: Tokens, clock: FakeClock) -> None:
     for number in range(50):
-        tokens.issue(Principal(AccountName(f"user{number}"), Role.USER))
+        tokens.issue(Principal(AccountName(f"user{number}"), RoleName.USER))
     clock.move(timedelta(hours=2).total_seconds())
     tokens.issue(ANA)
     assert len(tokens._logins) == 1

@@ -8,7 +8,7 @@ import structlog
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN, Account
+from pop3mgmt.v1.accounts_pb2 import Account
 from pop3mgmt.v1.server_pb2 import Certificate, Status
 from scmp_gateway.dialogue import ScmpDialogue
 from scmp_gateway.security import Security
@@ -28,7 +28,7 @@ class Login(Caller):
 
     def __init__(self, client: ManagementClient) -> None:
         super().__init__(client, "token")
-        self.account = Account(name="default", role=ROLE_ADMIN)
+        self.account = Account(name="default", role_name="admin")
         self.renewed: list[Exception | None] = []
         self.renewal: Exception | None = None
         self.certificates: Exception | list[Certificate] = []

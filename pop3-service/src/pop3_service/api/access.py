@@ -12,19 +12,22 @@ import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from enum import Enum
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 import structlog
 
 from pop3_service.api.origin import NotTheGateway, Origins, peer_address
-from pop3_service.domain.account import AccountName, Principal, Role
+from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.errors import (
+    InvalidArgument,
     InvalidCredentials,
     PermissionDenied,
     ServiceError,
 )
+from pop3_service.domain.rights import Right
 from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.errors import STATUS, to_status
 from pop3mgmt.reasons import Reason
@@ -37,50 +40,82 @@ CALL_LIMIT_S = 120.0
 FIRST_REQUEST_S = 5.0
 """How long a stream that is refused waits for its first request."""
 
+LOOK_AGAIN_S = 0.5
+"""How often a stream looks whether its caller may still have it."""
+_END = object()
+
 log = structlog.get_logger()
 
 
-class Access(Enum):
-    """What a method asks of its caller."""
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a method asks of its caller: any one of these rights; with none, a login alone."""
 
-    PUBLIC = "public"
-    USER = "user"
-    ADMIN = "admin"
+    rights: frozenset[Right] = frozenset()
+    is_public: bool = False
 
+    def admits(self, principal: Principal) -> bool:
+        """Whether a caller may call the method."""
+        return not self.rights or not self.rights.isdisjoint(principal.rights)
+
+
+def need(*rights: Right) -> Access:
+    """Give the access of a method for callers that have any of these rights."""
+    return Access(frozenset(rights))
+
+
+PUBLIC = Access(is_public=True)
+LOGGED_IN = Access()
 
 _V1 = "/pop3mgmt.v1."
 ACCESS: dict[str, Access] = {
-    "/grpc.health.v1.Health/Check": Access.PUBLIC,
-    "/grpc.health.v1.Health/List": Access.PUBLIC,
-    "/grpc.health.v1.Health/Watch": Access.PUBLIC,
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Access.PUBLIC,
-    f"{_V1}AuthService/Login": Access.PUBLIC,
-    f"{_V1}AuthService/RenewToken": Access.USER,
-    f"{_V1}AuthService/Logout": Access.USER,
-    f"{_V1}AccountsService/ListAccounts": Access.ADMIN,
-    f"{_V1}AccountsService/GetAccount": Access.USER,
-    f"{_V1}AccountsService/CreateAccount": Access.ADMIN,
-    f"{_V1}AccountsService/ImportAccounts": Access.ADMIN,
-    f"{_V1}AccountsService/DeleteAccount": Access.ADMIN,
-    f"{_V1}AccountsService/ResetPassword": Access.ADMIN,
-    f"{_V1}AccountsService/ChangePassword": Access.USER,
-    f"{_V1}AccountsService/SetApopSecret": Access.ADMIN,
-    f"{_V1}AccountsService/RemoveApopSecret": Access.ADMIN,
-    f"{_V1}SessionsService/ListSessions": Access.USER,
-    f"{_V1}SessionsService/WatchSessions": Access.USER,
-    f"{_V1}SessionsService/DisconnectSession": Access.USER,
-    f"{_V1}ServerService/ListCertificates": Access.ADMIN,
-    f"{_V1}ServerService/GetStatus": Access.ADMIN,
-    f"{_V1}ServerService/WatchStatus": Access.ADMIN,
-    f"{_V1}ServerService/GetSettings": Access.ADMIN,
-    f"{_V1}ServerService/UpdateSettings": Access.ADMIN,
-    f"{_V1}ServerService/ReloadCertificates": Access.ADMIN,
-    f"{_V1}ServerService/RestartWorkers": Access.ADMIN,
-    f"{_V1}MaildropService/ListMessages": Access.USER,
-    f"{_V1}MaildropService/PutMessage": Access.ADMIN,
-    f"{_V1}MaildropService/GetMessage": Access.USER,
-    f"{_V1}MaildropService/ImportUniqueIds": Access.ADMIN,
+    "/grpc.health.v1.Health/Check": PUBLIC,
+    "/grpc.health.v1.Health/List": PUBLIC,
+    "/grpc.health.v1.Health/Watch": PUBLIC,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": PUBLIC,
+    f"{_V1}AuthService/Login": PUBLIC,
+    f"{_V1}AuthService/RenewToken": LOGGED_IN,
+    f"{_V1}AuthService/Logout": LOGGED_IN,
+    f"{_V1}AuthService/GetCaller": LOGGED_IN,
+    f"{_V1}AccountsService/ListAccounts": need(Right.ACCOUNTS_READ),
+    f"{_V1}AccountsService/GetAccount": need(Right.OWN, Right.ACCOUNTS_READ),
+    f"{_V1}AccountsService/CreateAccount": need(Right.ACCOUNTS_WRITE),
+    f"{_V1}AccountsService/ImportAccounts": need(Right.ACCOUNTS_WRITE),
+    f"{_V1}AccountsService/DeleteAccount": need(Right.ACCOUNTS_WRITE),
+    f"{_V1}AccountsService/SetRole": need(Right.ACCOUNTS_WRITE),
+    f"{_V1}AccountsService/ResetPassword": need(Right.ACCOUNTS_WRITE),
+    f"{_V1}AccountsService/ChangePassword": need(Right.OWN),
+    f"{_V1}AccountsService/SetApopSecret": need(Right.ACCOUNTS_WRITE),
+    f"{_V1}AccountsService/RemoveApopSecret": need(Right.ACCOUNTS_WRITE),
+    f"{_V1}RolesService/ListRoles": need(Right.ROLES_READ),
+    f"{_V1}RolesService/CreateRole": need(Right.ROLES_WRITE),
+    f"{_V1}RolesService/UpdateRole": need(Right.ROLES_WRITE),
+    f"{_V1}RolesService/DeleteRole": need(Right.ROLES_WRITE),
+    f"{_V1}SessionsService/ListSessions": need(Right.OWN, Right.SESSIONS_READ),
+    f"{_V1}SessionsService/WatchSessions": need(Right.OWN, Right.SESSIONS_READ),
+    f"{_V1}SessionsService/DisconnectSession": need(Right.OWN, Right.SESSIONS_DISCONNECT),
+    f"{_V1}ServerService/ListCertificates": need(Right.STATUS_READ),
+    f"{_V1}ServerService/GetStatus": need(Right.STATUS_READ),
+    f"{_V1}ServerService/WatchStatus": need(Right.STATUS_READ),
+    f"{_V1}ServerService/GetSettings": need(Right.SETTINGS_READ),
+    f"{_V1}ServerService/UpdateSettings": need(Right.SETTINGS_WRITE, Right.TRANSFORM_WRITE),
+    f"{_V1}ServerService/ReloadCertificates": need(Right.SERVER_OPERATE),
+    f"{_V1}ServerService/RestartWorkers": need(Right.SERVER_OPERATE),
+    f"{_V1}MaildropService/ListMessages": need(Right.OWN, Right.MAIL_READ),
+    f"{_V1}MaildropService/PutMessage": need(Right.MAIL_WRITE),
+    f"{_V1}MaildropService/GetMessage": need(Right.OWN, Right.MAIL_READ),
+    f"{_V1}MaildropService/ImportUniqueIds": need(Right.MAIL_WRITE),
 }
+
+
+def open_to(principal: Principal) -> list[str]:
+    """Give the methods of the contract that a caller may call, as ``Service/Method``."""
+    return [
+        name.removeprefix(_V1)
+        for name, access in ACCESS.items()
+        if name.startswith(_V1) and not access.is_public and access.admits(principal)
+    ]
+
 
 _principal: ContextVar[Principal] = ContextVar("principal")
 _token: ContextVar[str] = ContextVar("token")
@@ -102,23 +137,26 @@ def caller_token() -> str:
     return _token.get()
 
 
-def own_or_admin(name: str) -> AccountName:
-    """Give the account meant: the caller's own without a name; another's for admins only.
+def own_or(right: Right, name: str) -> AccountName:
+    """Give the account meant: the caller's own without a name; another's with a right alone.
 
     Raises:
-        PermissionDenied: the caller may not see that account.
+        PermissionDenied: the caller may not do this with that account.
     """
     principal = caller()
     meant = AccountName.meant(name)
-    if not name or meant == principal.name:
-        return principal.name
-    if not principal.is_admin:
+    own = principal.name if principal.may(Right.OWN) else None
+    if own is not None and (not name or meant == own):
+        return own
+    if not principal.may(right):
         raise PermissionDenied
+    if not name:
+        raise InvalidArgument("name an account; an automation token has none of its own")
     return meant
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Checks every call's token and role, and translates every failure."""
+    """Checks every call's token and rights, and translates every failure."""
 
     def __init__(self, tokens: Tokens, origins: Origins) -> None:
         self._tokens = tokens
@@ -152,13 +190,14 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             return _refusing(handler, error)
         if details.method.startswith("/grpc."):
             return handler
-        return _wrapped(handler, principal, token, passed_on, self._acts)
+        again = partial(self._admit, details)
+        return _wrapped(handler, principal, token, passed_on, self._acts, again)
 
     def _admit(self, details: grpc.HandlerCallDetails) -> tuple[Principal | None, str]:
         access = ACCESS.get(details.method)
         if access is None:
             raise PermissionDenied("this method is not open")
-        if access is Access.PUBLIC:
+        if access.is_public:
             return None, ""
         token = ""
         for key, value in details.invocation_metadata or ():
@@ -167,7 +206,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if not token:
             raise InvalidCredentials("log in first")
         principal = self._tokens.principal(token)
-        if access is Access.ADMIN and principal.role is not Role.ADMIN:
+        if not access.admits(principal):
             raise PermissionDenied
         return principal, token
 
@@ -222,6 +261,7 @@ def _wrapped(
     token: str,
     passed_on: str,
     acts: set[asyncio.Task[Any]],
+    admit_again: Callable[[], object],
 ) -> grpc.RpcMethodHandler[Any, Any]:
     behaviour = _inner(handler)
 
@@ -249,13 +289,25 @@ def _wrapped(
         request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
         identify(context)
-        responses = behaviour(request, context)
+        responses = aiter(behaviour(request, context))
+        waiting: asyncio.Future[Any] | None = None
         try:
-            async for response in responses:
+            while True:
+                waiting = waiting or asyncio.ensure_future(anext(responses, _END))
+                await asyncio.wait({waiting}, timeout=LOOK_AGAIN_S)
+                admit_again()
+                if not waiting.done():
+                    continue
+                response, waiting = waiting.result(), None
+                if response is _END:
+                    return
                 yield response
         except Exception as error:
             await _abort(context, error)
         finally:
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
             if inspect.isasyncgen(responses):
                 await responses.aclose()
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from pop3_service.api.access import AccessInterceptor
 from pop3_service.api.origin import Origins
-from pop3_service.api.servicers.accounts import AccountsServicer
-from pop3_service.api.servicers.auth import AuthServicer
-from pop3_service.api.servicers.maildrop import MaildropServicer
-from pop3_service.api.servicers.server import ServerServicer
-from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.v1 import (
@@ -22,6 +21,8 @@ from pop3mgmt.v1 import (
     auth_pb2_grpc,
     maildrop_pb2,
     maildrop_pb2_grpc,
+    roles_pb2,
+    roles_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
     sessions_pb2,
@@ -31,29 +32,43 @@ from pop3mgmt.v1 import (
 MAX_MESSAGE = 2 * 1024 * 1024
 MAX_STREAMS = 1000
 """Calls at a time on one connection."""
-SERVICES = tuple(
-    module.DESCRIPTOR.services_by_name[name].full_name
-    for module, name in (
-        (accounts_pb2, "AccountsService"),
-        (auth_pb2, "AuthService"),
-        (maildrop_pb2, "MaildropService"),
-        (server_pb2, "ServerService"),
-        (sessions_pb2, "SessionsService"),
-    )
-)
+_ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
+    accounts_pb2_grpc.AccountsServiceServicer: (
+        accounts_pb2.DESCRIPTOR.services_by_name["AccountsService"],
+        accounts_pb2_grpc.add_AccountsServiceServicer_to_server,
+    ),
+    auth_pb2_grpc.AuthServiceServicer: (
+        auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
+        auth_pb2_grpc.add_AuthServiceServicer_to_server,
+    ),
+    maildrop_pb2_grpc.MaildropServiceServicer: (
+        maildrop_pb2.DESCRIPTOR.services_by_name["MaildropService"],
+        maildrop_pb2_grpc.add_MaildropServiceServicer_to_server,
+    ),
+    roles_pb2_grpc.RolesServiceServicer: (
+        roles_pb2.DESCRIPTOR.services_by_name["RolesService"],
+        roles_pb2_grpc.add_RolesServiceServicer_to_server,
+    ),
+    server_pb2_grpc.ServerServiceServicer: (
+        server_pb2.DESCRIPTOR.services_by_name["ServerService"],
+        server_pb2_grpc.add_ServerServiceServicer_to_server,
+    ),
+    sessions_pb2_grpc.SessionsServiceServicer: (
+        sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
+        sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
+    ),
+}
+"""The services of the contract: what each is called, and how its servicer is added."""
+SERVICES = tuple(descriptor.full_name for descriptor, _ in _ADDERS.values())
 
 
 class ManagementServer:
-    """Serves the contract."""
+    """Serves the contract; ``servicers`` are one of each service, in any order."""
 
     def __init__(
         self,
         tokens: Tokens,
-        auth: AuthServicer,
-        accounts: AccountsServicer,
-        sessions: SessionsServicer,
-        server: ServerServicer,
-        maildrop: MaildropServicer,
+        servicers: Sequence[object],
         *,
         with_reflection: bool,
         gateway_secret: str = "",
@@ -69,11 +84,9 @@ class ManagementServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        auth_pb2_grpc.add_AuthServiceServicer_to_server(auth, self._server)
-        accounts_pb2_grpc.add_AccountsServiceServicer_to_server(accounts, self._server)
-        sessions_pb2_grpc.add_SessionsServiceServicer_to_server(sessions, self._server)
-        server_pb2_grpc.add_ServerServiceServicer_to_server(server, self._server)
-        maildrop_pb2_grpc.add_MaildropServiceServicer_to_server(maildrop, self._server)
+        for kind, (_, add) in _ADDERS.items():
+            (servicer,) = (it for it in servicers if isinstance(it, kind))
+            add(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pop3_service.domain.account import Account, Role
+from pop3_service.domain.account import Account
 from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.importing import IdImport, Messages
@@ -34,7 +35,10 @@ _KINDS = {
     SessionEventKind.LOGGED_IN: sessions_pb2.SessionEvent.KIND_LOGGED_IN,
     SessionEventKind.ENDED: sessions_pb2.SessionEvent.KIND_ENDED,
 }
-_ROLES = {Role.USER: accounts_pb2.ROLE_USER, Role.ADMIN: accounts_pb2.ROLE_ADMIN}
+_ROLES: dict[int, str] = {
+    accounts_pb2.ROLE_USER: RoleName.USER,
+    accounts_pb2.ROLE_ADMIN: RoleName.ADMIN,
+}
 
 _OUTCOMES = {
     Outcome.IMPORTED: accounts_pb2.IMPORT_OUTCOME_IMPORTED,
@@ -54,25 +58,27 @@ def timestamp(time: datetime) -> Timestamp:
     return made
 
 
-def role_of(role: accounts_pb2.Role.ValueType) -> Role:
-    """Read a role; none given means user.
+def role_of(role: accounts_pb2.Role.ValueType, name: str) -> str:
+    """Read a role's name; the number is from before roles had names. None given means user.
 
     Raises:
-        InvalidArgument: there is no such role.
+        InvalidArgument: there is no such role, or two are given.
     """
-    for ours, theirs in _ROLES.items():
-        if role == theirs:
-            return ours
     if role == accounts_pb2.ROLE_UNSPECIFIED:
-        return Role.USER
-    raise InvalidArgument(f"there is no role {role}")
+        return name or RoleName.USER
+    if role not in _ROLES or (name and name != _ROLES[role]):
+        raise InvalidArgument(f"there is no role {role}" if not name else "two roles are given")
+    return _ROLES[role]
 
 
 def account_message(account: Account, session_count: int) -> accounts_pb2.Account:
     """Write an account, without its password's hash."""
     return accounts_pb2.Account(
         name=account.name,
-        role=_ROLES[account.role],
+        role=(
+            accounts_pb2.ROLE_ADMIN if account.role == RoleName.ADMIN else accounts_pb2.ROLE_USER
+        ),
+        role_name=account.role,
         create_time=timestamp(account.create_time),
         has_default_password=account.has_default_password,
         session_count=session_count,

@@ -18,6 +18,7 @@ from pop3_service.control.plane import (
     LoginOutcome,
     Refused,
 )
+from pop3_service.domain.account import AccountFacts
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -161,7 +162,8 @@ class AdmittedAnswer(Struct, frozen=True, tag=True):
 
     account: str
     age_s: float
-    app_password: str = ""
+    app_password: str
+    facts: AccountFacts
 
 
 class RefusedAnswer(Struct, frozen=True, tag=True):
@@ -234,8 +236,8 @@ def decode(octets: bytes) -> Ask | Answer:
 def from_outcome(outcome: AuthOutcome) -> Result:
     """Write the outcome of a login or of a message of AUTH."""
     match outcome:
-        case Admitted(account, age_s, app_password):
-            return AdmittedAnswer(account, age_s, app_password)
+        case Admitted(account, age_s, app_password, facts):
+            return AdmittedAnswer(account, age_s, app_password, facts)
         case Refused(reason, delay_s):
             return RefusedAnswer(reason, delay_s)
         case Challenged():
@@ -245,8 +247,8 @@ def from_outcome(outcome: AuthOutcome) -> Result:
 def to_outcome(result: Result) -> LoginOutcome:
     """Read a login's outcome."""
     match result:
-        case AdmittedAnswer(account, age_s, app_password):
-            return Admitted(account, age_s, app_password)
+        case AdmittedAnswer(account, age_s, app_password, facts):
+            return Admitted(account, age_s, app_password, facts)
         case RefusedAnswer(reason, delay_s):
             return Refused(reason, delay_s)
     return Refused(Reason.SERVICE_UNAVAILABLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from pop3_service.domain.account import USER_FACTS, AccountFacts
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -36,6 +37,7 @@ class Admitted:
     account: str
     age_s: float = 0.0
     app_password: str = ""
+    facts: AccountFacts = USER_FACTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lineproto.clock import Clock
+from pop3_service.domain.account import USER_FACTS, AccountFacts
 
 MAX_LOGINS = 20_000
 """Logins remembered; then the oldest are forgotten."""
@@ -27,6 +28,7 @@ class RememberedLogin(NamedTuple):
     account: str
     verify_time_s: float
     app_password: str = ""
+    facts: AccountFacts = USER_FACTS
 
 
 class RememberedLogins:
@@ -67,6 +69,7 @@ class RememberedLogins:
         account: str,
         age_s: float = 0.0,
         app_password: str = "",
+        facts: AccountFacts = USER_FACTS,
     ) -> None:
         """Note that these were verified, so many seconds ago."""
         if not self._lifetime_s():
@@ -74,7 +77,8 @@ class RememberedLogins:
             self._by_account.clear()
             return
         digest = self._digest(name, password)
-        login = RememberedLogin(account, self._clock.monotonic() - age_s, app_password)
+        verify_time_s = self._clock.monotonic() - age_s
+        login = RememberedLogin(account, verify_time_s, app_password, facts)
         self._logins[digest] = login
         self._logins.move_to_end(digest)
         self._by_account.setdefault(account, set()).add(digest)

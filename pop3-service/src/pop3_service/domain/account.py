@@ -5,10 +5,10 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Self
 
-from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.errors import InvalidArgument, PermissionDenied
+from pop3_service.domain.rights import BUILT_IN, Right, RoleName
 from pop3_service.domain.saslprep import prepare
 
 NAME_MAX_OCTETS = 255
@@ -28,13 +28,6 @@ def is_too_long(text: str) -> bool:
     if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
         return True
     return len(unicodedata.normalize("NFKC", text)) > LONGEST_TEXT
-
-
-class Role(StrEnum):
-    """What an account may do."""
-
-    USER = "user"
-    ADMIN = "admin"
 
 
 class AccountName(str):
@@ -81,25 +74,61 @@ class AccountName(str):
 
 
 @dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What a worker has to know of an account that has logged in."""
+
+    role: str = RoleName.USER.value
+
+
+USER_FACTS = AccountFacts()
+"""Those of an account of which nothing is out of the ordinary."""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """An account as it is stored."""
+    """An account as it is stored; ``role`` is the name of one."""
 
     name: AccountName
-    role: Role
+    role: str
     password_hash: str = field(repr=False)
     create_time: datetime
     has_default_password: bool = False
     has_apop_secret: bool = False
 
+    @property
+    def facts(self) -> AccountFacts:
+        """What a worker has to know of it."""
+        return AccountFacts(str(self.role))
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a management call."""
+    """Who makes a management call.
+
+    ``rights`` are those of the role at the time of the call, ``address`` is where the caller is,
+    with its port, and ``token_name`` names the automation token, which has no account.
+    """
 
     name: AccountName
-    role: Role
+    role: str
+    rights: frozenset[Right] = frozenset()
+    address: str = ""
+    token_name: str = ""
 
-    @property
-    def is_admin(self) -> bool:
-        """Whether the caller manages the service."""
-        return self.role is Role.ADMIN
+    @classmethod
+    def system(cls, name: str) -> Self:
+        """The service itself, at its start or by its own clock, under the name it is logged as."""
+        return cls(AccountName(name), RoleName.ADMIN.value, BUILT_IN[RoleName.ADMIN].rights)
+
+    def may(self, right: Right) -> bool:
+        """Whether the caller has a right."""
+        return right in self.rights
+
+    def require_all(self, rights: frozenset[Right], doing: str) -> None:
+        """Let nobody give or govern rights that he lacks.
+
+        Raises:
+            PermissionDenied: one of the rights is not the caller's.
+        """
+        if lacking := sorted(rights - self.rights):
+            raise PermissionDenied(f"{doing} needs rights that you lack: {', '.join(lacking)}")

@@ -227,3 +227,33 @@ class AppPasswordLimit(ServiceError):
     def __init__(self, maximum: int) -> None:
         super().__init__(f"an account has at most {maximum} app passwords")
         self.maximum = maximum
+
+
+class RoleNotFound(ServiceError):
+    """There is no role of that name."""
+
+    reason = Reason.NOT_FOUND
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no role {name[:64]!r}")
+        self.name = name
+
+
+class RoleExists(ServiceError):
+    """A role of that name is already there."""
+
+    reason = Reason.ALREADY_EXISTS
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"role {name!r} already exists")
+        self.name = name
+
+
+class RoleInUse(ServiceError):
+    """Accounts have the role that is to go."""
+
+    reason = Reason.STILL_IN_USE
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(f"{count} accounts have the role {name!r}")
+        self.count = count

@@ -11,14 +11,16 @@ from sqlalchemy import Row, Select, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pop3_service.domain.account import Account, AccountName, Role
+from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import (
     AccountExists,
     AccountLimit,
     AccountNotFound,
     InvalidCredentials,
     LastAdmin,
+    RoleNotFound,
 )
+from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage import tables
 from pop3_service.storage.app_passwords import app_passwords
@@ -78,6 +80,7 @@ class AccountStore:
         try:
             async with transaction(self._engine) as connection:
                 full = await _count(connection) >= maximum
+                await _require_role(connection, account.role)
                 await connection.execute(insert(tables.accounts).values(_values(account)))
                 await _put_verifier(connection, account.name, verifier)
                 if full:  # after the insert, so that a taken name is told as such
@@ -117,13 +120,25 @@ class AccountStore:
         """
         columns = tables.accounts.c
         async with transaction(self._engine) as connection:
-            role = await connection.scalar(select(columns.role).where(columns.name == name))
-            if role is None:
-                raise AccountNotFound(name)
-            admins = select(func.count()).where(columns.role == Role.ADMIN.value)
-            if role == Role.ADMIN.value and await connection.scalar(admins) == 1:
-                raise LastAdmin(name)
+            await _keep_an_admin(connection, name)
             await connection.execute(delete(tables.accounts).where(columns.name == name))
+
+    async def set_role(self, name: str, role: str) -> None:
+        """Give an account a role.
+
+        Raises:
+            AccountNotFound: there is none of that name.
+            RoleNotFound: the role was removed meanwhile.
+            LastAdmin: no admin would be left.
+        """
+        columns = tables.accounts.c
+        async with transaction(self._engine) as connection:
+            if role != RoleName.ADMIN:
+                await _keep_an_admin(connection, name)
+            await _require_role(connection, role)
+            change = update(tables.accounts).where(columns.name == name).values(role=role)
+            if not (await connection.execute(change)).rowcount:
+                raise AccountNotFound(name)
 
     async def set_password(
         self,
@@ -221,6 +236,24 @@ class AccountStore:
             return [_account(row) for row in await connection.execute(query)]
 
 
+async def _keep_an_admin(connection: AsyncConnection, name: str) -> None:
+    """Refuse to lose the last admin; the account must be there."""
+    columns = tables.accounts.c
+    role = await connection.scalar(select(columns.role).where(columns.name == name))
+    if role is None:
+        raise AccountNotFound(name)
+    admins = select(func.count()).where(columns.role == RoleName.ADMIN.value)
+    if role == RoleName.ADMIN and await connection.scalar(admins) == 1:
+        raise LastAdmin(name)
+
+
+async def _require_role(connection: AsyncConnection, role: str) -> None:
+    """See that a role is still there."""
+    known = select(tables.roles.c.name).where(tables.roles.c.name == role)
+    if role not in BUILT_IN and await connection.scalar(known) is None:
+        raise RoleNotFound(role)
+
+
 async def _admit(connection: AsyncConnection, names: Collection[str], maximum: int) -> set[str]:
     """Give the names that are taken; with the others there must not be too many accounts."""
     existing = await _existing(connection, names)
@@ -261,7 +294,7 @@ async def _put_verifier(connection: AsyncConnection, name: str, verifier: Verifi
 def _values(account: Account) -> dict[str, Any]:
     return {
         "name": str(account.name),
-        "role": account.role.value,
+        "role": str(account.role),
         "password_hash": account.password_hash,
         "create_time": account.create_time.astimezone(UTC).replace(tzinfo=None),
         "has_default_password": account.has_default_password,
@@ -271,7 +304,7 @@ def _values(account: Account) -> dict[str, Any]:
 def _account(row: Row[Any]) -> Account:
     return Account(
         AccountName(row.name),
-        Role(row.role),
+        row.role,
         row.password_hash,
         row.create_time.replace(tzinfo=UTC),
         row.has_default_password,

@@ -22,6 +22,7 @@ from pop3_service.storage.accounts import AccountStore
 from pop3_service.storage.app_passwords import AppPasswordStore
 from pop3_service.storage.opening import make_ready
 from pop3_service.storage.preferences import PreferencesStore
+from pop3_service.storage.roles import RoleStore
 from pop3_service.storage.secrets import SecretStore
 from pop3_service.storage.settings import SettingsStore
 from pop3_service.storage.throttle import ThrottleStore
@@ -38,6 +39,7 @@ class Store:
     def __init__(self, engine: AsyncEngine, lock_fd: int) -> None:
         self.accounts = AccountStore(engine)
         self.settings = SettingsStore(engine)
+        self.roles = RoleStore(engine)
         self.secrets = SecretStore(engine)
         self.app_passwords = AppPasswordStore(engine)
         self.preferences = PreferencesStore(engine)

@@ -36,6 +36,14 @@ apop_secrets = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("rights", Text, nullable=False),
+)
+"""Roles that admins have made; their rights are a JSON list of names."""
+
 settings = Table(
     "settings",
     metadata,

@@ -10,9 +10,10 @@ from enum import Enum
 import structlog
 
 from lineproto.clock import Clock
-from pop3_service.domain.account import NAME_MAX_OCTETS, Account, AccountName, Role
+from pop3_service.domain.account import NAME_MAX_OCTETS, Account, AccountName
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.passwords import check_new_password
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor.authenticator import Authenticator
@@ -121,14 +122,14 @@ class AccountImport:
             if line.password is None:
                 continue
             if line.password.stored:
-                made.append(Account(name, Role.USER, line.password.stored, now))
+                made.append(Account(name, RoleName.USER, line.password.stored, now))
             else:
                 in_clear.append((name, line.password.clear))
         for at in range(0, len(in_clear), AT_A_TIME):
             some = in_clear[at : at + AT_A_TIME]
             hashes = await asyncio.gather(*(self._authenticator.hash(it) for _, it in some))
             made += (
-                Account(name, Role.USER, hashed, now)
+                Account(name, RoleName.USER, hashed, now)
                 for (name, _), hashed in zip(some, hashes, strict=True)
             )
         return made

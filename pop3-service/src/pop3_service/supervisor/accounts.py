@@ -9,15 +9,17 @@ import structlog
 
 from lineproto.clock import Clock
 from pop3_service.control.plane import DisconnectOrder
-from pop3_service.domain.account import Account, AccountName, Principal, Role
+from pop3_service.domain.account import Account, AccountName, Principal
 from pop3_service.domain.errors import AccountNotFound, InvalidArgument, InvalidCredentials
 from pop3_service.domain.passwords import check_apop_secret, check_new_password, random_password
+from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import Verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor import demo
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.maildrops import Maildrops
+from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.tokens import Tokens
 
 DEFAULT_ADMIN = "default"
@@ -46,6 +48,7 @@ class AccountsDesk:
         accounts: AccountStore,
         authenticator: Authenticator,
         tokens: Tokens,
+        roles: RolesDesk,
         sessions: SessionControl,
         maildrops: Maildrops,
         settings: Callable[[], Settings],
@@ -62,6 +65,7 @@ class AccountsDesk:
         self._accounts = accounts
         self._authenticator = authenticator
         self._tokens = tokens
+        self._roles = roles
         self._sessions = sessions
         self._maildrops = maildrops
         self._settings = settings
@@ -74,22 +78,35 @@ class AccountsDesk:
             raise AccountNotFound(name)
         return account
 
+    async def governed(self, name: str, by: Principal) -> Account:
+        """Give an account that the caller is about to change.
+
+        Raises:
+            AccountNotFound: there is none of that name.
+            PermissionDenied: its role has rights that the caller lacks.
+        """
+        account = await self.get(name)
+        by.require_all(self._roles.rights(account.role), "changing this account")
+        return account
+
     async def page(self, after: str, size: int) -> tuple[list[Account], int]:
         """Give a page of accounts and the number of all."""
         return await self._accounts.page(after, size), await self._accounts.count()
 
-    async def create(self, name: str, password: bytes, role: Role, by: str) -> Account:
+    async def create(self, name: str, password: bytes, role: str, by: Principal) -> Account:
         """Make an account and its Maildir; an admin whose name gives no mail path has none.
 
         Raises:
-            InvalidArgument, AccountExists, AccountLimit, MaildropUnavailable
+            InvalidArgument, AccountExists, AccountLimit, MaildropUnavailable, RoleNotFound
+            PermissionDenied: the role has rights that the caller lacks.
         """
+        by.require_all(self._roles.get(role).rights, "giving this role")
         checked = AccountName.parse(name)
         has_maildrop = True
         try:
             self._maildrops.check_name(checked)
         except InvalidArgument:
-            if role is not Role.ADMIN:
+            if role != RoleName.ADMIN:
                 raise
             has_maildrop = False
         check_new_password(password)
@@ -100,30 +117,51 @@ class AccountsDesk:
             await self._maildrops.create(checked)
         verifier = await self._make_verifier(checked, password)
         await self._accounts.insert(account, self._settings().max_accounts, verifier)
-        log.info("account created", name=str(checked), role=role.value, by=by)
+        log.info("account created", name=str(checked), role=str(role), by=by.name)
         return account
 
-    async def delete(self, name: str, by: str, *, delete_mail: bool = False) -> int:
+    async def delete(self, name: str, by: Principal, *, delete_mail: bool = False) -> int:
         """Remove an account; give how many of its sessions were ended.
 
         Raises:
-            AccountNotFound, LastAdmin, MaildropUnavailable
+            AccountNotFound, LastAdmin, MaildropUnavailable, PermissionDenied
         """
-        account = await self.get(name)
+        account = await self.governed(name, by)
         await self._accounts.delete(account.name)
         ended = await self._end(account.name)
         self._authenticator.on_deleted(account.name)
         if delete_mail:
             await self._maildrops.remove(account.name)
-        log.info("account deleted", name=account.name, by=by, sessions=ended, mail=delete_mail)
+        log.info("account deleted", name=account.name, by=by.name, sessions=ended, mail=delete_mail)
         return ended
 
-    async def reset_password(self, name: str, by: str) -> tuple[str, int]:
+    async def set_role(self, name: str, role: str, by: Principal) -> int:
+        """Give an account another role; give how many of its sessions were ended.
+
+        Raises:
+            AccountNotFound, LastAdmin, RoleNotFound
+            PermissionDenied: its role, or the new one, has rights that the caller lacks.
+        """
+        account = await self.governed(name, by)
+        by.require_all(self._roles.get(role).rights, "giving this role")
+        await self._accounts.set_role(account.name, role)
+        self._tokens.set_role(account.name, role)
+        self._authenticator.account_changed(account.name)
+        ended = await self._disconnect(account.name)
+        log.info(
+            "role given", name=account.name, old=account.role, new=role, by=by.name, sessions=ended
+        )
+        return ended
+
+    async def reset_password(self, name: str, by: Principal) -> tuple[str, int]:
         """Set a random password; give it and how many sessions were ended.
 
         The account's app passwords are revoked: who lost the account may not know who has them.
+
+        Raises:
+            AccountNotFound, PermissionDenied
         """
-        account = await self.get(name)
+        account = await self.governed(name, by)
         password = random_password()
         hashed = await self._authenticator.hash(password.encode())
         verifier = await self._make_verifier(account.name, password.encode())
@@ -131,7 +169,7 @@ class AccountsDesk:
             account.name, hashed, verifier=verifier, revoke_app_passwords=True
         )
         ended = await self._end(account.name)
-        log.info("password reset", name=account.name, by=by, sessions=ended)
+        log.info("password reset", name=account.name, by=by.name, sessions=ended)
         return password, ended
 
     async def change_password(
@@ -163,42 +201,42 @@ class AccountsDesk:
         log.info("password changed", name=account.name, by=caller.name, sessions=ended)
         return ended
 
-    async def set_apop_secret(self, name: str, secret: str, by: str) -> tuple[str, int]:
+    async def set_apop_secret(self, name: str, secret: str, by: Principal) -> tuple[str, int]:
         """Give an account a secret for APOP; give that and how many sessions were ended.
 
         Raises:
-            AccountNotFound
+            AccountNotFound, PermissionDenied
             InvalidArgument: the secret cannot be taken; an empty one means a random one.
             ServiceUnavailable: it cannot be sealed.
         """
-        account = await self.get(name)
+        account = await self.governed(name, by)
         secret = secret or random_password()
         check_apop_secret(secret.encode())
         sealed = await self._seal(account.name, secret.encode())
         await self._accounts.set_apop_secret(account.name, sealed)
         ended = await self._disconnect(account.name)
-        log.info("APOP turned on", name=account.name, by=by, sessions=ended)
+        log.info("APOP turned on", name=account.name, by=by.name, sessions=ended)
         return secret, ended
 
-    async def remove_apop_secret(self, name: str, by: str) -> int:
+    async def remove_apop_secret(self, name: str, by: Principal) -> int:
         """Take an account's secret for APOP away; give how many sessions were ended."""
-        account = await self.get(name)
+        account = await self.governed(name, by)
         await self._accounts.set_apop_secret(account.name, None)
         ended = await self._disconnect(account.name)
-        log.info("APOP turned off", name=account.name, by=by, sessions=ended)
+        log.info("APOP turned off", name=account.name, by=by.name, sessions=ended)
         return ended
 
     async def bootstrap(self, admin_password: str | None, *, with_demo: bool) -> None:
         """On an empty store, make the first admin and the demo's accounts and mail."""
         if await self._accounts.count():
             return
-        by = "first start"
+        by = Principal.system("first start")
         password = admin_password.encode() if admin_password else DEFAULT_PASSWORD
-        await self.create(DEFAULT_ADMIN, password, Role.ADMIN, by)
+        await self.create(DEFAULT_ADMIN, password, RoleName.ADMIN, by)
         if not with_demo:
             return
         for name, password in demo.ACCOUNTS:
-            account = await self.create(name, password, Role.USER, by)
+            account = await self.create(name, password, RoleName.USER, by)
             if not await self._maildrops.list(account.name):
                 for message in demo.messages(name):
                     await self._maildrops.put(account.name, demo.chunks(message))

@@ -66,7 +66,8 @@ class Apop:
         sealed = await self._accounts.apop_secret(account)
         secret = self._open(sealer, sealed, account)
         right = hmac.compare_digest(_digest(evidence.state, secret), digest)
-        return Admitted(account) if right and sealed is not None else WrongProof(name)
+        found = await self._accounts.get(account) if right and sealed is not None else None
+        return WrongProof(name) if found is None else Admitted(found.name, facts=found.facts)
 
     def _open(self, sealer: Sealer, sealed: bytes | None, name: AccountName) -> bytes:
         from pop3_service.supervisor import sealing  # imported already: by who made the sealer

@@ -80,7 +80,7 @@ class Authenticator:
         if known is None:
             return None
         age_s = self._clock.monotonic() - known.verify_time_s
-        return Admitted(known.account, age_s, known.app_password)
+        return Admitted(known.account, age_s, known.app_password, known.facts)
 
     async def login(self, name: bytes, password: bytes) -> Admitted | None:
         """Admit who has an account of this name and password; None if nobody has.
@@ -96,8 +96,8 @@ class Authenticator:
         account = await self.verify(name, password)
         if account is None:
             return None
-        self._remembered.remember(name, password, account.name)
-        return Admitted(account.name)
+        self._remembered.remember(name, password, account.name, facts=account.facts)
+        return Admitted(account.name, facts=account.facts)
 
     async def _by_app_password(self, name: bytes, password: bytes) -> Admitted | None:
         """Admit who has an app password; what is none goes the way of any password.
@@ -110,13 +110,16 @@ class Authenticator:
         while True:  # until nothing changes while it is looked up
             changes = self.changes
             found = await self.find_app_password(name, password)
-            if found is None:
+            account = None if found is None else await self._accounts.get(found[0])
+            if found is None or account is None:
                 return None
             if changes == self.changes:
                 break
-        account, app_password = found
-        self._remembered.remember(name, password, account, app_password=app_password)
-        return Admitted(account, app_password=app_password)
+        app_password, facts = found[1], account.facts
+        self._remembered.remember(
+            name, password, account.name, app_password=app_password, facts=facts
+        )
+        return Admitted(account.name, app_password=app_password, facts=facts)
 
     async def verify(self, name: bytes, password: bytes) -> Account | None:
         """Give the account whose name and password these are, or None.

@@ -37,4 +37,4 @@ class BearerChecks:
             account = await self._tokens.verify(given.token, given.name)
         except InvalidToken as error:
             return WrongProof(given.name, failure, error.why)
-        return Admitted(account.name)
+        return Admitted(account.name, facts=account.facts)

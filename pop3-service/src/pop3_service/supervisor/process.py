@@ -20,6 +20,7 @@ from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
+from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.config import Config
@@ -52,6 +53,7 @@ from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.remote_worker import Slot
+from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.sasl import checks, claims
 from pop3_service.supervisor.scram import SALT_KEY, ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
@@ -109,7 +111,9 @@ class Supervisor:
                 passes=config.password_passes,
             )
             stack.callback(authenticator.close)
-            tokens, maildrops = Tokens(clock), MaildirStore(self._paths, clock)
+            roles = RolesDesk(store.roles)
+            await roles.load()
+            tokens, maildrops = Tokens(clock, roles.rights), MaildirStore(self._paths, clock)
             settings = self._settings = SettingsDesk(
                 store.settings, store.accounts, Runner(self._spool, clock).check, self._apply
             )
@@ -132,6 +136,7 @@ class Supervisor:
                 store.accounts,
                 authenticator,
                 tokens,
+                roles,
                 self._sessions,
                 maildrops,
                 lambda: settings.current,
@@ -191,11 +196,14 @@ class Supervisor:
             )
             server = ManagementServer(
                 tokens,
-                AuthServicer(authenticator, throttle, tokens, accounts, clock),
-                AccountsServicer(accounts, self._sessions, imports),
-                SessionsServicer(self._sessions, tokens),
-                ServerServicer(status, settings, self._certificates, pool.restart, tokens, clock),
-                MaildropServicer(maildrops, accounts),
+                [
+                    AuthServicer(authenticator, throttle, tokens, accounts, clock),
+                    AccountsServicer(accounts, self._sessions, imports),
+                    SessionsServicer(self._sessions),
+                    ServerServicer(status, settings, self._certificates, pool.restart, clock),
+                    MaildropServicer(maildrops, accounts),
+                    RolesServicer(roles),
+                ],
                 with_reflection=config.grpc_reflection,
                 gateway_secret=await self._gateway_secret(),
             )

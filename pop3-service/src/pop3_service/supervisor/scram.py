@@ -224,7 +224,7 @@ class ScramDesk:
             return WrongProof(proven.account.encode())
         if not hmac.compare_digest(self._mark(verifier.stored_key), proven.mark):
             return WrongProof(proven.account.encode())
-        return Admitted(account.name, app_password=proven.app_password)
+        return Admitted(account.name, app_password=proven.app_password, facts=account.facts)
 
     async def _verifier(self, begun: Begun) -> Verifier:
         """Give the verifier of the account's password, or one made up.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from pop3_service.control.plane import DisconnectOrder, Worker
@@ -95,7 +95,7 @@ class SessionsDesk:
         for watcher in self._watchers:
             watcher.put(event)
 
-    async def watch(self, account: str = "") -> AsyncIterator[tuple[SessionEvent, int] | None]:
+    async def watch(self, account: str = "") -> AsyncGenerator[tuple[SessionEvent, int] | None]:
         """Give events with what was left out before each; first None, once watching has begun."""
         watcher = Watcher(account)
         self._watchers.add(watcher)

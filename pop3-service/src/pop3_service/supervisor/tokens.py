@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lineproto.clock import Clock
 from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.errors import InvalidCredentials
+from pop3_service.domain.rights import Right
 
 LIFETIME = timedelta(hours=1)
 LONGEST = timedelta(hours=24)
@@ -28,8 +30,10 @@ class _Login:
 class Tokens:
     """All management logins that live."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rights: Callable[[str], frozenset[Right]]) -> None:
+        """``rights`` gives those of a role as they are now."""
         self._clock = clock
+        self._rights = rights
         self._logins: dict[bytes, _Login] = {}
 
     def issue(self, principal: Principal) -> tuple[str, datetime]:
@@ -44,12 +48,21 @@ class Tokens:
         return token, now + LIFETIME
 
     def principal(self, token: str) -> Principal:
-        """Give whose token it is.
+        """Give whose token it is, with the rights of this moment.
 
         Raises:
             InvalidCredentials: it is unknown, ended or expired.
         """
-        return self._find(token).principal
+        principal = self._find(token).principal
+        return replace(principal, rights=self._rights(principal.role))
+
+    def expire_time(self, token: str) -> datetime:
+        """Give when a token ends.
+
+        Raises:
+            InvalidCredentials: it is unknown, ended or expired.
+        """
+        return self._find(token).expire_time
 
     def renew(self, token: str) -> datetime:
         """Move a token's end and give it.
@@ -61,6 +74,15 @@ class Tokens:
         expire_time = min(self._clock.now() + LIFETIME, login.begin_time + LONGEST)
         self._logins[_key(token)] = replace(login, expire_time=expire_time)
         return expire_time
+
+    def set_role(self, name: AccountName, role: str) -> None:
+        """Note an account's new role: its tokens live on, with other rights."""
+        self._logins = {
+            key: replace(it, principal=replace(it.principal, role=role))
+            if it.principal.name == name
+            else it
+            for key, it in self._logins.items()
+        }
 
     def end(self, token: str) -> None:
         """End a token."""

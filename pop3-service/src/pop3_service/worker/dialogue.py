@@ -13,6 +13,7 @@ from lineproto.nearby import is_nearby
 from lineproto.reply import Err, Listing, Ok, Ready
 from lineproto.tls import ServerContext
 from pop3_service.control.plane import Admitted, Challenged, Credentials, Evidence, Refused
+from pop3_service.domain.account import USER_FACTS, AccountFacts
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
@@ -51,6 +52,7 @@ class Pop3Dialogue:
         "_on_end",
         "_session",
         "account",
+        "facts",
         "finished",
         "interruptible",
         "sent_messages",
@@ -69,6 +71,7 @@ class Pop3Dialogue:
     ) -> None:
         self.session_id = session_id
         self.account = ""
+        self.facts = USER_FACTS
         self.finished = full
         self.interruptible = True
         self.sent_messages = 0
@@ -212,7 +215,7 @@ class Pop3Dialogue:
                 known = self._context.logins.find(name, password)
                 if known is None:
                     return self._log_in(self._credentials(name, password))
-                return self._enter_at_once(known.account)
+                return self._enter_at_once(known.account, known.facts)
             case SendMessage(index, None) if not self._context.settings.transform:
                 return self._send_at_once(index)
             case SendMessage(index, lines):
@@ -255,8 +258,9 @@ class Pop3Dialogue:
         self._session.put_offer(self._offer())
         return reply.encode()
 
-    def _enter_at_once(self, account: str) -> Answer:
+    def _enter_at_once(self, account: str, facts: AccountFacts) -> Answer:
         """Enter a maildrop that is known and has not changed, else the long way."""
+        self.facts = facts
         try:
             drop = self._context.maildrops.open_at_once(account)
         except ServiceError as error:
@@ -277,6 +281,7 @@ class Pop3Dialogue:
             outcome.account,
             outcome.age_s,
             outcome.app_password,
+            outcome.facts,
         )
         return await self._admit(outcome)
 
@@ -344,7 +349,7 @@ class Pop3Dialogue:
             self._changed = None
 
     async def _admit(self, admitted: Admitted) -> bytes:
-        answer = self._enter_at_once(admitted.account)
+        answer = self._enter_at_once(admitted.account, admitted.facts)
         return answer if isinstance(answer, bytes) else await answer
 
     async def _enter(self, account: str) -> bytes:

@@ -6,7 +6,6 @@ from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1.accounts_pb2 import ROLE_ADMIN
 from scmp_gateway.command import Line
 
 
@@ -16,8 +15,7 @@ async def users(caller: Caller, line: Line) -> Reply:
     return Listing(
         f"{len(accounts)} accounts",
         [
-            f"{account.name} {'admin' if account.role == ROLE_ADMIN else 'user'}"
-            f" sessions={account.session_count}"
+            f"{account.name} {account.role_name} sessions={account.session_count}"
             for account in accounts
         ],
     )
@@ -31,8 +29,15 @@ async def delete_user(caller: Caller, line: Line) -> Reply:
 
 async def add_user(caller: Caller, line: Line) -> Reply:
     """Make an account."""
-    account = await caller.create_account(line.words[0], line.words[1])
+    account = await caller.create_account(*line.words)
     return Ok(f"account {account.name} created")
+
+
+async def set_role(caller: Caller, line: Line) -> Reply:
+    """Give an account another role."""
+    name, role = line.words
+    ended = await caller.set_role(name, role)
+    return Ok(f"account {name} has the role {role}, {ended} sessions ended")
 
 
 async def reset_user_password(caller: Caller, line: Line) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from pop3_service.api.access import caller, caller_token, own_or_admin
+from pop3_service.api.access import caller, caller_token, own_or
 from pop3_service.api.servicers.shared import (
     PAGE,
     Context,
@@ -18,6 +18,7 @@ from pop3_service.api.translate import (
 from pop3_service.domain.errors import (
     InvalidArgument,
 )
+from pop3_service.domain.rights import Right
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.sessions import SessionsDesk
@@ -60,7 +61,7 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         self, request: accounts_pb2.GetAccountRequest, context: Context
     ) -> accounts_pb2.GetAccountResponse:
         """Give one account."""
-        account = await self._accounts.get(own_or_admin(request.name))
+        account = await self._accounts.get(own_or(Right.ACCOUNTS_READ, request.name))
         count = len(await self._sessions.list(account.name))
         return accounts_pb2.GetAccountResponse(account=account_message(account, count))
 
@@ -68,8 +69,9 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         self, request: accounts_pb2.CreateAccountRequest, context: Context
     ) -> accounts_pb2.CreateAccountResponse:
         """Make an account."""
+        role = role_of(request.role, request.role_name)
         account = await self._accounts.create(
-            request.name, request.password.encode(), role_of(request.role), caller().name
+            request.name, request.password.encode(), role, caller()
         )
         return accounts_pb2.CreateAccountResponse(account=account_message(account, 0))
 
@@ -99,16 +101,21 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         self, request: accounts_pb2.DeleteAccountRequest, context: Context
     ) -> accounts_pb2.DeleteAccountResponse:
         """Remove an account."""
-        ended = await self._accounts.delete(
-            request.name, caller().name, delete_mail=request.delete_mail
-        )
+        ended = await self._accounts.delete(request.name, caller(), delete_mail=request.delete_mail)
         return accounts_pb2.DeleteAccountResponse(ended_session_count=ended)
+
+    async def SetRole(
+        self, request: accounts_pb2.SetRoleRequest, context: Context
+    ) -> accounts_pb2.SetRoleResponse:
+        """Give an account another role."""
+        ended = await self._accounts.set_role(request.name, request.role_name, caller())
+        return accounts_pb2.SetRoleResponse(ended_session_count=ended)
 
     async def ResetPassword(
         self, request: accounts_pb2.ResetPasswordRequest, context: Context
     ) -> accounts_pb2.ResetPasswordResponse:
         """Set a random password."""
-        password, ended = await self._accounts.reset_password(request.name, caller().name)
+        password, ended = await self._accounts.reset_password(request.name, caller())
         return accounts_pb2.ResetPasswordResponse(new_password=password, ended_session_count=ended)
 
     async def ChangePassword(
@@ -124,14 +131,12 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         self, request: accounts_pb2.SetApopSecretRequest, context: Context
     ) -> accounts_pb2.SetApopSecretResponse:
         """Give an account a secret for APOP."""
-        secret, ended = await self._accounts.set_apop_secret(
-            request.name, request.secret, caller().name
-        )
+        secret, ended = await self._accounts.set_apop_secret(request.name, request.secret, caller())
         return accounts_pb2.SetApopSecretResponse(secret=secret, ended_session_count=ended)
 
     async def RemoveApopSecret(
         self, request: accounts_pb2.RemoveApopSecretRequest, context: Context
     ) -> accounts_pb2.RemoveApopSecretResponse:
         """Take an account's secret for APOP away."""
-        ended = await self._accounts.remove_apop_secret(request.name, caller().name)
+        ended = await self._accounts.remove_apop_secret(request.name, caller())
         return accounts_pb2.RemoveApopSecretResponse(ended_session_count=ended)

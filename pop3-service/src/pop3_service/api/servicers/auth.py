@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from lineproto.clock import Clock
-from pop3_service.api.access import caller_address, caller_token
+from pop3_service.api.access import caller, caller_address, caller_token, open_to
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import (
     account_message,
@@ -16,6 +16,7 @@ from pop3_service.domain.errors import (
     InvalidCredentials,
     LoginThrottled,
 )
+from pop3_service.domain.rights import RoleName
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.throttle import Throttle
@@ -70,7 +71,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         if account.has_default_password:
             warnings.append("your password is the default one; change it")
             log.warning("login with a default password", name=account.name, peer=peer)
-        if account.role.value == "admin":
+        if account.role == RoleName.ADMIN:
             warnings += await self._accounts.warnings()
         log.info("management login", name=account.name, peer=peer)
         return auth_pb2.LoginResponse(
@@ -78,6 +79,20 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
             expire_time=timestamp(expire_time),
             account=account_message(account, 0),
             warnings=warnings,
+        )
+
+    async def GetCaller(
+        self, request: auth_pb2.GetCallerRequest, context: Context
+    ) -> auth_pb2.GetCallerResponse:
+        """Tell the caller who it is and what it may do."""
+        principal = caller()
+        return auth_pb2.GetCallerResponse(
+            account_name=principal.name,
+            token_name=principal.token_name,
+            role_name=principal.role,
+            rights=sorted(principal.rights),
+            methods=open_to(principal),
+            expire_time=timestamp(self._tokens.expire_time(caller_token())),
         )
 
     async def RenewToken(

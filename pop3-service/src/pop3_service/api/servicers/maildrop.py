@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from pop3_service.api.access import caller, own_or_admin
+from pop3_service.api.access import caller, own_or
 from pop3_service.api.servicers.shared import Context, chunks
 from pop3_service.api.translate import (
     id_import_message,
@@ -18,6 +18,7 @@ from pop3_service.api.translate import (
 from pop3_service.domain.errors import (
     InvalidArgument,
 )
+from pop3_service.domain.rights import Right
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.maildrops import Maildrops
 from pop3mgmt.v1 import (
@@ -39,7 +40,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
         self, request: maildrop_pb2.ListMessagesRequest, context: Context
     ) -> maildrop_pb2.ListMessagesResponse:
         """Give a page of an account's messages."""
-        account = await self._accounts.get(own_or_admin(request.account_name))
+        account = await self._accounts.get(own_or(Right.MAIL_READ, request.account_name))
         found = await self._maildrops.list(account.name)
         page, next_token = offset_page(found, request.page_size, request.page_token)
         return maildrop_pb2.ListMessagesResponse(
@@ -65,7 +66,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
             first = await anext(request_iterator)
         except StopAsyncIteration:
             raise InvalidArgument("the stream is empty") from None
-        account = await self._accounts.get(own_or_admin(first.account_name))
+        account = await self._accounts.get(first.account_name)
         uidl, octets = await self._maildrops.put(account.name, chunks(first, request_iterator))
         log.info("message stored", account=account.name, by=caller().name, octets=octets)
         return maildrop_pb2.PutMessageResponse(uidl=uidl, stored_bytes=octets)
@@ -74,7 +75,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
         self, request: maildrop_pb2.GetMessageRequest, context: Context
     ) -> AsyncIterator[maildrop_pb2.GetMessageResponse]:
         """Send a message's stored octets."""
-        account = await self._accounts.get(own_or_admin(request.account_name))
+        account = await self._accounts.get(own_or(Right.MAIL_READ, request.account_name))
         async for piece in self._maildrops.read(account.name, request.uidl):
             yield maildrop_pb2.GetMessageResponse(chunk=piece)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import structlog
 
 from lineproto.clock import Clock
-from pop3_service.api.access import caller, caller_token
+from pop3_service.api.access import caller
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import (
     SETTING_FIELDS,
@@ -20,15 +20,20 @@ from pop3_service.api.translate import (
 from pop3_service.domain.errors import (
     InvalidArgument,
 )
+from pop3_service.domain.rights import Right
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk
-from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.v1 import (
     server_pb2,
     server_pb2_grpc,
 )
 
+SETTING_RIGHTS = {
+    "transform": Right.TRANSFORM_WRITE,
+    "transform_timeout": Right.TRANSFORM_WRITE,
+}
+"""The rights to change settings that have one of their own."""
 LONGEST_INTERVAL_S = 86_400.0
 log = structlog.get_logger()
 
@@ -42,14 +47,12 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         settings: SettingsDesk,
         certificates: CertificatesDesk,
         restart_workers: Callable[[], Awaitable[int]],
-        tokens: Tokens,
         clock: Clock,
     ) -> None:
         self._status = status
         self._settings = settings
         self._certificates = certificates
         self._restart_workers = restart_workers
-        self._tokens = tokens
         self._clock = clock
 
     async def ListCertificates(
@@ -74,12 +77,10 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         self, request: server_pb2.WatchStatusRequest, context: Context
     ) -> AsyncIterator[server_pb2.WatchStatusResponse]:
         """Give the state again and again."""
-        token = caller_token()
         interval_s = request.interval.ToMilliseconds() / 1000 or 1.0
         if not 0.1 <= interval_s <= LONGEST_INTERVAL_S:
             raise InvalidArgument("the interval is from 0.1 seconds to a day")
         while True:
-            self._tokens.principal(token)
             status = status_message(await self._status.status())
             yield server_pb2.WatchStatusResponse(status=status)
             await self._clock.sleep(interval_s)
@@ -101,6 +102,9 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         if unknown:
             known = ", ".join(SETTING_FIELDS)
             raise InvalidArgument(f"there is no setting {unknown[0]!r}; there are {known}")
+        for path in paths:
+            right = SETTING_RIGHTS.get(path, Right.SETTINGS_WRITE)
+            caller().require_all(frozenset({right}), f"changing {path}")
         values = read_settings(request.settings, paths)
         settings = await self._settings.update(values, caller().name)
         return server_pb2.UpdateSettingsResponse(settings=settings_message(settings))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import structlog
 
-from pop3_service.api.access import caller, caller_token, own_or_admin
-from pop3_service.api.servicers.shared import TOKEN_CHECK_S, Context
+from pop3_service.api.access import caller, own_or
+from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import (
     event_message,
     offset_page,
@@ -20,8 +19,8 @@ from pop3_service.domain.errors import (
     InvalidArgument,
     SessionNotFound,
 )
+from pop3_service.domain.rights import Right
 from pop3_service.supervisor.sessions import SessionsDesk
-from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.v1 import (
     sessions_pb2,
     sessions_pb2_grpc,
@@ -33,9 +32,8 @@ log = structlog.get_logger()
 class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
     """Sessions."""
 
-    def __init__(self, sessions: SessionsDesk, tokens: Tokens) -> None:
+    def __init__(self, sessions: SessionsDesk) -> None:
         self._sessions = sessions
-        self._tokens = tokens
 
     async def ListSessions(
         self, request: sessions_pb2.ListSessionsRequest, context: Context
@@ -52,27 +50,14 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
     async def WatchSessions(
         self, request: sessions_pb2.WatchSessionsRequest, context: Context
     ) -> AsyncIterator[sessions_pb2.WatchSessionsResponse]:
-        """Send events until the client or its token is gone."""
-        token = caller_token()
+        """Send events until the client is gone, or may not see them any more."""
         events = self._sessions.watch(_account_seen(request.account_name))
-        waiting: asyncio.Future[Any] | None = None
-        try:
-            while True:
-                waiting = waiting or asyncio.ensure_future(anext(events))
-                await asyncio.wait({waiting}, timeout=TOKEN_CHECK_S)
-                self._tokens.principal(token)
-                if not waiting.done():
-                    continue
-                item, waiting = waiting.result(), None
+        async with contextlib.aclosing(events):
+            async for item in events:
                 if item is None:
                     yield sessions_pb2.WatchSessionsResponse()
                 else:
                     yield sessions_pb2.WatchSessionsResponse(event=event_message(*item))
-        finally:
-            if waiting is not None:
-                waiting.cancel()
-                await asyncio.gather(waiting, return_exceptions=True)
-            await events.aclose()  # type: ignore[attr-defined]
 
     async def DisconnectSession(
         self, request: sessions_pb2.DisconnectSessionRequest, context: Context
@@ -81,10 +66,10 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
         if bool(request.session_id) is bool(request.account_name):
             raise InvalidArgument("give either session_id or account_name")
         if request.account_name:
-            order = DisconnectOrder(account=own_or_admin(request.account_name))
+            order = DisconnectOrder(account=own_or(Right.SESSIONS_DISCONNECT, request.account_name))
             ended = await self._sessions.disconnect(order)
         else:
-            if not caller().is_admin:
+            if not caller().may(Right.SESSIONS_DISCONNECT):
                 own = await self._sessions.list(caller().name)
                 if request.session_id not in {session.id for session in own}:
                     raise SessionNotFound(request.session_id)
@@ -94,5 +79,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
 
 
 def _account_seen(name: str) -> str:
-    """Whose sessions are meant: an admin may ask for all, a user for its own alone."""
-    return "" if not name and caller().is_admin else own_or_admin(name)
+    """Whose sessions are meant: who has the right may ask for all, a user for its own alone."""
+    return (
+        "" if not name and caller().may(Right.SESSIONS_READ) else own_or(Right.SESSIONS_READ, name)
+    )

@@ -11,8 +11,6 @@ from pop3_service.domain.errors import InvalidArgument
 
 PAGE = 1000
 MAX_CHUNK = 1024 * 1024
-TOKEN_CHECK_S = 5.0
-"""How often a stream looks whether its token still lives."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

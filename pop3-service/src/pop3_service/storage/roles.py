@@ -1,0 +1,77 @@
+"""The roles that admins have made, as they are stored."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from pop3_service.domain.errors import RoleExists, RoleInUse, RoleNotFound
+from pop3_service.domain.rights import Right, Role
+from pop3_service.storage import tables
+from pop3_service.storage.transactions import transaction
+
+
+class RoleStore:
+    """The roles that are not built in."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def all(self) -> list[Role]:
+        """Give the roles; a right that this version does not know is left out."""
+        async with transaction(self._engine) as connection:
+            rows = await connection.execute(select(tables.roles).order_by(tables.roles.c.name))
+            known = set(Right)
+            return [
+                Role(row.name, frozenset(Right(it) for it in json.loads(row.rights) if it in known))
+                for row in rows
+            ]
+
+    async def insert(self, role: Role) -> None:
+        """Add a role.
+
+        Raises:
+            RoleExists: the name is taken.
+        """
+        try:
+            async with transaction(self._engine) as connection:
+                await connection.execute(insert(tables.roles).values(_values(role)))
+        except IntegrityError:
+            raise RoleExists(role.name) from None
+
+    async def replace(self, role: Role) -> None:
+        """Give a role other rights.
+
+        Raises:
+            RoleNotFound: there is none of that name.
+        """
+        async with transaction(self._engine) as connection:
+            result = await connection.execute(
+                update(tables.roles).where(tables.roles.c.name == role.name).values(_values(role))
+            )
+            if not result.rowcount:
+                raise RoleNotFound(role.name)
+
+    async def delete(self, name: str) -> None:
+        """Remove a role.
+
+        Raises:
+            RoleNotFound: there is none of that name.
+            RoleInUse: accounts have it.
+        """
+        async with transaction(self._engine) as connection:
+            users = select(func.count()).where(tables.accounts.c.role == name)
+            if count := await connection.scalar(users):
+                raise RoleInUse(name, count)
+            result = await connection.execute(
+                delete(tables.roles).where(tables.roles.c.name == name)
+            )
+            if not result.rowcount:
+                raise RoleNotFound(name)
+
+
+def _values(role: Role) -> dict[str, str]:
+    return {"name": role.name, "rights": json.dumps(sorted(role.rights))}
