@@ -19,7 +19,7 @@ import structlog
 
 from lineproto.certificate_files import content, identity
 from lineproto.clock import Clock
-from lineproto.tls import BadCertificate, server_context
+from lineproto.tls import BadCertificate, PlainPair, server_context
 
 POLL_S = 5.0
 """How often the files are looked at; a change is read once two looks in a row are the same."""
@@ -52,14 +52,6 @@ class FoundPair:
         return f"expired at {self.not_after.isoformat()}" if now > self.not_after else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Octets:
-    chain: bytes
-    key: bytes = field(repr=False)
-    names: tuple[str, ...] = ()
-    end_point: bytes = b""
-
-
 def try_out(chain: bytes, key: bytes, authorities: bytes = b"") -> FoundPair:
     """Try a certificate as a client would.
 
@@ -68,7 +60,7 @@ def try_out(chain: bytes, key: bytes, authorities: bytes = b"") -> FoundPair:
     Raises:
         BadCertificate: it cannot be used.
     """
-    server = server_context([_Octets(chain, key)])
+    server = server_context([PlainPair(chain, key)])
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)

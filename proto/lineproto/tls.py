@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -50,6 +51,16 @@ class Pair(Protocol):
     @property
     def end_point(self) -> bytes:
         """What clients bind to; empty if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainPair:
+    """A certificate for whatever name a client asks for."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    names: tuple[str, ...] = ()
+    end_point: bytes = b""
 
 
 class ServerContext(ssl.SSLContext):

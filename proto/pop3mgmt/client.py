@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
@@ -21,6 +21,7 @@ from pop3mgmt.calls.maildrop import MaildropCalls
 from pop3mgmt.calls.roles import RolesCalls
 from pop3mgmt.calls.server import ServerCalls
 from pop3mgmt.calls.sessions import SessionsCalls
+from pop3mgmt.client_tls import ClientTls
 from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY
 from pop3mgmt.v1 import (
     accounts_pb2,
@@ -37,22 +38,28 @@ class ManagementClient:
         target: str,
         *,
         deadline_s: float = DEADLINE_S,
+        tls: ClientTls | None = None,
         gateway_secret: Callable[[], str] | None = None,
     ) -> None:
         """Open a channel to ``target``, such as ``pop3-service:50051``; nothing is sent yet.
 
         ``gateway_secret`` gives what lets the gateway name its clients' addresses.
+
+        Raises:
+            ManagementError: CERTIFICATE_INVALID, a file of ``tls`` cannot be used.
         """
         self.deadline_s = deadline_s
         self._gateway_secret = gateway_secret
-        self.channel = grpc.aio.insecure_channel(
-            target,
-            options=[
-                ("grpc.initial_reconnect_backoff_ms", 200),
-                ("grpc.max_reconnect_backoff_ms", 2000),
-                ("grpc.enable_http_proxy", 0),
-            ],
-        )
+        options: list[tuple[str, Any]] = [
+            ("grpc.initial_reconnect_backoff_ms", 200),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        if tls is None:
+            self.channel = grpc.aio.insecure_channel(target, options=options)
+        else:
+            options += tls.options()
+            self.channel = grpc.aio.secure_channel(target, tls.credentials(), options=options)
         self._auth = auth_pb2_grpc.AuthServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:

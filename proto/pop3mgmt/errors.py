@@ -62,6 +62,15 @@ _WITHOUT_INFO: dict[grpc.StatusCode, Reason] = {
 }
 
 
+_TLS_TROUBLE = {
+    "WRONG_VERSION_NUMBER": ": it does not speak TLS",
+    "Hostname Verification": ": its certificate has another name",
+    "CERTIFICATE_VERIFY_FAILED": ": its certificate is not from an authority that is trusted here",
+    "andshake": ": the TLS handshake failed",
+}
+"""What gRPC says when TLS fails, and what is told of it; the first that is found."""
+
+
 class ManagementError(Exception):
     """A management call was refused; ``reason`` says why, the text is for people."""
 
@@ -95,5 +104,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ManagementError:
                 return ManagementError(Reason(info.reason), text)
     reason = _WITHOUT_INFO.get(error.code(), Reason.INTERNAL)
     if reason is Reason.SERVICE_UNAVAILABLE:
-        text = "the service cannot be reached"
+        text = f"the service cannot be reached{_why_no_tls(text)}"
     return ManagementError(reason, text)
+
+
+def _why_no_tls(details: str) -> str:
+    return next((told for said, told in _TLS_TROUBLE.items() if said in details), "")

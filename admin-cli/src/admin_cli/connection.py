@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,8 +21,19 @@ from pop3mgmt.reasons import Reason
 
 if TYPE_CHECKING:
     from pop3mgmt.client import Caller, ManagementClient
+    from pop3mgmt.client_tls import ClientTls
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files to speak TLS with, as ``pop3mgmt.client_tls.ClientTls`` takes them."""
+
+    authorities: Path
+    certificate: Path | None
+    key: Path | None
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class Connection:
     timeout_s: float
     token_file: Path
     token: str = field(default="", repr=False)
+    tls: Tls | None = None
 
     @classmethod
     def current(cls) -> Connection:
@@ -83,7 +95,10 @@ def run(work: Callable[[ManagementClient], Coroutine[Any, Any, T]], *, on_auth: 
     connection = Connection.current()
 
     async def connected() -> T:
-        async with ManagementClient(connection.target, deadline_s=connection.timeout_s) as client:
+        tls = _client_tls(connection.tls)
+        async with ManagementClient(
+            connection.target, deadline_s=connection.timeout_s, tls=tls
+        ) as client:
             return await work(client)
 
     try:
@@ -92,6 +107,12 @@ def run(work: Callable[[ManagementClient], Coroutine[Any, Any, T]], *, on_auth: 
         hints = {**HINTS, Reason.INVALID_CREDENTIALS: on_auth}
         hint = hints.get(error.reason, "").format(target=connection.target)
         raise Refused(error.reason, error.text, hint) from error
+
+
+def _client_tls(tls: Tls | None) -> ClientTls | None:
+    from pop3mgmt.client_tls import ClientTls
+
+    return ClientTls(tls.authorities, tls.certificate, tls.key, tls.name) if tls else None
 
 
 def find_login(connection: Connection) -> Token | Login:
@@ -143,14 +164,25 @@ async def _end(caller: Caller) -> None:
         await caller.logout()
 
 
-def with_options(target: str, timeout_s: float, token_file: str | None) -> Connection:
+def with_options(
+    target: str, timeout_s: float, token_file: str | None, tls: Mapping[str, str | None]
+) -> Connection:
     """Put together what the command line and the environment say.
 
     Raises:
-        click.UsageError: a token and a token file are given.
+        click.UsageError: a token and a token file are given, or files for TLS without authorities.
     """
     token = os.environ.get("POP3CTL_TOKEN", "")
     if token and token_file:
         raise click.UsageError("a token and a token file are given; give one of them")
     path = Path(token_file) if token_file else tokens.token_file(target)
-    return Connection(target, timeout_s, path, token)
+    return Connection(target, timeout_s, path, token, _tls(tls))
+
+
+def _tls(given: Mapping[str, str | None]) -> Tls | None:
+    ca, cert, key, name = (given.get(f"tls_{it}") for it in ("ca", "cert", "key", "name"))
+    if not ca:
+        if cert or key or name:
+            raise click.UsageError("TLS needs --tls-ca, the authorities that vouch for the service")
+        return None
+    return Tls(Path(ca), Path(cert) if cert else None, Path(key) if key else None, name or "")

@@ -23,7 +23,8 @@ HINTS: dict[Reason, str] = {
     Reason.ACCOUNT_LIMIT: "raise it with 'pop3ctl settings set max_accounts=...'",
     Reason.LAST_ADMIN: "make another admin first",
     Reason.LOGIN_THROTTLED: "wait before the next try",
-    Reason.SERVICE_UNAVAILABLE: "does it run at {target}? --target or POP3CTL_TARGET says where",
+    Reason.SERVICE_UNAVAILABLE: "does it run at {target}? --target or POP3CTL_TARGET says where,"
+    " --tls-ca to speak TLS",
     Reason.DEADLINE_EXCEEDED: "try a longer --timeout",
 }
 """What to do about it, where there is something to do."""

@@ -45,6 +45,10 @@ ENVIRONMENT: dict[str, str] = {
     "POP3CTL_TARGET": "where the service is, as HOST:PORT",
     "POP3CTL_TOKEN": "a token, instead of 'pop3ctl login'",
     "POP3CTL_TOKEN_FILE": "the file that keeps the login",
+    "POP3CTL_TLS_CA": "authorities that vouch for the service: speak TLS",
+    "POP3CTL_TLS_CERT": "a certificate to show to it",
+    "POP3CTL_TLS_KEY": "its key",
+    "POP3CTL_TLS_NAME": "the name in the service's certificate",
     "POP3CTL_USER": "without a kept login: log in as this for one command",
     "POP3CTL_PASSWORD[_FILE]": "its password, or a file with it",
     "POP3CTL_APOP_SECRET[_FILE]": "for 'accounts apop set'",
@@ -104,9 +108,34 @@ class Pop3ctl(LazyGroup):
     metavar="FILE",
     help="Where the login is kept, instead of the user's state directory.",
 )
+@click.option(
+    "--tls-ca",
+    envvar="POP3CTL_TLS_CA",
+    metavar="FILE",
+    help="Speak TLS; the authorities, in PEM, that vouch for the service.",
+)
+@click.option(
+    "--tls-cert", envvar="POP3CTL_TLS_CERT", metavar="FILE", help="A certificate to show to it."
+)
+@click.option(
+    "--tls-key", envvar="POP3CTL_TLS_KEY", metavar="FILE", help="Its key (in the same file)."
+)
+@click.option(
+    "--tls-name",
+    envvar="POP3CTL_TLS_NAME",
+    metavar="NAME",
+    help="The name in the service's certificate, if it is not the target's.",
+)
 @click.version_option(__version__, message="pop3ctl %(version)s")
 @click.pass_context
-def cli(context: click.Context, target: str, timeout: float, token_file: str | None) -> None:
+def cli(
+    context: click.Context,
+    /,
+    target: str,
+    timeout: float,
+    token_file: str | None,
+    **tls: str | None,
+) -> None:
     """Administer Valija, the POP3 server, over gRPC.
 
     A password is never an option's value: it is read from a file, stdin, the environment, or
@@ -114,7 +143,7 @@ def cli(context: click.Context, target: str, timeout: float, token_file: str | N
     """
     from admin_cli.connection import with_options
 
-    context.obj = with_options(target, timeout, token_file)
+    context.obj = with_options(target, timeout, token_file, tls)
 
 
 cli.params.append(json_option())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from pop3_service import config as options
@@ -21,18 +22,26 @@ def main() -> None:
     except options.BadOption as error:
         parser.error(str(error))
     if given.health:
-        from pop3_service.api.health import is_healthy
-
-        sys.exit(0 if is_healthy(_reachable(config.grpc_listen)) else EX_UNAVAILABLE)
+        sys.exit(0 if _is_healthy(config) else EX_UNAVAILABLE)
     from lineproto import logs
     from pop3_service.supervisor.process import serve
 
+    # Of each handshake that fails it would write lines of its own.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logs.configure(config.log_level, config.log_format)
     try:
         asyncio.run(serve(config))
     except ServiceError as error:
         print(f"pop3d: {error}", file=sys.stderr)
         sys.exit(EX_UNAVAILABLE)
+
+
+def _is_healthy(config: options.Config) -> bool:
+    from pop3_service.api.health import is_healthy, is_healthy_here
+
+    if config.grpc_tls_cert is not None:
+        return is_healthy_here(config.data_dir)
+    return is_healthy(_reachable(config.grpc_listen))
 
 
 def _reachable(address: str) -> str:

@@ -46,6 +46,9 @@ class Config:
     gateway_secret_file: Path | None
     workers: int
     grpc_listen: str
+    grpc_tls_cert: Path | None
+    grpc_tls_key: Path | None
+    grpc_client_ca: Path | None
     grpc_reflection: bool
     host_name: str
     demo: bool
@@ -165,6 +168,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("workers", 0, _workers, "worker processes; 0 means one process for everything, auto one"
            " worker for each core that the service may use", "-w", "N"),
     Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),
+    Option("grpc_tls_cert", None, _path_or_none, "management in TLS: certificate and chain in PEM",
+           metavar="FILE"),
+    Option("grpc_tls_key", None, _path_or_none, "its key in PEM (in the same file)", None, "FILE"),
+    Option("grpc_client_ca", None, _path_or_none, "authorities in PEM: management clients must show"
+           " a certificate that comes from them", metavar="FILE"),
     Option("grpc_reflection", False, _flag, "serve gRPC reflection"),
     Option("host_name", "", str, "name in the greeting (this host's)", metavar="NAME"),
     Option("demo", False, _flag, "on a first start, make user1 to user3 with sample mail; without"

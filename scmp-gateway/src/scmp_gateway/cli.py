@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 
@@ -21,6 +22,10 @@ def main() -> None:
         sys.exit(0 if is_greeting(config.bind, config.port) else 1)
     from lineproto import logs
     from lineproto.tls import BadCertificate
+
+    # Of each connection that fails it would write lines of its own.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from pop3mgmt.errors import ManagementError
     from scmp_gateway.process import serve
 
     logs.configure("info", config.log_format)
@@ -28,6 +33,9 @@ def main() -> None:
         asyncio.run(serve(config))
     except BadCertificate as error:
         print(f"scmp-gateway: the certificate cannot be used: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ManagementError as error:
+        print(f"scmp-gateway: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         print(f"scmp-gateway: cannot listen: {error.strerror}", file=sys.stderr)

@@ -33,6 +33,10 @@ class Config:
     tls_cert: Path | None
     tls_key: Path | None
     plaintext_login: str
+    service_tls_ca: Path | None
+    service_tls_cert: Path | None
+    service_tls_key: Path | None
+    service_tls_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,28 @@ OPTIONS = (
         _policy,
         "who may send a password outside TLS: allow, local or never",
     ),
+    Option(
+        "service_tls_ca",
+        "SCMP_SERVICE_TLS_CA",
+        None,
+        _path_or_none,
+        "speak TLS with the service; authorities in PEM that vouch for it",
+    ),
+    Option(
+        "service_tls_cert",
+        "SCMP_SERVICE_TLS_CERT",
+        None,
+        _path_or_none,
+        "certificate in PEM to show to the service",
+    ),
+    Option("service_tls_key", "SCMP_SERVICE_TLS_KEY", None, _path_or_none, "its key in PEM"),
+    Option(
+        "service_tls_name",
+        "SCMP_SERVICE_TLS_NAME",
+        "",
+        str,
+        "name in the service's certificate, where it is not that of its address",
+    ),
 )
 
 
@@ -154,6 +180,10 @@ def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.e
     values["host_name"] = values["host_name"] or socket.getfqdn()
     if values["tls_key"] and not values["tls_cert"]:
         raise BadOption("tls_key: it is given without tls_cert")
+    if not values["service_tls_ca"]:
+        for name in ("service_tls_cert", "service_tls_key", "service_tls_name"):
+            if values[name]:
+                raise BadOption(f"{name}: it is given without service_tls_ca")
     if values["plaintext_login"] == "never" and not values["tls_cert"]:
         raise BadOption("plaintext_login: never, without tls_cert, lets nobody log in")
     return Config(**values)

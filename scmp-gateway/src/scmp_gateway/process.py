@@ -18,6 +18,7 @@ from lineproto.followed import FollowedPair
 from lineproto.listener import Listener, bind
 from lineproto.stopping import stop_signals
 from pop3mgmt.client import Caller, ManagementClient
+from pop3mgmt.client_tls import ClientTls
 from pop3mgmt.errors import ManagementError
 from scmp_gateway import __version__
 from scmp_gateway.command import LINE_LIMIT
@@ -103,7 +104,8 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[R
 
     Raises:
         OSError: an address is taken.
-        BadCertificate: the certificate, or what the service is spoken to with, cannot be used.
+        BadCertificate: the certificate cannot be used.
+        ManagementError: a file for TLS with the service cannot be used.
     """
     clock = clock or SystemClock()
     async with contextlib.AsyncExitStack() as stack:
@@ -137,10 +139,18 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[R
 
 
 def _client(config: Config) -> ManagementClient:
-    path = config.gateway_secret_file
+    path, tls = config.gateway_secret_file, None
+    if config.service_tls_ca:
+        tls = ClientTls(
+            config.service_tls_ca,
+            config.service_tls_cert,
+            config.service_tls_key,
+            config.service_tls_name,
+        )
     return ManagementClient(
         config.service,
         deadline_s=config.deadline,
+        tls=tls,
         gateway_secret=SecretFile(path).read if path else None,
     )
 

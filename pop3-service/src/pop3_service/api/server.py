@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,7 +11,10 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from lineproto.followed import FollowedPair
 from pop3_service.api.access import AccessInterceptor
+from pop3_service.api.credentials import server_credentials
+from pop3_service.api.local_health import LocalHealth
 from pop3_service.api.origin import Origins
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.supervisor.tokens import Tokens
@@ -75,6 +79,7 @@ class ManagementServer:
     ) -> None:
         """``gateway_secret`` is what the gateway proves itself by."""
         self._health = health.aio.HealthServicer()
+        self._local_health: LocalHealth | None = None
         self._access = AccessInterceptor(tokens, Origins(gateway_secret))
         self._server = grpc.aio.server(
             interceptors=[self._access],
@@ -92,17 +97,30 @@ class ManagementServer:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
-    async def start(self, address: str) -> int:
+    async def start(
+        self,
+        address: str,
+        certificate: FollowedPair | None = None,
+        health_folder: Path | None = None,
+    ) -> int:
         """Serve on an address such as ``127.0.0.1:50051``; give the port.
+
+        With a certificate it is in TLS, and in ``health_folder`` there is a socket that answers
+        questions for the health alone.
 
         Raises:
             ServiceUnavailable: the address is taken.
         """
         try:
-            port = self._server.add_insecure_port(address)
+            if certificate is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, server_credentials(certificate))
         except RuntimeError as error:
             raise ServiceUnavailable(f"cannot listen on {address}: {error}") from error
         await self._server.start()
+        if health_folder is not None:
+            self._local_health = await LocalHealth.start(self._health, health_folder)
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return port
@@ -114,4 +132,6 @@ class ManagementServer:
     async def stop(self, grace_s: float) -> None:
         """End the calls, at the latest after so many seconds."""
         await self._server.stop(grace_s)
+        if self._local_health is not None:
+            await self._local_health.stop()
         await self._access.finish(grace_s)

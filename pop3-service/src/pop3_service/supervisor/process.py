@@ -14,8 +14,10 @@ from importlib.metadata import version
 import structlog
 
 from lineproto.clock import Clock, SystemClock
+from lineproto.followed import FollowedPair
 from lineproto.networks import Networks
 from lineproto.stopping import stop_signals
+from lineproto.tls import BadCertificate
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
@@ -28,7 +30,7 @@ from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
 from pop3_service.domain.audit import LoginEvent
-from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
+from pop3_service.domain.errors import CertificateInvalid, InvalidArgument, ServiceUnavailable
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.maildir.access import check_mail_root
@@ -90,6 +92,7 @@ class Supervisor:
         self._certificates = self._certificates_desk()
         self._settings: SettingsDesk
         self._expiry: Expiry | None = None
+        self._grpc: FollowedPair | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Ports]:
@@ -215,7 +218,11 @@ class Supervisor:
             stack.push_async_callback(pool.stop, GRACE_S)
             stack.push_async_callback(server.drain)
             await stack.enter_async_context(self._certificates.watching())
-            self.ports = replace(ports, grpc=await server.start(config.grpc_listen))
+            certificate = await self._grpc_certificate(stack)
+            grpc_port = await server.start(
+                config.grpc_listen, certificate, config.data_dir if certificate else None
+            )
+            self.ports = replace(ports, grpc=grpc_port)
             log.info(
                 "service started",
                 version=self._version,
@@ -234,6 +241,8 @@ class Supervisor:
     def reload_certificates(self) -> None:
         """Read the certificates again, soon."""
         self._certificates.reload_soon()
+        if self._grpc is not None:
+            self._grpc.reload_soon()
 
     def _certificates_desk(self) -> CertificatesDesk:
         config, reader = self._config, CertificateReader()
@@ -253,6 +262,22 @@ class Supervisor:
             self._clock,
             demo,
         )
+
+    async def _grpc_certificate(self, stack: contextlib.AsyncExitStack) -> FollowedPair | None:
+        config = self._config
+        if config.grpc_tls_cert is None:
+            if config.grpc_tls_key or config.grpc_client_ca:
+                raise InvalidArgument("--grpc-tls-key and --grpc-client-ca need --grpc-tls-cert")
+            return None
+        self._grpc = FollowedPair(
+            "grpc", config.grpc_tls_cert, config.grpc_tls_key, self._clock, config.grpc_client_ca
+        )
+        try:
+            await self._grpc.load()
+        except BadCertificate as error:
+            raise CertificateInvalid(error.why, error.file) from None
+        await stack.enter_async_context(self._grpc.following())
+        return self._grpc
 
     async def _gateway_secret(self) -> str:
         path = self._config.gateway_secret_file or self._config.data_dir / "gateway.secret"
