@@ -75,7 +75,7 @@ ATTACKS: dict[int, Attack] = {
     56: Attack("a PROXY header that is false, broken or missing"),
     57: Attack("more connections than there is room for", ("10,000", "descriptors")),
     58: Attack("an IPv4 address written as an IPv6 one", ("bans", "allow lists")),
-    59: Attack("a flood of log lines"),
+    59: Attack("a flood of log lines", ("log", "audit")),
     60: Attack("a stop in the middle", ("retr", "quit")),
 }
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
+from pop3_service.api.auditing import Auditing
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
@@ -23,6 +24,7 @@ from pop3_service.storage.store import Store
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.apop import Apop
+from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
@@ -121,6 +123,7 @@ class Service:
         self.sessions = SessionsDesk()
         self.sessions.pool = FakePool(self.workers)
         self.apop: Apop
+        self.audit: AuditDesk
         self.authenticator: Authenticator
         self.token_keys: TokenKeys
         self.store: Store
@@ -151,6 +154,10 @@ class Service:
             roles = RolesDesk(store.roles)
             await roles.load()
             tokens = Tokens(clock, roles.rights)
+            self.audit = AuditDesk(
+                self.folder / "data", self.folder / "data/audit.key", lambda: 0, clock
+            )
+            await stack.enter_async_context(self.audit.running())
             maildrops = MaildirStore(MailPaths(self.folder / "mail"), clock)
             runner = Runner(self.folder / "spool", clock)
             settings = SettingsDesk(store.settings, store.accounts, runner.check, self._apply)
@@ -216,6 +223,7 @@ class Service:
                     MaildropServicer(maildrops, accounts),
                     RolesServicer(roles),
                 ],
+                Auditing(self.audit, clock),
                 with_reflection=with_reflection,
                 gateway_secret=GATEWAY_SECRET,
             )

@@ -43,6 +43,7 @@ class Config:
     tls_dir: Path | None
     oauth_ca: Path | None
     apop_key_file: Path | None
+    audit_key_file: Path | None
     gateway_secret_file: Path | None
     workers: int
     grpc_listen: str
@@ -165,6 +166,8 @@ OPTIONS: tuple[Option, ...] = (
            " (DATA_DIR/apop.key, which is made)", metavar="FILE"),
     Option("gateway_secret_file", None, _path_or_none, "what the gateway proves itself by, to pass"
            " on its clients' addresses (DATA_DIR/gateway.secret, which is made)", metavar="FILE"),
+    Option("audit_key_file", None, _path_or_none, "key that the audit's chain is made with"
+           " (DATA_DIR/audit.key, which is made)", metavar="FILE"),
     Option("workers", 0, _workers, "worker processes; 0 means one process for everything, auto one"
            " worker for each core that the service may use", "-w", "N"),
     Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),

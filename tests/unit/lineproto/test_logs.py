@@ -82,7 +82,7 @@ def test_an_exception_is_one_line_too() -> None:
     assert text(stream).count("\n") == 1
 
 
-@pytest.mark.attack(59)
+@pytest.mark.attack(59, "log")
 @pytest.mark.parametrize("form", list(logs.LogFormat))
 def test_the_name_of_a_tls_client_that_is_no_text_is_one_short_line(form: str) -> None:
     """Python's ssl can tell nobody, and would write a traceback to the terminal."""

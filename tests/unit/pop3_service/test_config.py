@@ -43,6 +43,7 @@ SAMPLES: dict[str, tuple[str, str, Any, Any]] = {
     "tls_dir": ("/live", "/other", Path("/live"), Path("/other")),
     "oauth_ca": ("/a.pem", "/b.pem", Path("/a.pem"), Path("/b.pem")),
     "apop_key_file": ("/a.key", "/b.key", Path("/a.key"), Path("/b.key")),
+    "audit_key_file": ("/a.key", "/b.key", Path("/a.key"), Path("/b.key")),
     "gateway_secret_file": ("/a.key", "/b.key", Path("/a.key"), Path("/b.key")),
     "workers": ("4", "2", 4, 2),
     "grpc_listen": ("0.0.0.0:1", "0.0.0.0:2", "0.0.0.0:1", "0.0.0.0:2"),

@@ -169,6 +169,7 @@ class Background:
     def __init__(self, root: Path, *names: str) -> None:
         self.clock = FakeClock()
         self.clock.waits = True
+        self.told: list[tuple[object, ...]] = []
         self.accounts = Accounts(*names)
         self.settings = Settings()
         self.now_s = self.clock.now().timestamp()
@@ -178,6 +179,7 @@ class Background:
             MailPaths(root),
             lambda: self.settings,
             self.clock,  # type: ignore[arg-type]
+            lambda *told: self.told.append(told),
         )
 
     def change(self, days: int) -> None:

@@ -19,8 +19,10 @@ from typing import Any
 import grpc
 import structlog
 
+from pop3_service.api.auditing import Auditing, Behaviour, Who
 from pop3_service.api.origin import NotTheGateway, Origins, peer_address
 from pop3_service.domain.account import AccountName, Principal
+from pop3_service.domain.audit import ActorKind, Via
 from pop3_service.domain.errors import (
     InvalidArgument,
     InvalidCredentials,
@@ -120,6 +122,7 @@ def open_to(principal: Principal) -> list[str]:
 _principal: ContextVar[Principal] = ContextVar("principal")
 _token: ContextVar[str] = ContextVar("token")
 _address: ContextVar[str] = ContextVar("address")
+_via: ContextVar[Via] = ContextVar("via")
 
 
 def caller() -> Principal:
@@ -155,10 +158,23 @@ def own_or(right: Right, name: str) -> AccountName:
     return meant
 
 
+def _who() -> Who:
+    """Give who makes the present call, as the audit tells it."""
+    return _told_as(_principal.get(None), _address.get(), _via.get())
+
+
+def _told_as(principal: Principal | None, address: str, via: Via) -> Who:
+    if principal is None:
+        return Who("", ActorKind.NOBODY, "", address, via)
+    token = principal.token_name
+    return Who(principal.name, ActorKind.TOKEN if token else ActorKind.ACCOUNT, token, address, via)
+
+
 class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Checks every call's token and rights, and translates every failure."""
 
-    def __init__(self, tokens: Tokens, origins: Origins) -> None:
+    def __init__(self, tokens: Tokens, origins: Origins, auditing: Auditing) -> None:
+        self._auditing = auditing
         self._tokens = tokens
         self._origins = origins
         self._acts: set[asyncio.Task[Any]] = set()
@@ -183,15 +199,31 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None:
             return handler
+        passed_on = ""
         try:
             passed_on = self._origins.passed_on(details.invocation_metadata or ())
             principal, token = self._admit(details)
         except ServiceError as error:
-            return _refusing(handler, error)
+            return _refusing(handler, error, partial(self._tell, details, error, passed_on))
         if details.method.startswith("/grpc."):
             return handler
         again = partial(self._admit, details)
-        return _wrapped(handler, principal, token, passed_on, self._acts, again)
+        behaviour = self._auditing.told(details.method, handler, _inner(handler), _who)
+        return _wrapped(handler, behaviour, principal, token, passed_on, self._acts, again)
+
+    async def _tell(
+        self,
+        details: grpc.HandlerCallDetails,
+        error: ServiceError,
+        passed_on: str,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """Tell the audit of a call that is refused; raises StoreUnavailable."""
+        principal = None
+        with contextlib.suppress(ServiceError):
+            principal = self._tokens.principal(_token_of(details))
+        who = _told_as(principal, *_origin(context, passed_on))
+        await self._auditing.refused(details.method, who, error)
 
     def _admit(self, details: grpc.HandlerCallDetails) -> tuple[Principal | None, str]:
         access = ACCESS.get(details.method)
@@ -199,16 +231,26 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             raise PermissionDenied("this method is not open")
         if access.is_public:
             return None, ""
-        token = ""
-        for key, value in details.invocation_metadata or ():
-            if key == "authorization" and str(value).startswith("Bearer "):
-                token = str(value).removeprefix("Bearer ")
+        token = _token_of(details)
         if not token:
             raise InvalidCredentials("log in first")
         principal = self._tokens.principal(token)
         if not access.admits(principal):
             raise PermissionDenied
         return principal, token
+
+
+def _origin(context: grpc.aio.ServicerContext[Any, Any], passed_on: str) -> tuple[str, Via]:
+    """Give where a call comes from, and on which way."""
+    return (passed_on, Via.SCMP) if passed_on else (peer_address(context.peer()), Via.GRPC)
+
+
+def _token_of(details: grpc.HandlerCallDetails) -> str:
+    token = ""
+    for key, value in details.invocation_metadata or ():
+        if key == "authorization" and str(value).startswith("Bearer "):
+            token = str(value).removeprefix("Bearer ")
+    return token
 
 
 def _rebuilt(handler: Any, unary: Any, stream: Any) -> grpc.RpcMethodHandler[Any, Any]:
@@ -234,11 +276,19 @@ def _inner(handler: Any) -> Any:
     )
 
 
-def _refusing(handler: Any, error: ServiceError) -> grpc.RpcMethodHandler[Any, Any]:
+def _refusing(
+    handler: Any,
+    error: ServiceError,
+    tell: Callable[[grpc.aio.ServicerContext[Any, Any]], Awaitable[None]],
+) -> grpc.RpcMethodHandler[Any, Any]:
     async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if isinstance(error, NotTheGateway):
             peer = peer_address(context.peer())
             log.warning("a false gateway was refused", peer=peer, reason=str(error))
+        try:
+            await tell(context)
+        except ServiceError as failure:
+            await _abort(context, failure)
         await _abort(context, error)
 
     async def refuse_stream(
@@ -257,16 +307,17 @@ def _refusing(handler: Any, error: ServiceError) -> grpc.RpcMethodHandler[Any, A
 
 def _wrapped(
     handler: Any,
+    behaviour: Behaviour,
     principal: Principal | None,
     token: str,
     passed_on: str,
     acts: set[asyncio.Task[Any]],
     admit_again: Callable[[], object],
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    behaviour = _inner(handler)
-
     def identify(context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        _address.set(passed_on or peer_address(context.peer()))
+        address, via = _origin(context, passed_on)
+        _address.set(address)
+        _via.set(via)
         _token.set(token)
         if principal is not None:
             _principal.set(principal)

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from lineproto.followed import FollowedPair
 from pop3_service.api.access import AccessInterceptor
+from pop3_service.api.auditing import Auditing
 from pop3_service.api.credentials import server_credentials
 from pop3_service.api.local_health import LocalHealth
 from pop3_service.api.origin import Origins
@@ -73,6 +74,7 @@ class ManagementServer:
         self,
         tokens: Tokens,
         servicers: Sequence[object],
+        auditing: Auditing,
         *,
         with_reflection: bool,
         gateway_secret: str = "",
@@ -80,7 +82,7 @@ class ManagementServer:
         """``gateway_secret`` is what the gateway proves itself by."""
         self._health = health.aio.HealthServicer()
         self._local_health: LocalHealth | None = None
-        self._access = AccessInterceptor(tokens, Origins(gateway_secret))
+        self._access = AccessInterceptor(tokens, Origins(gateway_secret), auditing)
         self._server = grpc.aio.server(
             interceptors=[self._access],
             options=[

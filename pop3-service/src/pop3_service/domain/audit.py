@@ -131,7 +131,8 @@ def describing() -> Iterator[Described]:
     try:
         yield described
     finally:
-        _described.reset(token)
+        with contextlib.suppress(ValueError):  # a stream that is let go of elsewhere
+            _described.reset(token)
 
 
 def host_of(peer: str) -> str:

@@ -152,6 +152,10 @@ class Settings:
         False, "let accounts choose that the transform does not apply to their mail"
     )
 
+    audit_retention_days: int = _count(
+        365, 0, 36_500, "age in days at which entries of the audit are removed; 0 for never"
+    )
+
     def changed(self, values: Mapping[str, object]) -> Settings:
         """Give these settings with some values replaced; text is read as the field's type.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +12,7 @@ import structlog
 
 from lineproto.clock import Clock
 from pop3_service.domain.account import NAME_MAX_OCTETS, Account, AccountName
+from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.passwords import check_new_password
 from pop3_service.domain.rights import RoleName
@@ -100,6 +102,8 @@ class AccountImport:
             outcomes[line.number] = ImportedLine(line.number, name, outcome, scheme)
         if not dry_run:
             self._log(outcomes.values(), by)
+        counts = Counter(it.outcome.value for it in outcomes.values())
+        describe(target=f"{len(lines)} accounts", after={"dry_run": dry_run, **counts})
         return [outcomes[line.number] for line in lines]
 
     def _name(self, line: PasswdLine, domain: str) -> AccountName:

@@ -10,6 +10,7 @@ import structlog
 from lineproto.clock import Clock
 from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.account import Account, AccountName, Principal
+from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import AccountNotFound, InvalidArgument, InvalidCredentials
 from pop3_service.domain.passwords import check_apop_secret, check_new_password, random_password
 from pop3_service.domain.rights import RoleName
@@ -100,6 +101,7 @@ class AccountsDesk:
             InvalidArgument, AccountExists, AccountLimit, MaildropUnavailable, RoleNotFound
             PermissionDenied: the role has rights that the caller lacks.
         """
+        describe(target=name)
         by.require_all(self._roles.get(role).rights, "giving this role")
         checked = AccountName.parse(name)
         has_maildrop = True
@@ -117,6 +119,7 @@ class AccountsDesk:
             await self._maildrops.create(checked)
         verifier = await self._make_verifier(checked, password)
         await self._accounts.insert(account, self._settings().max_accounts, verifier)
+        describe(target=checked, after={"role": str(role), "maildrop": has_maildrop})
         log.info("account created", name=str(checked), role=str(role), by=by.name)
         return account
 
@@ -126,12 +129,17 @@ class AccountsDesk:
         Raises:
             AccountNotFound, LastAdmin, MaildropUnavailable, PermissionDenied
         """
+        describe(target=name)
         account = await self.governed(name, by)
         await self._accounts.delete(account.name)
         ended = await self._end(account.name)
         self._authenticator.on_deleted(account.name)
         if delete_mail:
             await self._maildrops.remove(account.name)
+        describe(
+            before={"role": str(account.role)},
+            after={"ended_sessions": ended, "mail_deleted": delete_mail},
+        )
         log.info("account deleted", name=account.name, by=by.name, sessions=ended, mail=delete_mail)
         return ended
 
@@ -161,6 +169,7 @@ class AccountsDesk:
         Raises:
             AccountNotFound, PermissionDenied
         """
+        describe(target=name)
         account = await self.governed(name, by)
         password = random_password()
         hashed = await self._authenticator.hash(password.encode())
@@ -169,6 +178,7 @@ class AccountsDesk:
             account.name, hashed, verifier=verifier, revoke_app_passwords=True
         )
         ended = await self._end(account.name)
+        describe(after={"password": "random", "ended_sessions": ended})
         log.info("password reset", name=account.name, by=by.name, sessions=ended)
         return password, ended
 
@@ -181,6 +191,7 @@ class AccountsDesk:
             InvalidCredentials: the old password is wrong, or was changed meanwhile.
             InvalidArgument: the new one cannot be taken.
         """
+        describe(target=caller.name)
         account = await self.get(caller.name)
         if not await self._authenticator.matches(account, old):
             raise InvalidCredentials("the old password is wrong")
@@ -198,6 +209,7 @@ class AccountsDesk:
             old=account.password_hash,
         )
         ended = await self._end(account.name, keep=token)
+        describe(after={"password": "changed", "ended_sessions": ended})
         log.info("password changed", name=account.name, by=caller.name, sessions=ended)
         return ended
 
@@ -209,20 +221,28 @@ class AccountsDesk:
             InvalidArgument: the secret cannot be taken; an empty one means a random one.
             ServiceUnavailable: it cannot be sealed.
         """
+        describe(target=name)
         account = await self.governed(name, by)
         secret = secret or random_password()
         check_apop_secret(secret.encode())
         sealed = await self._seal(account.name, secret.encode())
         await self._accounts.set_apop_secret(account.name, sealed)
         ended = await self._disconnect(account.name)
+        describe(
+            before={"apop": account.has_apop_secret}, after={"apop": True, "ended_sessions": ended}
+        )
         log.info("APOP turned on", name=account.name, by=by.name, sessions=ended)
         return secret, ended
 
     async def remove_apop_secret(self, name: str, by: Principal) -> int:
         """Take an account's secret for APOP away; give how many sessions were ended."""
+        describe(target=name)
         account = await self.governed(name, by)
         await self._accounts.set_apop_secret(account.name, None)
         ended = await self._disconnect(account.name)
+        describe(
+            before={"apop": account.has_apop_secret}, after={"apop": False, "ended_sessions": ended}
+        )
         log.info("APOP turned off", name=account.name, by=by.name, sessions=ended)
         return ended
 
@@ -233,6 +253,7 @@ class AccountsDesk:
         by = Principal.system("first start")
         password = admin_password.encode() if admin_password else DEFAULT_PASSWORD
         await self.create(DEFAULT_ADMIN, password, RoleName.ADMIN, by)
+        describe(after={"demo": with_demo, "default_password": password == DEFAULT_PASSWORD})
         if not with_demo:
             return
         for name, password in demo.ACCOUNTS:

@@ -16,6 +16,7 @@ import structlog
 
 from lineproto.clock import Clock
 from pop3_service.control.plane import CertificatePair
+from pop3_service.domain.audit import describe
 from pop3_service.domain.certificate import SOON, Certificate
 from pop3_service.domain.errors import CertificateInvalid, ServiceError
 from pop3_service.supervisor.certificate_files import CertificateFiles, Look, PairFiles
@@ -45,6 +46,10 @@ class Held:
     certificate: Certificate
 
 
+SIGHUP = "SIGHUP"
+Telling = Callable[[str], contextlib.AbstractAsyncContextManager[None]]
+
+
 class CertificatesDesk:
     """The certificates in force. Without ``files`` or ``demo`` there are none, and no TLS.
 
@@ -62,6 +67,8 @@ class CertificatesDesk:
         demo: DemoCertificate | None = None,
     ) -> None:
         self.pairs: list[CertificatePair] = []
+        self.telling: Telling = lambda _: contextlib.nullcontext()
+        """Tells of a change that nobody called for, by what brought it about."""
         self._files = demo.files if demo else files
         self._host_name = host_name
         self._reader = reader
@@ -171,13 +178,18 @@ class CertificatesDesk:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            await self._renew_quietly("SIGHUP")
+            await self._renew_quietly(SIGHUP)
 
     async def _renew(self, by: str) -> Faults:
         """Take what can be used and tell all of it in the log."""
-        before = self._faults
+        before, were = self._faults, self._fingerprints()
         faults = await self._take()
         self._trouble = ""
+        describe(
+            target=by,
+            before={"certificates": were},
+            after={"certificates": self._fingerprints(), "refused": len(faults)},
+        )
         log.info("certificates read", by=by, count=len(self.pairs), refused=len(faults))
         self._tell()
         for file, why in faults.items():
@@ -185,9 +197,13 @@ class CertificatesDesk:
                 log.error("certificate not taken; what was in force stays", file=file, reason=why)
         return faults
 
+    def _fingerprints(self) -> list[str]:
+        return [held.certificate.fingerprint for held in self._held.values()]
+
     async def _renew_quietly(self, by: str) -> None:
         try:
-            await self._renew(by)
+            async with self.telling(by):
+                await self._renew(by)
         except ServiceError as error:
             self._in_trouble(error)
 

@@ -43,7 +43,10 @@ class Expiry:
         paths: MailPaths,
         settings: Callable[[], Settings],
         clock: Clock,
+        tell: Callable[[str, int, int, int], None],
     ) -> None:
+        """``tell`` is told account, days, messages and octets of what was removed."""
+        self._tell = tell
         self._accounts = accounts
         self._paths = paths
         self._settings = settings
@@ -138,6 +141,7 @@ class Expiry:
         except ServiceError as error:
             log.warning("mail cannot expire", account=account, reason=str(error))
         if count:
+            self._tell(account, self._days, count, octets)
             log.info("mail expired", account=account, days=self._days, count=count, octets=octets)
 
     async def _turn(self, parts: tuple[str, ...], limit: int) -> Expired:

@@ -18,6 +18,7 @@ from lineproto.followed import FollowedPair
 from lineproto.networks import Networks
 from lineproto.stopping import stop_signals
 from lineproto.tls import BadCertificate
+from pop3_service.api.auditing import Auditing
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
@@ -29,7 +30,7 @@ from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
-from pop3_service.domain.audit import LoginEvent
+from pop3_service.domain.audit import Via
 from pop3_service.domain.errors import CertificateInvalid, InvalidArgument, ServiceUnavailable
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
@@ -40,12 +41,13 @@ from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
+from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.bearer import BearerTokens
 from pop3_service.supervisor.bearer_checks import BearerChecks
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
-from pop3_service.supervisor.certificates import CertificatesDesk
+from pop3_service.supervisor.certificates import SIGHUP, CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
 from pop3_service.supervisor.expiry import Expiry
 from pop3_service.supervisor.gateway_address import find_shared_addresses
@@ -117,6 +119,13 @@ class Supervisor:
             roles = RolesDesk(store.roles)
             await roles.load()
             tokens, maildrops = Tokens(clock, roles.rights), MaildirStore(self._paths, clock)
+            audit = AuditDesk(
+                config.data_dir,
+                config.audit_key_file or config.data_dir / "audit.key",
+                lambda: self._settings.current.audit_retention_days,
+                clock,
+            )
+            await stack.enter_async_context(audit.running())
             settings = self._settings = SettingsDesk(
                 store.settings, store.accounts, Runner(self._spool, clock).check, self._apply
             )
@@ -156,9 +165,14 @@ class Supervisor:
             )
             await settings.load()
             if config.settings:
-                await settings.update(config.settings, "command line")
-            await accounts.bootstrap(config.admin_password, with_demo=config.demo)
+                async with audit.acting("server.update_settings", Via.COMMAND_LINE):
+                    await settings.update(config.settings, "command line")
+            async with audit.acting("accounts.bootstrap", Via.START):
+                await accounts.bootstrap(config.admin_password, with_demo=config.demo)
             await self._warn(accounts)
+            self._certificates.telling = lambda by: audit.acting(
+                "server.reload_certificates", Via.SIGNAL if by == SIGHUP else Via.SERVICE
+            )
             await self._certificates.load()
             keeping = ThrottleKeeping(
                 throttle, store.throttle, lambda: settings.current.known_place_days, clock
@@ -180,7 +194,7 @@ class Supervisor:
                 LoginTimes(clock, lambda: settings.current.login_delay_s),
                 self._sessions.publish,
                 checks(scram, BearerChecks(bearer_tokens, lambda: settings.current), apop),
-                _unwritten,
+                audit.note_logins,
                 claims(scram),
             )
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
@@ -207,13 +221,15 @@ class Supervisor:
                     MaildropServicer(maildrops, accounts),
                     RolesServicer(roles),
                 ],
+                Auditing(audit, clock),
                 with_reflection=config.grpc_reflection,
                 gateway_secret=await self._gateway_secret(),
             )
             self._expiry = Expiry(
-                store.accounts, self._paths, lambda: settings.current, self._clock
+                store.accounts, self._paths, lambda: settings.current, clock, audit.note_expiry
             )
             await stack.enter_async_context(self._expiry.running())
+            await stack.enter_async_context(audit.looked_after())
             stack.push_async_callback(server.stop, 1.0)
             stack.push_async_callback(pool.stop, GRACE_S)
             stack.push_async_callback(server.drain)
@@ -223,6 +239,7 @@ class Supervisor:
                 config.grpc_listen, certificate, config.data_dir if certificate else None
             )
             self.ports = replace(ports, grpc=grpc_port)
+            await audit.record_own("service.start", Via.START, version=self._version)
             log.info(
                 "service started",
                 version=self._version,
@@ -235,6 +252,7 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             yield self.ports
+            await audit.record_own("service.stop")
             log.info("service stopping")
         log.info("service stopped")
 
@@ -364,10 +382,6 @@ class Supervisor:
             )
 
         return make
-
-
-def _unwritten(_: list[LoginEvent]) -> None:
-    """Logins are not kept yet."""
 
 
 async def serve(config: Config) -> None:

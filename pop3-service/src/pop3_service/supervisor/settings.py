@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import InvalidArgument, LimitBelowCurrent
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.accounts import AccountStore
@@ -53,6 +54,7 @@ class SettingsDesk:
         Raises:
             InvalidArgument, LimitBelowCurrent, TransformInvalid, StoreUnavailable
         """
+        describe(target=" ".join(values))
         if values.get("transform"):
             # A trial takes its time; nobody else's change waits for it.
             wanted = self.current.changed(values)
@@ -66,6 +68,10 @@ class SettingsDesk:
                     raise LimitBelowCurrent(new.max_accounts, count)
             before, after = old.as_dict(), new.as_dict()
             await self._store.save({name: after[name] for name in values})
+            describe(
+                before={name: before[name] for name in values},
+                after={name: after[name] for name in values},
+            )
             self.current = new
             await self._apply(new)
             for name in values:

@@ -12,6 +12,7 @@ from pop3_service.api.translate import (
     timestamp,
 )
 from pop3_service.domain.account import Principal
+from pop3_service.domain.audit import ActorKind, describe_actor
 from pop3_service.domain.errors import (
     InvalidCredentials,
     LoginThrottled,
@@ -53,6 +54,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         """Check a password and give a token; a wrong one is answered with delay."""
         peer = caller_address()
         name, password = request.name.encode(), request.password.encode()
+        describe_actor(request.name, ActorKind.NOBODY)
         attempt = self._throttle.attempt(peer, name)
         try:
             async with self._throttle.turn(attempt):
@@ -66,6 +68,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
             await self._clock.sleep(delay_s)
             raise LoginThrottled if reason is Reason.LOGIN_THROTTLED else InvalidCredentials
         self._throttle.right(attempt, account.name)
+        describe_actor(account.name)
         token, expire_time = self._tokens.issue(Principal(account.name, account.role))
         warnings: list[str] = []
         if account.has_default_password:

@@ -15,6 +15,7 @@ from pop3_service.api.translate import (
     offset_page,
     timestamp,
 )
+from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import (
     InvalidArgument,
 )
@@ -68,6 +69,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
             raise InvalidArgument("the stream is empty") from None
         account = await self._accounts.get(first.account_name)
         uidl, octets = await self._maildrops.put(account.name, chunks(first, request_iterator))
+        describe(target=account.name, after={"uidl": uidl, "stored_bytes": octets})
         log.info("message stored", account=account.name, by=caller().name, octets=octets)
         return maildrop_pb2.PutMessageResponse(uidl=uidl, stored_bytes=octets)
 
@@ -76,6 +78,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
     ) -> AsyncIterator[maildrop_pb2.GetMessageResponse]:
         """Send a message's stored octets."""
         account = await self._accounts.get(own_or(Right.MAIL_READ, request.account_name))
+        describe(target=account.name, after={"uidl": request.uidl})
         async for piece in self._maildrops.read(account.name, request.uidl):
             yield maildrop_pb2.GetMessageResponse(chunk=piece)
 
@@ -86,6 +89,14 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
         account = await self._accounts.get(request.account_name)
         result = await self._maildrops.import_ids(
             account.name, id_source_of(request.source), request.format, dry_run=request.dry_run
+        )
+        describe(
+            target=account.name,
+            after={
+                "dry_run": request.dry_run,
+                "kept": result.kept.count,
+                "changed": result.changed.count,
+            },
         )
         if not request.dry_run:
             log.info(

@@ -17,6 +17,7 @@ from pop3_service.api.translate import (
     settings_message,
     status_message,
 )
+from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import (
     InvalidArgument,
 )
@@ -122,5 +123,6 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         """Replace the worker processes."""
         log.info("workers are to be replaced", by=caller().name)
         count = await self._restart_workers()
+        describe(target="workers", after={"replaced_workers": count})
         log.info("workers replaced", by=caller().name, count=count)
         return server_pb2.RestartWorkersResponse(worker_count=count)

@@ -15,6 +15,7 @@ from pop3_service.api.translate import (
     session_message,
 )
 from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import (
     InvalidArgument,
     SessionNotFound,
@@ -66,14 +67,17 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServiceServicer):
         if bool(request.session_id) is bool(request.account_name):
             raise InvalidArgument("give either session_id or account_name")
         if request.account_name:
+            describe(target=request.account_name)
             order = DisconnectOrder(account=own_or(Right.SESSIONS_DISCONNECT, request.account_name))
             ended = await self._sessions.disconnect(order)
         else:
+            describe(target=f"session {request.session_id}")
             if not caller().may(Right.SESSIONS_DISCONNECT):
                 own = await self._sessions.list(caller().name)
                 if request.session_id not in {session.id for session in own}:
                     raise SessionNotFound(request.session_id)
             ended = await self._sessions.disconnect_one(request.session_id)
+        describe(after={"ended_sessions": ended})
         log.info("sessions disconnected", by=caller().name, count=ended)
         return sessions_pb2.DisconnectSessionResponse(ended_session_count=ended)
 
