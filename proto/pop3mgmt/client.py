@@ -18,6 +18,7 @@ from pop3mgmt.calls.accounts import AccountsCalls
 from pop3mgmt.calls.auth import AuthCalls
 from pop3mgmt.calls.base import DEADLINE_S, LOGIN_DEADLINE_S, Metadata, call
 from pop3mgmt.calls.maildrop import MaildropCalls
+from pop3mgmt.calls.own_account import OwnAccountCalls
 from pop3mgmt.calls.roles import RolesCalls
 from pop3mgmt.calls.server import ServerCalls
 from pop3mgmt.calls.sessions import SessionsCalls
@@ -107,7 +108,15 @@ class ManagementClient:
         return ((SECRET_KEY, secret), (CLIENT_KEY, client_address)) if secret else ()
 
 
-class Caller(AccountsCalls, AuthCalls, MaildropCalls, RolesCalls, ServerCalls, SessionsCalls):
+class Caller(
+    AccountsCalls,
+    AuthCalls,
+    MaildropCalls,
+    OwnAccountCalls,
+    RolesCalls,
+    ServerCalls,
+    SessionsCalls,
+):
     """A login: its token, and every call that it may make."""
 
     def __init__(self, client: ManagementClient, token: str, client_address: str = "") -> None:

@@ -11,6 +11,7 @@ from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
+from pop3_service.api.servicers.own_account import OwnAccountServicer
 from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
@@ -24,12 +25,14 @@ from pop3_service.storage.store import Store
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.apop import Apop
+from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.preferences import PreferencesDesk
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.scram import ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
@@ -66,6 +69,7 @@ class FakeWorker:
         self.watched = False
         self.certificates: list[CertificatePair] = []
         self.failure: Exception | None = None
+        self.least_retention_days = 0
 
     async def configure(self, settings: Settings) -> None:
         self._fail()
@@ -78,6 +82,8 @@ class FakeWorker:
     async def disconnect(self, order: DisconnectOrder) -> int:
         self._fail()
         self.orders.append(order)
+        if order.keep_sessions:
+            return 0
         before = len(self.sessions)
         self.sessions = [
             it
@@ -93,6 +99,10 @@ class FakeWorker:
     async def set_certificates(self, pairs: list[CertificatePair]) -> None:
         self._fail()
         self.certificates = pairs
+
+    async def set_least_retention(self, days: int) -> None:
+        self._fail()
+        self.least_retention_days = days
 
     def _fail(self) -> None:
         if self.failure is not None:
@@ -168,6 +178,7 @@ class Service:
                 MadeUp(bytes(32)),
                 lambda: settings.current,
                 clock,
+                app_verifiers=store.app_passwords.verifiers,
             )
             self.authenticator.on_verified = scram.learn
             self.apop = Apop(store.accounts, self.folder / "apop.key", lambda: settings.current)
@@ -184,6 +195,16 @@ class Service:
                 self.apop.seal,
             )
             self.store, self.scram = store, scram
+            app_passwords = AppPasswordDesk(
+                store.app_passwords, scram.make_for_app, accounts.end_pop3, clock
+            )
+            self.authenticator.find_app_password = app_passwords.find
+            preferences = PreferencesDesk(
+                store.preferences,
+                lambda: settings.current,
+                accounts.forget_logins,
+                self._apply_retention,
+            )
             imports = AccountImport(
                 store.accounts, self.authenticator, maildrops, lambda: settings.current, clock
             )
@@ -221,6 +242,7 @@ class Service:
                     SessionsServicer(self.sessions),
                     ServerServicer(status, settings, self.certificates, self._restart, clock),
                     MaildropServicer(maildrops, accounts),
+                    OwnAccountServicer(accounts, app_passwords, preferences),
                     RolesServicer(roles),
                 ],
                 Auditing(self.audit, clock),
@@ -238,6 +260,11 @@ class Service:
         """Make an account and log in to it."""
         await self.admin.create_account(name, password)
         return await self.client.login(name, password)
+
+    async def _apply_retention(self) -> None:
+        days = await self.store.preferences.least_retention_days()
+        for worker in self.workers:
+            await worker.set_least_retention(days)
 
     async def _restart(self) -> int:
         return await self.restart()

@@ -18,10 +18,26 @@ from pop3_service.api.server import SERVICES
 from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3mgmt.errors import from_rpc_error
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1 import accounts_pb2, auth_pb2, maildrop_pb2, roles_pb2, server_pb2, sessions_pb2
+from pop3mgmt.v1 import (
+    accounts_pb2,
+    auth_pb2,
+    maildrop_pb2,
+    own_account_pb2,
+    roles_pb2,
+    server_pb2,
+    sessions_pb2,
+)
 from unit.pop3_service.clock import FakeClock
 
-OURS = (accounts_pb2, auth_pb2, maildrop_pb2, roles_pb2, server_pb2, sessions_pb2)
+OURS = (
+    accounts_pb2,
+    auth_pb2,
+    maildrop_pb2,
+    own_account_pb2,
+    roles_pb2,
+    server_pb2,
+    sessions_pb2,
+)
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for module in (*OURS, health_pb2, reflection_pb2)

@@ -8,9 +8,25 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor, MethodDescriptor
 
-from pop3mgmt.v1 import accounts_pb2, auth_pb2, maildrop_pb2, roles_pb2, server_pb2, sessions_pb2
+from pop3mgmt.v1 import (
+    accounts_pb2,
+    auth_pb2,
+    maildrop_pb2,
+    own_account_pb2,
+    roles_pb2,
+    server_pb2,
+    sessions_pb2,
+)
 
-MODULES = (accounts_pb2, auth_pb2, maildrop_pb2, roles_pb2, server_pb2, sessions_pb2)
+MODULES = (
+    accounts_pb2,
+    auth_pb2,
+    maildrop_pb2,
+    own_account_pb2,
+    roles_pb2,
+    server_pb2,
+    sessions_pb2,
+)
 FILES: list[FileDescriptor] = [module.DESCRIPTOR for module in MODULES]
 SOURCES = sorted(Path(accounts_pb2.__file__).parent.glob("*.proto"))
 ELEMENT = re.compile(
@@ -132,9 +148,10 @@ def test_no_response_carries_a_failure() -> None:
         assert not {"error", "success", "ok"} & set(message.fields_by_name)
 
 
-def test_no_answer_but_a_reset_carries_a_password() -> None:
+def test_no_answer_carries_a_password_but_where_it_is_made() -> None:
     for method in METHODS:
         for field in method.output_type.fields:
-            if "password" in field.name and field.name != "has_default_password":
-                assert method.name == "ResetPassword"
+            is_text = field.type == field.TYPE_STRING
+            if is_text and "password" in field.name and field.name != "has_default_password":
+                assert method.name in {"ResetPassword", "CreateAppPassword"}
     assert not [name for name in accounts_pb2.Account.DESCRIPTOR.fields_by_name if "hash" in name]

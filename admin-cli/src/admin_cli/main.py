@@ -26,6 +26,7 @@ COMMANDS: dict[str, Lazy] = {
     "accounts": Lazy("admin_cli.accounts:accounts", "Manage accounts and passwords."),
     "roles": Lazy("admin_cli.roles:roles", "Manage roles and their rights."),
     "sessions": Lazy("admin_cli.sessions:sessions", "Show and end POP3 sessions."),
+    "me": Lazy("admin_cli.me:me", "Manage your own account."),
     "settings": Lazy("admin_cli.server:settings", "Show and change settings."),
     "certificates": Lazy("admin_cli.certificates:certificates", "Show and reload certificates."),
     "workers": Lazy("admin_cli.workers:workers", "Replace the worker processes."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from scmp_gateway.acts import accounts, maildrops, own, roles, server, sessions
+from scmp_gateway.acts import accounts, maildrops, own, own_account, roles, server, sessions
 from scmp_gateway.verb import Verb
 
 VERBS: dict[str, Verb] = {
@@ -62,6 +62,54 @@ VERBS: dict[str, Verb] = {
         2,
         2,
         calls=("AccountsService/ChangePassword",),
+    ),
+    "END_SESSION": Verb(
+        "END_SESSION <id|ALL>",
+        "end one POP3 connection, or all of your own",
+        own_account.end_session,
+        1,
+        1,
+        calls=("SessionsService/DisconnectSession",),
+    ),
+    "APP_PASSWORDS": Verb(
+        "APP_PASSWORDS [<username>]",
+        "passwords for single POP3 clients",
+        own_account.app_passwords,
+        0,
+        1,
+        calls=("OwnAccountService/ListAppPasswords",),
+    ),
+    "ADD_APP_PASSWORD": Verb(
+        "ADD_APP_PASSWORD <name>",
+        "make a password for one POP3 client, shown once",
+        own_account.add_app_password,
+        1,
+        1,
+        calls=("OwnAccountService/CreateAppPassword",),
+    ),
+    "REVOKE_APP_PASSWORD": Verb(
+        "REVOKE_APP_PASSWORD <name|ALL> [<username>]",
+        "revoke one, or all; POP3 connections end",
+        own_account.revoke_app_password,
+        1,
+        2,
+        calls=("OwnAccountService/RevokeAppPassword",),
+    ),
+    "PREFERENCES": Verb(
+        "PREFERENCES [<username>]",
+        "language, retention and transform",
+        own_account.preferences,
+        0,
+        1,
+        calls=("OwnAccountService/GetPreferences",),
+    ),
+    "SET_PREFERENCE": Verb(
+        "SET_PREFERENCE <name> <value> [<username>]",
+        "choose LANGUAGE, RETENTION or TRANSFORM",
+        own_account.set_preference,
+        2,
+        3,
+        calls=("OwnAccountService/UpdatePreferences",),
     ),
     "ALL_CONNEC": Verb(
         "ALL_CONNEC",

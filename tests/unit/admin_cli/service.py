@@ -18,11 +18,13 @@ from pop3mgmt.v1 import (
     auth_pb2_grpc,
     maildrop_pb2,
     maildrop_pb2_grpc,
+    own_account_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
 )
+from unit.admin_cli.own_account import OwnAccount
 
 MADE = 1_767_225_600  # 2026-01-01T00:00:00Z
 TOKEN = "token-of-admin"
@@ -71,6 +73,7 @@ class Service(
         self.imported_lines: list[accounts_pb2.ImportedLine] = []
         self.imports: list[maildrop_pb2.ImportUniqueIdsRequest] = []
         self.imported: dict[str, maildrop_pb2.ImportUniqueIdsResponse] = {}
+        self.own = _OwnAccount(self)
         self._server = grpc.server(ThreadPoolExecutor(4))
         for add in (
             auth_pb2_grpc.add_AuthServiceServicer_to_server,
@@ -80,6 +83,7 @@ class Service(
             maildrop_pb2_grpc.add_MaildropServiceServicer_to_server,
         ):
             add(self, self._server)
+        own_account_pb2_grpc.add_OwnAccountServiceServicer_to_server(self.own, self._server)
         self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> Self:
@@ -342,3 +346,17 @@ def wait_until_gone(context: Any) -> None:
     gone = threading.Event()
     context.add_callback(gone.set)
     gone.wait()
+
+
+class _OwnAccount(OwnAccount):
+    """The own account, for who is logged in to the service."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._service = service
+
+    def _admit(self, context: Any) -> None:
+        self._service._admit(context)
+
+    def _refuse(self, context: Any, reason: Reason, text: str) -> None:
+        refuse(context, reason, text)

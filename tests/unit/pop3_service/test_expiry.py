@@ -15,6 +15,7 @@ import structlog
 
 from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import MaildropInUse, MaildropUnusable
+from pop3_service.domain.preferences import Preferences
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.expiry import Expired, delivered_s, expire
@@ -158,9 +159,20 @@ class Accounts:
     async def get(self, name: str) -> Account | None:
         return None if name in self.deleted else next(it for it in self._all if it.name == name)
 
-    async def page(self, after: str, size: int) -> list[Account]:
-        self.looks += not after
-        return [account for account in self._all if account.name > after][:size]
+    async def page(self, after: str, size: int, *, with_retention: bool = False) -> list[Account]:
+        self.looks += not after and not with_retention
+        return [
+            account
+            for account in self._all
+            if account.name > after and (account.preferences.retention_days or not with_retention)
+        ][:size]
+
+    def retain(self, name: str, days: int) -> None:
+        """Give an account a retention of its own."""
+        self._all = [
+            replace(it, preferences=Preferences(retention_days=days)) if it.name == name else it
+            for it in self._all
+        ]
 
 
 class Background:
@@ -321,3 +333,51 @@ async def test_a_longer_age_holds_before_the_next_maildrop(background: Backgroun
     for _ in range(50):
         await asyncio.sleep(0)
     assert old.exists()
+
+
+async def test_an_accounts_own_retention_counts_where_it_is_shorter(
+    background: Background,
+) -> None:
+    own, long, other = (background.put(name, 3 * DAY) for name in ("ana", "ben", "cy"))
+    background.accounts.retain("ben", 9)
+    background.accounts.retain("ana", 2)
+    background.expiry.retention_changed()
+    await background.until(lambda: not own.exists() and PASS_S in background.clock.slept)
+    assert long.exists()
+    assert other.exists()
+    assert background.accounts.looks == 0
+    young = background.put("ana", DAY)
+    background.change(3)
+    await background.until(lambda: not long.exists() and not other.exists())
+    assert young.exists()
+
+
+async def test_another_retention_waits_for_the_hour_while_looks_come(
+    background: Background,
+) -> None:
+    background.change(9)
+    await background.until(lambda: PASS_S in background.clock.slept)
+    own = background.put("ana", 3 * DAY)
+    background.accounts.retain("ana", 2)
+    background.expiry.retention_changed()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert background.accounts.looks == 1
+    background.clock.move(PASS_S)
+    await background.until(lambda: not own.exists())
+
+
+async def test_who_wants_mail_kept_for_longer_keeps_what_has_not_gone_yet(
+    background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    background.accounts.retain("ana", 2)
+    kept, get = background.put("ana", 3 * DAY), background.accounts.get
+
+    async def changed_meanwhile(name: str) -> Account | None:
+        background.accounts.retain("ana", 30)
+        return await get(name)
+
+    monkeypatch.setattr(background.accounts, "get", changed_meanwhile)
+    background.expiry.retention_changed()
+    await background.until(lambda: PASS_S in background.clock.slept)
+    assert kept.exists()

@@ -47,8 +47,7 @@ def test_what_may_not_is_refused(values: dict[str, object]) -> None:
     [(0, 0, 0), (30, 0, 30), (0, 7, 7), (30, 7, 7), (7, 30, 7), (5, 5, 5)],
 )
 def test_of_two_retentions_the_shorter_counts(setting: int, own: int, counts: int) -> None:
-    settings = Settings(expire_days=setting)
-    assert Preferences(retention_days=own).expire_days(settings) == counts
+    assert Preferences(retention_days=own).expire_days(setting) == counts
 
 
 @pytest.fixture
@@ -81,11 +80,26 @@ async def test_they_are_stored_for_who_chose_and_go_with_the_account(store: Stor
 async def test_the_shortest_retention_and_whose_there_are_is_known(store: Store) -> None:
     stored = store.preferences
     assert await stored.least_retention_days() == 0
-    assert await stored.retentions("", 10) == {}
+    assert await with_retention(store) == {}
     await stored.put("ana", Preferences("es"))
     await stored.put("ida", Preferences(retention_days=7))
     await stored.put("eva", Preferences(retention_days=30))
     assert await stored.least_retention_days() == 7
-    assert await stored.retentions("", 10) == {"eva": 30, "ida": 7}
-    assert await stored.retentions("", 1) == {"eva": 30}
-    assert await stored.retentions("eva", 10) == {"ida": 7}
+    assert await with_retention(store) == {"eva": 30, "ida": 7}
+    assert await with_retention(store, size=1) == {"eva": 30}
+    assert await with_retention(store, "eva") == {"ida": 7}
+    assert [it.name for it in await store.accounts.page("", 10)] == ["ana", "eva", "ida"]
+
+
+async def with_retention(store: Store, after: str = "", size: int = 10) -> dict[str, int]:
+    found = await store.accounts.page(after, size, with_retention=True)
+    return {account.name: account.preferences.retention_days for account in found}
+
+
+async def test_they_are_part_of_their_account_and_of_its_facts(store: Store) -> None:
+    await store.preferences.put("eva", Preferences("es", 9, False))
+    eva, ana = await store.accounts.get("eva"), await store.accounts.get("ana")
+    assert eva is not None
+    assert ana is not None
+    assert eva.preferences == eva.facts.preferences == Preferences("es", 9, False)
+    assert ana.preferences == ana.facts.preferences == Preferences()

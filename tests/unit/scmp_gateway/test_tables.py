@@ -10,6 +10,7 @@ from pop3mgmt.v1 import (
     accounts_pb2,
     auth_pb2,
     maildrop_pb2,
+    own_account_pb2,
     roles_pb2,
     server_pb2,
     sessions_pb2,
@@ -19,7 +20,15 @@ from scmp_gateway.verbs import VERBS, visible
 
 METHODS = {
     f"{service.name}/{method.name}"
-    for module in (accounts_pb2, auth_pb2, maildrop_pb2, roles_pb2, server_pb2, sessions_pb2)
+    for module in (
+        accounts_pb2,
+        auth_pb2,
+        maildrop_pb2,
+        own_account_pb2,
+        roles_pb2,
+        server_pb2,
+        sessions_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

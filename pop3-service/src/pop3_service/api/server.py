@@ -26,6 +26,8 @@ from pop3mgmt.v1 import (
     auth_pb2_grpc,
     maildrop_pb2,
     maildrop_pb2_grpc,
+    own_account_pb2,
+    own_account_pb2_grpc,
     roles_pb2,
     roles_pb2_grpc,
     server_pb2,
@@ -49,6 +51,10 @@ _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     maildrop_pb2_grpc.MaildropServiceServicer: (
         maildrop_pb2.DESCRIPTOR.services_by_name["MaildropService"],
         maildrop_pb2_grpc.add_MaildropServiceServicer_to_server,
+    ),
+    own_account_pb2_grpc.OwnAccountServiceServicer: (
+        own_account_pb2.DESCRIPTOR.services_by_name["OwnAccountService"],
+        own_account_pb2_grpc.add_OwnAccountServiceServicer_to_server,
     ),
     roles_pb2_grpc.RolesServiceServicer: (
         roles_pb2.DESCRIPTOR.services_by_name["RolesService"],

@@ -32,6 +32,7 @@ class Setup(Struct, frozen=True, tag=True):
     settings: Settings
     watch: bool
     certificates: list[CertificatePair]
+    least_retention_days: int = 0
 
 
 class ListenerConfig(Struct, frozen=True):
@@ -93,6 +94,12 @@ class SetCertificates(Struct, frozen=True, tag=True):
     certificates: list[CertificatePair]
 
 
+class SetLeastRetention(Struct, frozen=True, tag=True):
+    """Say what the shortest retention is that an account has of its own."""
+
+    days: int
+
+
 class Stop(Struct, frozen=True, tag=True):
     """Finish the commands in progress and end; at the latest after so many seconds."""
 
@@ -140,6 +147,7 @@ Request = (
     | Disconnect
     | Watch
     | SetCertificates
+    | SetLeastRetention
     | Retire
     | Stop
     | Login

@@ -87,12 +87,14 @@ AuthOutcome = Admitted | Refused | Challenged
 class DisconnectOrder:
     """Which sessions to end: one by id, or all of an account.
 
-    ``forget`` also drops what a worker remembers of the account's password.
+    ``forget`` also drops what a worker remembers of the account's password. With ``keep_sessions``
+    that is all: no session ends.
     """
 
     session_id: str = ""
     account: str = ""
     forget: bool = False
+    keep_sessions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +163,6 @@ class Worker(Protocol):
 
         The first is the default; none at all means no TLS. Open sessions stay as they are.
         """
+
+    async def set_least_retention(self, days: int) -> None:
+        """Say what the shortest retention is that an account has of its own; 0 if none has one."""

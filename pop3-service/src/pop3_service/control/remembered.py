@@ -47,6 +47,8 @@ class RememberedLogins:
         self._key = secrets.token_bytes(32)
         self._logins: OrderedDict[bytes, RememberedLogin] = OrderedDict()
         self._by_account: dict[str, set[bytes]] = {}
+        self.changes = 0
+        """Counts what is forgotten: what is verified meanwhile may be outdated already."""
 
     def find(self, name: bytes, password: bytes) -> RememberedLogin | None:
         """Give the login that was verified by these a moment ago; None says nothing."""
@@ -88,6 +90,7 @@ class RememberedLogins:
 
     def forget(self, account: str) -> None:
         """Drop what is known of an account."""
+        self.changes += 1
         for digest in self._by_account.pop(account, ()):
             del self._logins[digest]
 

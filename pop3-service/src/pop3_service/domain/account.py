@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Self
 
 from pop3_service.domain.errors import InvalidArgument, PermissionDenied
+from pop3_service.domain.preferences import NO_PREFERENCES, Preferences
 from pop3_service.domain.rights import BUILT_IN, Right, RoleName
 from pop3_service.domain.saslprep import prepare
 
@@ -78,6 +79,7 @@ class AccountFacts:
     """What a worker has to know of an account that has logged in."""
 
     role: str = RoleName.USER.value
+    preferences: Preferences = NO_PREFERENCES
 
 
 USER_FACTS = AccountFacts()
@@ -94,11 +96,12 @@ class Account:
     create_time: datetime
     has_default_password: bool = False
     has_apop_secret: bool = False
+    preferences: Preferences = NO_PREFERENCES
 
     @property
     def facts(self) -> AccountFacts:
         """What a worker has to know of it."""
-        return AccountFacts(str(self.role))
+        return AccountFacts(str(self.role), self.preferences)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,10 @@ class Preferences:
                     raise InvalidArgument(f"there is no preference {name!r}")
         return replace(self, **values)  # type: ignore[arg-type]
 
-    def expire_days(self, settings: Settings) -> int:
-        """Give the age at which mail goes, 0 for never: the shorter one of setting and own."""
-        return min(filter(None, (self.retention_days, settings.expire_days)), default=0)
+    def expire_days(self, setting: int) -> int:
+        """Give the age at which mail goes, 0 for never: the shorter one of ``setting`` and own."""
+        return min(filter(None, (self.retention_days, setting)), default=0)
+
+
+NO_PREFERENCES = Preferences()
+"""Those of an account whose owner has chosen nothing."""

@@ -116,9 +116,11 @@ class Session:
         "_bad_exchanges",
         "_contents",
         "_deleted",
+        "_has_chosen",
         "_in_utf8",
         "_name",
         "_preferred",
+        "_retention_days",
         "_sends_utf8",
         "exchange",
         "finished",
@@ -148,6 +150,8 @@ class Session:
         self.finished = False
         self.language = preferred.in_ascii
         self._preferred = preferred
+        self._has_chosen = False
+        self._retention_days = 0
         self._in_utf8 = False
         self._sends_utf8 = sends_utf8
         self.offer = offer
@@ -242,9 +246,18 @@ class Session:
 
     # --- outcomes of actions --------------------
 
-    def admitted(self, contents: Contents) -> Reply:
-        """The login succeeded and the maildrop is locked: this is what it holds."""
+    def admitted(self, contents: Contents, language: str = "", retention_days: int = 0) -> Reply:
+        """The login succeeded and the maildrop is locked: this is what it holds.
+
+        ``language`` is the account's own, empty for none; a LANG that was given goes before it.
+        ``retention_days`` is its own retention, 0 for none.
+        """
         self._enter(State.TRANSACTION)
+        self._retention_days = retention_days
+        if language:
+            self._preferred = LANGUAGES[language]
+            if not self._has_chosen:
+                self.language = self._preferred if self._in_utf8 else self._preferred.in_ascii
         self.exchange = None
         self._contents = contents
         return self.language.logged_in
@@ -260,7 +273,7 @@ class Session:
         reply = self.language.ok(Text.BEGIN_TLS)
         self.may_start_tls = False
         self._name = None
-        self._in_utf8 = False
+        self._in_utf8 = self._has_chosen = False
         self.language = self._preferred.in_ascii
         return reply
 
@@ -367,13 +380,17 @@ class Session:
         if found is None:
             return self.language.err(Text.UNKNOWN_LANGUAGE)
         self.language = found
+        self._has_chosen = True
         return found.ok(Text.LANGUAGE_CHANGED, tag=found.tag)
 
     def _capability_lines(self) -> tuple[str, ...]:
-        """STLS is a capability only where it may be given (RFC 2595 section 4)."""
-        if self.may_start_tls and self.state is State.AUTHORIZATION:
-            return (*self.offer.capabilities, "STLS")
-        return self.offer.capabilities
+        """STLS is a capability only where it may be given (RFC 2595 section 4).
+
+        After login EXPIRE is what holds for the account (RFC 2449 section 6.7).
+        """
+        if self.state is not State.AUTHORIZATION:
+            return self.offer.after_login(self._retention_days)
+        return (*self.offer.capabilities, "STLS") if self.may_start_tls else self.offer.capabilities
 
     def _quit(self) -> Reply | Action:
         if self.state is State.AUTHORIZATION:

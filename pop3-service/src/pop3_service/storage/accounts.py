@@ -20,16 +20,19 @@ from pop3_service.domain.errors import (
     LastAdmin,
     RoleNotFound,
 )
+from pop3_service.domain.preferences import NO_PREFERENCES
 from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage import tables
 from pop3_service.storage.app_passwords import app_passwords
+from pop3_service.storage.preferences import preferences, read_preferences
 from pop3_service.storage.transactions import transaction
 
 _ACCOUNTS = select(
     tables.accounts,
     exists().where(tables.apop_secrets.c.account == tables.accounts.c.name).label("has_apop"),
-)
+    *(preferences.c[name] for name in ("language", "retention_days", "transform")),
+).outerjoin(preferences, preferences.c.account == tables.accounts.c.name)
 NAMES_AT_A_TIME = 500
 """Names that one query looks for."""
 
@@ -47,14 +50,15 @@ class AccountStore:
             row = (await connection.execute(query)).first()
         return _account(row) if row else None
 
-    async def page(self, after: str, size: int) -> list[Account]:
-        """Give accounts in order of name, those after a name, at most ``size``."""
-        query = (
-            _ACCOUNTS.where(tables.accounts.c.name > after)
-            .order_by(tables.accounts.c.name)
-            .limit(size)
-        )
-        return await self._all(query)
+    async def page(self, after: str, size: int, *, with_retention: bool = False) -> list[Account]:
+        """Give accounts in order of name, those after a name, at most ``size``.
+
+        ``with_retention`` leaves out those that have no retention of their own.
+        """
+        query = _ACCOUNTS.where(tables.accounts.c.name > after)
+        if with_retention:
+            query = query.where(preferences.c.retention_days > 0)
+        return await self._all(query.order_by(tables.accounts.c.name).limit(size))
 
     async def count(self) -> int:
         """Count the accounts."""
@@ -309,4 +313,5 @@ def _account(row: Row[Any]) -> Account:
         row.create_time.replace(tzinfo=UTC),
         row.has_default_password,
         bool(row.has_apop),
+        NO_PREFERENCES if row.language is None else read_preferences(row),
     )

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pop3_service.domain.errors import AccountNotFound
-from pop3_service.domain.preferences import Preferences
+from pop3_service.domain.preferences import NO_PREFERENCES, Preferences
 from pop3_service.storage import tables
 from pop3_service.storage.transactions import transaction
 
@@ -48,7 +48,7 @@ class PreferencesStore:
         async with transaction(self._engine) as connection:
             query = select(preferences).where(_C.account == account)
             row = (await connection.execute(query)).first()
-        return _preferences(row) if row else Preferences()
+        return read_preferences(row) if row else NO_PREFERENCES
 
     async def put(self, account: str, chosen: Preferences) -> None:
         """Store an account's.
@@ -61,7 +61,7 @@ class PreferencesStore:
             if await connection.scalar(known) is None:
                 raise AccountNotFound(account)
             await connection.execute(delete(preferences).where(_C.account == account))
-            if chosen != Preferences():
+            if chosen != NO_PREFERENCES:
                 await connection.execute(
                     insert(preferences).values(
                         account=str(account),
@@ -77,17 +77,7 @@ class PreferencesStore:
         async with transaction(self._engine) as connection:
             return await connection.scalar(query) or 0
 
-    async def retentions(self, after: str, size: int) -> dict[str, int]:
-        """Give the days of accounts with a retention of their own, in order of name."""
-        query = (
-            select(_C.account, _C.retention_days)
-            .where(_C.account > after, _C.retention_days > 0)
-            .order_by(_C.account)
-            .limit(size)
-        )
-        async with transaction(self._engine) as connection:
-            return {row.account: row.retention_days for row in await connection.execute(query)}
 
-
-def _preferences(row: Row[Any]) -> Preferences:
+def read_preferences(row: Row[Any]) -> Preferences:
+    """Read the preferences of a row."""
     return Preferences(row.language, row.retention_days, row.transform)

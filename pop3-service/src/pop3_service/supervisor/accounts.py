@@ -274,6 +274,12 @@ class AccountsDesk:
         self._authenticator.account_changed(name)
         return await self._disconnect(name)
 
+    async def forget_logins(self, name: AccountName) -> None:
+        """Drop what is remembered of an account's logins, on every worker; no session ends."""
+        self._authenticator.account_changed(name)
+        order = DisconnectOrder(account=name, forget=True, keep_sessions=True)
+        await self._sessions.disconnect(order)
+
     async def _end(self, name: AccountName, keep: str = "") -> int:
         """End what was opened with the password that counts no more."""
         self._authenticator.account_changed(name)

@@ -23,6 +23,7 @@ from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.auth import AuthServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
+from pop3_service.api.servicers.own_account import OwnAccountServicer
 from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
@@ -56,6 +57,7 @@ from pop3_service.supervisor.listening import Ports, listen
 from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.preferences import PreferencesDesk
 from pop3_service.supervisor.remote_worker import Slot
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.sasl import checks, claims
@@ -160,6 +162,12 @@ class Supervisor:
                 store.app_passwords, scram.make_for_app, accounts.end_pop3, clock
             )
             authenticator.find_app_password = app_passwords.find
+            preferences = PreferencesDesk(
+                store.preferences,
+                lambda: settings.current,
+                accounts.forget_logins,
+                lambda: self._apply_retention(store),
+            )
             imports = AccountImport(
                 store.accounts, authenticator, maildrops, lambda: settings.current, clock
             )
@@ -200,6 +208,7 @@ class Supervisor:
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
             pool, ports = await self._start_workers(control, board)
+            await self._apply_retention(store)
             status = StatusDesk(
                 self._version,
                 board.totals,
@@ -219,6 +228,7 @@ class Supervisor:
                     SessionsServicer(self._sessions),
                     ServerServicer(status, settings, self._certificates, pool.restart, clock),
                     MaildropServicer(maildrops, accounts),
+                    OwnAccountServicer(accounts, app_passwords, preferences),
                     RolesServicer(roles),
                 ],
                 Auditing(audit, clock),
@@ -315,6 +325,14 @@ class Supervisor:
         pool = getattr(self._sessions, "pool", None)
         if isinstance(pool, WorkerPool | LocalPool):
             await pool.apply(settings)
+
+    async def _apply_retention(self, store: Store) -> None:
+        """Tell who has to know that an account has another retention of its own."""
+        if self._expiry is not None:
+            self._expiry.retention_changed()
+        pool = getattr(self._sessions, "pool", None)
+        if isinstance(pool, WorkerPool | LocalPool):
+            await pool.set_least_retention(await store.preferences.least_retention_days())
 
     async def _warn(self, accounts: AccountsDesk) -> None:
         for warning in await accounts.warnings():

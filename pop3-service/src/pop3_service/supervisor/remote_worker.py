@@ -105,6 +105,7 @@ class RemoteWorker:
         settings: Settings,
         watch: bool,
         certificates: Sequence[CertificatePair] = (),
+        least_retention_days: int = 0,
     ) -> None:
         """Tell it what it needs, and wait until it serves.
 
@@ -112,7 +113,8 @@ class RemoteWorker:
             ServiceUnavailable: it ended or did not answer.
         """
         self.settings = settings
-        await self._within(START_S, messages.Setup(config, settings, watch, list(certificates)))
+        setup = messages.Setup(config, settings, watch, list(certificates), least_retention_days)
+        await self._within(START_S, setup)
 
     async def configure(self, settings: Settings) -> None:
         """Put settings in force; a worker that does not confirm is killed."""
@@ -136,6 +138,10 @@ class RemoteWorker:
     async def set_certificates(self, pairs: list[CertificatePair]) -> None:
         """Put certificates in force; a worker that does not confirm is killed."""
         await self._confirmed(messages.SetCertificates(pairs), CERTIFICATES_S)
+
+    async def set_least_retention(self, days: int) -> None:
+        """Say what the shortest retention of an account is."""
+        await self._confirmed(messages.SetLeastRetention(days))
 
     async def retire(self) -> None:
         """Let it accept no more; it ends with the last of its sessions."""

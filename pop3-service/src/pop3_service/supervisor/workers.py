@@ -62,6 +62,7 @@ class WorkerPool:
         self._keepers: list[asyncio.Task[None]] = []
         self._settings: Settings
         self._certificates: Sequence[CertificatePair] = ()
+        self._least_retention_days = 0
         self._stopping = False
 
     def workers(self) -> list[Worker]:
@@ -97,6 +98,11 @@ class WorkerPool:
         """Put certificates in force on every worker, and on those that start later."""
         self._certificates = pairs
         await asyncio.gather(*(it.set_certificates(list(pairs)) for it in self.workers()))
+
+    async def set_least_retention(self, days: int) -> None:
+        """Say what the shortest retention is, to every worker and to those that start later."""
+        self._least_retention_days = days
+        await asyncio.gather(*(it.set_least_retention(days) for it in self.workers()))
 
     async def restart(self) -> int:
         """Replace every worker by a new one, slot by slot; give how many.
@@ -179,7 +185,13 @@ class WorkerPool:
         # Among the live ones before it is told the settings of this moment: no change passes it by.
         self._live[slot.index] = worker
         try:
-            await worker.set_up(config, self._settings, self.watched, self._certificates)
+            await worker.set_up(
+                config,
+                self._settings,
+                self.watched,
+                self._certificates,
+                self._least_retention_days,
+            )
         except BaseException:
             worker.kill("did not start")
             await self._bury(worker)
@@ -282,6 +294,10 @@ class LocalPool:
     async def set_certificates(self, pairs: Sequence[CertificatePair]) -> None:
         """Put certificates in force."""
         await self._worker.set_certificates(list(pairs))
+
+    async def set_least_retention(self, days: int) -> None:
+        """Say what the shortest retention is."""
+        await self._worker.set_least_retention(days)
 
     async def restart(self) -> int:
         """Refuse: there is nothing that could be replaced.

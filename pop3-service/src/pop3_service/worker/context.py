@@ -76,6 +76,7 @@ class WorkerContext:
         self.paths = paths
         self._implementation = greeting.implementation
         self._binds = False
+        self._least_retention_days = 0
         self._host_name = greeting.host_name
         self._greetings = {it: greeting.said_in(it.in_ascii) for it in LANGUAGES.values()}
         self.configure(settings)
@@ -95,11 +96,21 @@ class WorkerContext:
         self.language = LANGUAGES[settings.language]
         self.greeting = self._greetings[self.language]
         self.sends_utf8 = settings.unicode_headers == SEND
-        self.offers = Offers(self._implementation, settings, binds=self._binds)
+        self.offers = Offers(
+            self._implementation,
+            settings,
+            binds=self._binds,
+            least_retention_days=self._least_retention_days,
+        )
 
     def bind_to(self, end_points: Sequence[bytes]) -> None:
         """Say what clients in TLS may bind to, by certificate."""
         self._binds = bool(end_points) and all(end_points)
+        self.configure(self.settings)
+
+    def set_least_retention(self, days: int) -> None:
+        """Say what the shortest retention is that an account has of its own; 0 if none has one."""
+        self._least_retention_days = days
         self.configure(self.settings)
 
     def new_timestamp(self) -> bytes:

@@ -216,7 +216,7 @@ class Pop3Dialogue:
                 if known is None:
                     return self._log_in(self._credentials(name, password))
                 return self._enter_at_once(known.account, known.facts)
-            case SendMessage(index, None) if not self._context.settings.transform:
+            case SendMessage(index, None) if not self._is_transformed():
                 return self._send_at_once(index)
             case SendMessage(index, lines):
                 return self._send(index, lines)
@@ -230,6 +230,12 @@ class Pop3Dialogue:
                 return self._challenge(action)
             case Proof():
                 return self._prove(action)
+
+    def _is_transformed(self) -> bool:
+        """Whether RETR passes this account's mail through the transform."""
+        settings = self._context.settings
+        wanted = self.facts.preferences.transform or not settings.transform_optional
+        return bool(settings.transform) and wanted
 
     def _offer(self) -> Offer:
         offers = self._context.offers
@@ -272,17 +278,20 @@ class Pop3Dialogue:
         return self._let_in(drop)
 
     async def _log_in(self, credentials: Credentials) -> bytes:
+        logins = self._context.logins
+        changes = logins.changes
         outcome = await self._checked(self._context.control.login(credentials))
         if isinstance(outcome, Refused):
             return await self._refuse(outcome)
-        self._context.logins.remember(
-            credentials.name,
-            credentials.password,
-            outcome.account,
-            outcome.age_s,
-            outcome.app_password,
-            outcome.facts,
-        )
+        if logins.changes == changes:  # else it may be outdated already
+            logins.remember(
+                credentials.name,
+                credentials.password,
+                outcome.account,
+                outcome.age_s,
+                outcome.app_password,
+                outcome.facts,
+            )
         return await self._admit(outcome)
 
     async def _prove(self, proof: Proof) -> bytes:
@@ -393,7 +402,9 @@ class Pop3Dialogue:
             log.warning(
                 "entries are no mail", id=self.session_id, account=self.account, count=count
             )
-        return self._session.admitted(drop.contents).encode()
+        own = self.facts.preferences
+        admitted = self._session.admitted(drop.contents, own.language, own.retention_days)
+        return admitted.encode()
 
     async def _refuse(self, outcome: Refused) -> bytes:
         """Answer a refused login, after its delay; no one else waits for it."""
@@ -427,6 +438,7 @@ class Pop3Dialogue:
                 self._drop.messages[index],
                 lines,
                 self._session.language,
+                transformed=lines is None and self._is_transformed(),
             )
         except ServiceError as error:
             self._drop.forget()

@@ -108,6 +108,8 @@ class Pop3Listener(Listener):
         ended = 0
         if order.forget:
             self._context.logins.forget(order.account)
+        if order.keep_sessions:
+            return 0
         for dialogue in list(self._dialogues.values()):
             if order.forget:
                 dialogue.account_changed(order.account)
@@ -127,6 +129,11 @@ class Pop3Listener(Listener):
             await self._context.on_disk(partial(server_context, pairs)) if pairs else None
         )
         self._context.bind_to([pair.end_point for pair in pairs])
+        self._put_offers()
+
+    async def set_least_retention(self, days: int) -> None:
+        """Say what the shortest retention of an account is (EXPIRE before login)."""
+        self._context.set_least_retention(days)
         self._put_offers()
 
     async def stop(self, grace_s: float) -> int:

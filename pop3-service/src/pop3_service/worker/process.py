@@ -109,6 +109,8 @@ class WorkerProcess:
                 self._retiring = asyncio.create_task(self._retire(self._worker()))
             case messages.SetCertificates(pairs):
                 await self._worker().set_certificates(pairs)
+            case messages.SetLeastRetention(days):
+                await self._worker().set_least_retention(days)
             case _:
                 return Failed("not a request to a worker")
         return Count()
@@ -138,6 +140,7 @@ class WorkerProcess:
             SystemClock(),
         )
         context.watched = setup.watch
+        context.set_least_retention(setup.least_retention_days)
         self._listener = Pop3Listener(context, config.tag)
         await self._listener.set_certificates(setup.certificates)
         sockets = [(socket.socket(fileno=it.fd), it) for it in config.listeners]

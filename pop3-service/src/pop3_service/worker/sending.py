@@ -62,8 +62,10 @@ async def send_message(
     message: Message,
     lines: int | None,
     language: Language,
+    *,
+    transformed: bool,
 ) -> None:
-    """Answer RETR, or TOP with ``lines``.
+    """Answer RETR, through the transform if it is to be ``transformed``, or TOP with ``lines``.
 
     Raises:
         ServiceError: nothing was sent yet.
@@ -71,7 +73,7 @@ async def send_message(
     """
     fd = await obtain(context.on_disk(partial(drop.open_message, message)), os.close)
     try:
-        argv = parse(context.settings.transform) if lines is None else ()
+        argv = parse(context.settings.transform) if transformed else ()
         if not argv:
             try:
                 await _send_stored(connection, context, fd, message, lines, language)
