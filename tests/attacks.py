@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parent
-NUMBERS = (*range(1, 39), 53, *range(56, 61))
+NUMBERS = (*range(1, 39), 49, *range(52, 55), *range(56, 61))
 """The attacks on the POP3 port, its maildrops and its network."""
 
 
@@ -71,7 +71,13 @@ ATTACKS: dict[int, Attack] = {
         ("dots", "bare lf", "edges", "no newline", "empty", "headers only", "nul"),
     ),
     38: Attack("TOP at its ends", ("0", "1", "huge", "no blank line")),
+    49: Attack("SCMP misused", ("before login", "as non-admin", "pipelined", "crlf in names")),
+    52: Attack(
+        "gRPC misused",
+        ("no token", "wrong role", "100 MiB", "10,000 streams", "slow watcher"),
+    ),
     53: Attack("the gateway used to gain rights", ("secret alone", "no secret", "other words")),
+    54: Attack("gateway or service alone", ("service down", "gateway down")),
     56: Attack("a PROXY header that is false, broken or missing"),
     57: Attack("more connections than there is room for", ("10,000", "descriptors")),
     58: Attack("an IPv4 address written as an IPv6 one", ("bans", "allow lists")),

@@ -37,4 +37,5 @@ INDEX_DAMAGES = _pick(300, 20_000)  # indexes with a bit that is not as it was
 INDEX_WRITES = _pick(100, 2_000)  # changes of a maildrop that two processes have open
 FLOODING_CLIENTS = _pick(50, 1_000)  # clients that send what might be logged
 GUESSES = _pick(1_000, 10_000)  # wrong logins, each from elsewhere or at another account
+STREAMS = _pick(2_000, 10_000)  # streams that one caller would like to have
 RULES_BESIDE = _pick(12, 1)  # one in so many rules is tried on a fault that is not its own

@@ -378,6 +378,7 @@ def test_a_silent_client_is_closed(service: Service) -> None:
 # --- either one going away --------------------
 
 
+@pytest.mark.attack(54, "service down")
 def test_a_service_that_is_away_is_told_at_once_and_found_when_it_is_back(tmp_path: Path) -> None:
     unavailable = "-ERR [UNAVAILABLE] the service cannot be reached"
     with daemon.running(tmp_path) as service:

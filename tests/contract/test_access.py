@@ -90,6 +90,7 @@ def test_only_login_health_and_reflection_are_open_to_all() -> None:
     assert {name for name in public if "pop3mgmt" in name} == {"/pop3mgmt.v1.AuthService/Login"}
 
 
+@pytest.mark.attack(52, "no token")
 @pytest.mark.parametrize("name", GUARDED)
 async def test_a_method_asks_for_a_token(service: Service, name: str) -> None:
     expected = (grpc.StatusCode.UNAUTHENTICATED, Reason.INVALID_CREDENTIALS)
@@ -99,6 +100,7 @@ async def test_a_method_asks_for_a_token(service: Service, name: str) -> None:
         assert await refusal(service, name, ("authorization", value)) == expected
 
 
+@pytest.mark.attack(52, "wrong role")
 @pytest.mark.parametrize("name", NOT_OWN)
 async def test_what_is_not_about_the_own_account_is_refused_to_a_user(
     service: Service, name: str

@@ -169,6 +169,7 @@ async def test_a_watcher_is_told_how_many_events_it_missed(service: Service) -> 
     await events.aclose()  # type: ignore[attr-defined]
 
 
+@pytest.mark.attack(52, "slow watcher")
 async def test_a_watcher_that_does_not_read_holds_up_nobody(service: Service) -> None:
     slow = await watching(service.admin)
     for number in range(20_000):

@@ -12,7 +12,7 @@ import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ import structlog
 
 from pop3_service.api.auditing import Auditing, Behaviour, Who
 from pop3_service.api.origin import NotTheGateway, Origins, peer_address
+from pop3_service.api.streams import OpenStreams
 from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.audit import ActorKind, Via
 from pop3_service.domain.errors import (
@@ -183,6 +184,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         self._tokens = tokens
         self._origins = origins
         self._acts: set[asyncio.Task[Any]] = set()
+        self._streams = OpenStreams()
 
     async def finish(self, grace_s: float) -> None:
         """Wait until every act that was begun is done; cancel what takes longer."""
@@ -211,10 +213,12 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         except ServiceError as error:
             return _refusing(handler, error, partial(self._tell, details, error, passed_on))
         if details.method.startswith("/grpc."):
-            return handler
+            return _counted(handler, self._streams)
         again = partial(self._admit, details)
         behaviour = self._auditing.told(details.method, handler, _inner(handler), _who)
-        return _wrapped(handler, behaviour, principal, token, passed_on, self._acts, again)
+        return _wrapped(
+            handler, behaviour, principal, token, passed_on, self._acts, self._streams, again
+        )
 
     async def _tell(
         self,
@@ -317,6 +321,7 @@ def _wrapped(
     token: str,
     passed_on: str,
     acts: set[asyncio.Task[Any]],
+    streams: OpenStreams,
     admit_again: Callable[[], object],
 ) -> grpc.RpcMethodHandler[Any, Any]:
     def identify(context: grpc.aio.ServicerContext[Any, Any]) -> None:
@@ -325,7 +330,7 @@ def _wrapped(
         _via.set(via)
         _token.set(token)
         if principal is not None:
-            _principal.set(principal)
+            _principal.set(replace(principal, address=address))
 
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         identify(context)
@@ -345,9 +350,12 @@ def _wrapped(
         request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
         identify(context)
-        responses = aiter(behaviour(request, context))
         waiting: asyncio.Future[Any] | None = None
+        responses: AsyncIterator[Any] | None = None
+        counting = contextlib.ExitStack()
         try:
+            counting.enter_context(streams.one_more(_streaming(principal)))
+            responses = aiter(behaviour(request, context))
             while True:
                 waiting = waiting or asyncio.ensure_future(anext(responses, _END))
                 await asyncio.wait({waiting}, timeout=LOOK_AGAIN_S)
@@ -361,6 +369,7 @@ def _wrapped(
         except Exception as error:
             await _abort(context, error)
         finally:
+            counting.close()
             if waiting is not None:
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)
@@ -368,6 +377,22 @@ def _wrapped(
                 await responses.aclose()
 
     return _rebuilt(handler, call, stream)
+
+
+def _streaming(principal: Principal | None) -> str:
+    """Name whose streams are counted together."""
+    if principal is None:
+        return ""
+    return f"token {principal.token_name}" if principal.token_name else principal.name
+
+
+def _counted(handler: Any, streams: OpenStreams) -> grpc.RpcMethodHandler[Any, Any]:
+    """Count the streams of gRPC's own services; no failure of theirs is ours to translate."""
+    if not handler.response_streaming:
+        made: grpc.RpcMethodHandler[Any, Any] = handler
+        return made
+    behaviour = streams.counted(_inner(handler), _abort)
+    return _rebuilt(handler, behaviour, behaviour)
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:

@@ -39,6 +39,8 @@ from pop3mgmt.v1 import (
 MAX_MESSAGE = 2 * 1024 * 1024
 MAX_STREAMS = 1000
 """Calls at a time on one connection."""
+MAX_CALLS = 10_000
+"""Calls at a time, of all together."""
 _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     accounts_pb2_grpc.AccountsServiceServicer: (
         accounts_pb2.DESCRIPTOR.services_by_name["AccountsService"],
@@ -91,6 +93,7 @@ class ManagementServer:
         self._access = AccessInterceptor(tokens, Origins(gateway_secret), auditing)
         self._server = grpc.aio.server(
             interceptors=[self._access],
+            maximum_concurrent_rpcs=MAX_CALLS,
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE),
                 ("grpc.max_concurrent_streams", MAX_STREAMS),

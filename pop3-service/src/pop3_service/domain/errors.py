@@ -257,3 +257,12 @@ class RoleInUse(ServiceError):
     def __init__(self, name: str, count: int) -> None:
         super().__init__(f"{count} accounts have the role {name!r}")
         self.count = count
+
+
+class TooManyStreams(ServiceError):
+    """The caller has as many streams open as one may have."""
+
+    reason = Reason.CONNECTION_LIMIT
+
+    def __init__(self) -> None:
+        super().__init__("too many streams are open; end one first")
