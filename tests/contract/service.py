@@ -242,7 +242,7 @@ class Service:
                     SessionsServicer(self.sessions),
                     ServerServicer(status, settings, self.certificates, self._restart, clock),
                     MaildropServicer(maildrops, accounts),
-                    OwnAccountServicer(accounts, app_passwords, preferences),
+                    OwnAccountServicer(accounts, app_passwords, preferences, self.audit.logins_of),
                     RolesServicer(roles),
                 ],
                 Auditing(self.audit, clock),

@@ -25,7 +25,7 @@ from admin_cli.sessions import session_record
 
 if TYPE_CHECKING:
     from pop3mgmt.client import Caller
-    from pop3mgmt.v1.own_account_pb2 import AppPassword, Preferences
+    from pop3mgmt.v1.own_account_pb2 import AppPassword, LoginRecord, Preferences
     from pop3mgmt.v1.sessions_pb2 import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT = "default"
 LANGUAGES = ("en", "es", DEFAULT)
 LONGEST_DAYS = 36_500
+MOST_LOGINS = 1000
 
 APP_PASSWORDS = (
     Column("name", "NAME"),
@@ -44,6 +45,16 @@ PREFERENCES = (
     Column("language", "language", lambda language: language or DEFAULT),
     Column("retention_days", "retention, days", lambda days: str(days or DEFAULT)),
     Column("transform", "transform", lambda applies: "on" if applies else "off"),
+)
+LOGINS = (
+    Column("login_time", "TIME", local_time),
+    Column("address", "ADDRESS", text_or_dash),
+    Column("via", "VIA"),
+    Column("mechanism", "MECHANISM", text_or_dash),
+    Column("tls_version", "TLS", text_or_dash),
+    Column("refusal_reason", "OUTCOME", lambda reason: reason or "ok"),
+    Column("attempt_count", "COUNT", right=True),
+    Column("app_password_name", "APP PASSWORD", text_or_dash),
 )
 
 
@@ -81,7 +92,7 @@ def account_option(function: F) -> F:
 
 @click.group(cls=Noun)
 def me() -> None:
-    """Manage your own account: sessions, app passwords, preferences."""
+    """Manage your own account: sessions, logins, app passwords, preferences."""
 
 
 @me.command(
@@ -174,6 +185,19 @@ def end_session(session_id: str | None, every: bool) -> None:
 
 
 @me.command(
+    "logins",
+    calls=("OwnAccountService/GetRecentLogins",),
+    examples=("pop3ctl me logins", "pop3ctl me logins --limit 100 --json"),
+)
+@click.option("--limit", type=click.IntRange(1, MOST_LOGINS), default=20, show_default=True)
+@account_option
+def logins(limit: int, account: str) -> None:
+    """List recent logins, refused ones too, newest first."""
+    found = call(lambda caller: caller.get_recent_logins(limit, account))
+    show_list(map(login_record, found), LOGINS)
+
+
+@me.command(
     "app-passwords",
     calls=("OwnAccountService/ListAppPasswords",),
     examples=("pop3ctl me app-passwords", "pop3ctl me app-passwords --account alice --json"),
@@ -252,4 +276,18 @@ def app_password_record(found: AppPassword) -> Record:
         "create_time": timestamp(found.create_time),
         "last_use_time": timestamp(found.last_use_time),
         "last_use_peer": found.last_use_peer,
+    }
+
+
+def login_record(login: LoginRecord) -> Record:
+    """Give a login's values under their names in the contract."""
+    return {
+        "login_time": timestamp(login.login_time),
+        "address": login.address,
+        "via": login.via,
+        "mechanism": login.mechanism,
+        "tls_version": login.tls_version,
+        "refusal_reason": login.refusal_reason,
+        "app_password_name": login.app_password_name,
+        "attempt_count": login.attempt_count,
     }

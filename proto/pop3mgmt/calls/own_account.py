@@ -68,3 +68,10 @@ class OwnAccountCalls(Calls):
             update_mask=FieldMask(paths=list(paths)),
         )
         return (await call(self._own.UpdatePreferences(request, **self._options()))).preferences
+
+    async def get_recent_logins(
+        self, limit: int = 0, account_name: str = ""
+    ) -> list[own_account_pb2.LoginRecord]:
+        """Give recent logins, newest first; a limit of 0 means the service's own."""
+        request = own_account_pb2.GetRecentLoginsRequest(account_name=account_name, limit=limit)
+        return list((await call(self._own.GetRecentLogins(request, **self._options()))).logins)

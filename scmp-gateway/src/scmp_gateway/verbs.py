@@ -71,6 +71,14 @@ VERBS: dict[str, Verb] = {
         1,
         calls=("SessionsService/DisconnectSession",),
     ),
+    "LOGINS": Verb(
+        "LOGINS [<count> [<username>]]",
+        "recent logins, refused ones too",
+        own_account.logins,
+        0,
+        2,
+        calls=("OwnAccountService/GetRecentLogins",),
+    ),
     "APP_PASSWORDS": Verb(
         "APP_PASSWORDS [<username>]",
         "passwords for single POP3 clients",

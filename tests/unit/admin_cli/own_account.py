@@ -21,6 +21,18 @@ class OwnAccount(own_account_pb2_grpc.OwnAccountServiceServicer):
         self.app_passwords[0].create_time.seconds = MADE
         self.app_passwords[0].last_use_time.seconds = MADE + 60
         self.preferences = own_account_pb2.Preferences(transform=True)
+        self.logins = [
+            own_account_pb2.LoginRecord(
+                address="192.0.2.1", via="pop3", mechanism="PASS", attempt_count=1,
+                app_password_name="phone", tls_version="TLSv1.3",
+            ),
+            own_account_pb2.LoginRecord(
+                address="192.0.2.9", via="scmp", refusal_reason="INVALID_CREDENTIALS",
+                attempt_count=12,
+            ),
+        ]  # fmt: skip
+        for login in self.logins:
+            login.login_time.seconds = MADE
         self.asked: list[tuple[str, object]] = []
 
     def _admit(self, context: Any) -> None:
@@ -33,6 +45,11 @@ class OwnAccount(own_account_pb2_grpc.OwnAccountServiceServicer):
         self._admit(context)
         self.asked.append((request.account_name, "app passwords"))
         return own_account_pb2.ListAppPasswordsResponse(app_passwords=self.app_passwords)
+
+    def GetRecentLogins(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        self.asked.append((request.account_name, request.limit))
+        return own_account_pb2.GetRecentLoginsResponse(logins=self.logins)
 
     def GetPreferences(self, request: Any, context: Any) -> Any:
         self._admit(context)

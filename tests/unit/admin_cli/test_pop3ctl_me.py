@@ -89,6 +89,26 @@ def test_a_preference_that_cannot_be_is_wrong_usage(pop3ctl: Tool, words: tuple[
     assert pop3ctl("me", "set", *words).exit_code == 2
 
 
+def test_logins_are_listed_refused_ones_too(pop3ctl: Tool, service: Service) -> None:
+    assert [line.split()[2:] for line in pop3ctl.ok("me", "logins").splitlines()[1:]] == [
+        ["192.0.2.1", "pop3", "PASS", "TLSv1.3", "ok", "1", "phone"],
+        ["192.0.2.9", "scmp", "-", "-", "INVALID_CREDENTIALS", "12", "-"],
+    ]
+    found = pop3ctl.json("me", "logins", "--limit", "5", "--account", "alice")
+    assert found[1] == {
+        "login_time": "2026-01-01T00:00:00Z",
+        "address": "192.0.2.9",
+        "via": "scmp",
+        "mechanism": "",
+        "tls_version": "",
+        "refusal_reason": "INVALID_CREDENTIALS",
+        "app_password_name": "",
+        "attempt_count": 12,
+    }
+    assert service.own.asked == [("", 20), ("alice", 5)]
+    assert pop3ctl("me", "logins", "--limit", "0").exit_code == 2
+
+
 def test_sessions_are_the_callers_own(pop3ctl: Tool, service: Service) -> None:
     service.sessions += [session("8", "192.0.2.2:1", "admin"), session("9", "192.0.2.2:2", "admin")]
     assert [it["id"] for it in pop3ctl.json("me", "sessions")] == ["8", "9"]

@@ -24,6 +24,7 @@ from pop3_service.domain.app_passwords import (
     digest_if_app_password,
     make_app_password,
 )
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import (
     AccountNotFound,
     AppPasswordExists,
@@ -313,3 +314,27 @@ async def test_a_wrong_password_goes_one_way_whoever_has_app_passwords(
             steps.clear()
             assert await authenticator.login(name, password) is None
             assert steps == ["looked up", "hashed"]
+
+
+async def test_a_last_use_is_stored_within_a_while_and_before_it_is_listed(
+    desk: tuple[AppPasswordDesk, Authenticator, Ended],
+) -> None:
+    own, _, _ = desk
+    await own.create(ANA, "phone")
+    event = LoginEvent(1000.0, "ana", PEER, "PASS", "", "", "phone")
+    own.note_logins([event._replace(reason="MAILDROP_IN_USE"), event._replace(app_password="")])
+    assert [it.last_use_time for it in await own.list(ANA)] == [None]
+    own.note_logins([event, event._replace(time_s=1002.5)])
+    [phone] = await own.list(ANA)
+    assert phone.last_use_time is not None
+    assert (phone.last_use_time.timestamp(), phone.last_use_peer) == (1002.5, PEER)
+
+
+async def test_the_last_uses_of_all_are_stored_when_the_service_ends(
+    desk: tuple[AppPasswordDesk, Authenticator, Ended], store: Store
+) -> None:
+    own, _, _ = desk
+    await own.create(ANA, "phone")
+    async with own.storing():
+        own.note_logins([LoginEvent(1000.0, "ana", PEER, "PASS", "", "", "phone")])
+    assert [it.last_use_peer for it in await store.app_passwords.list("ana")] == [PEER]

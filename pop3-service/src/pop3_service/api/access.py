@@ -91,6 +91,7 @@ ACCESS: dict[str, Access] = {
     f"{_V1}AccountsService/SetApopSecret": need(Right.ACCOUNTS_WRITE),
     f"{_V1}AccountsService/RemoveApopSecret": need(Right.ACCOUNTS_WRITE),
     f"{_V1}OwnAccountService/ListAppPasswords": need(Right.OWN, Right.ACCOUNTS_READ),
+    f"{_V1}OwnAccountService/GetRecentLogins": need(Right.OWN, Right.ACCOUNTS_READ),
     f"{_V1}OwnAccountService/GetPreferences": need(Right.OWN, Right.ACCOUNTS_READ),
     f"{_V1}OwnAccountService/CreateAppPassword": need(Right.OWN),
     f"{_V1}OwnAccountService/UpdatePreferences": need(Right.OWN, Right.ACCOUNTS_WRITE),

@@ -5,7 +5,10 @@ They are for POP3 alone: a management login never asks here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 
 import structlog
 
@@ -17,10 +20,15 @@ from pop3_service.domain.app_passwords import (
     digest_if_app_password,
     make_app_password,
 )
-from pop3_service.domain.audit import describe
-from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.audit import LoginEvent, describe
+from pop3_service.domain.errors import InvalidArgument, ServiceError
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage.app_passwords import AppPasswordStore, Use
+
+STORE_EACH_S = 5.0
+"""How long last uses are collected before they are stored."""
+MOST_USES = 10_000
+"""App passwords whose last uses wait to be stored; of more the next use is noted."""
 
 log = structlog.get_logger()
 
@@ -40,9 +48,12 @@ class AppPasswordDesk:
         self._make_verifier = make_verifier
         self._end_pop3 = end_pop3
         self._clock = clock
+        self._uses: dict[tuple[str, str], Use] = {}
+        self._used = asyncio.Event()
 
     async def list(self, account: AccountName) -> list[AppPassword]:
         """Give an account's, oldest first."""
+        await self._flush()
         return await self._stored.list(account)
 
     async def create(self, account: AccountName, name: str) -> tuple[AppPassword, str]:
@@ -100,6 +111,40 @@ class AppPasswordDesk:
         found = await self._stored.find(account, digest)
         return None if found is None else (account, found)
 
-    async def note_uses(self, uses: Iterable[Use]) -> None:
-        """Keep when and from where each was used last."""
-        await self._stored.note_uses(uses)
+    # --- last uses --------------------
+
+    def note_logins(self, events: Iterable[LoginEvent]) -> None:
+        """Note which app passwords logins were made with; they are stored within a while."""
+        for event in events:
+            if event.app_password and not event.reason and len(self._uses) < MOST_USES:
+                time = datetime.fromtimestamp(event.time_s, UTC)
+                key = event.account, event.app_password
+                self._uses[key] = Use(event.account, event.app_password, time, event.peer)
+                self._used.set()
+
+    @contextlib.asynccontextmanager
+    async def storing(self) -> AsyncIterator[None]:
+        """Store last uses until the end of the block, and what is left then."""
+        task = asyncio.create_task(self._store_uses())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._flush()
+
+    async def _store_uses(self) -> None:
+        while True:
+            await self._used.wait()
+            await self._clock.sleep(STORE_EACH_S)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        self._used.clear()
+        uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            await self._stored.note_uses(uses.values())
+        except ServiceError as error:
+            log.warning("last uses of app passwords not stored", reason=str(error))

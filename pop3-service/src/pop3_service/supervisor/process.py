@@ -31,7 +31,7 @@ from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
-from pop3_service.domain.audit import Via
+from pop3_service.domain.audit import LoginEvent, Via
 from pop3_service.domain.errors import CertificateInvalid, InvalidArgument, ServiceUnavailable
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
@@ -196,13 +196,19 @@ class Supervisor:
             bearer_tokens = BearerTokens(
                 token_keys, store.accounts, lambda: settings.current, clock
             )
+            await stack.enter_async_context(app_passwords.storing())
+
+            def note_logins(events: list[LoginEvent]) -> None:
+                audit.note_logins(events)
+                app_passwords.note_logins(events)
+
             control = LoginDesk(
                 authenticator,
                 throttle,
                 LoginTimes(clock, lambda: settings.current.login_delay_s),
                 self._sessions.publish,
                 checks(scram, BearerChecks(bearer_tokens, lambda: settings.current), apop),
-                audit.note_logins,
+                note_logins,
                 claims(scram),
             )
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
@@ -228,7 +234,7 @@ class Supervisor:
                     SessionsServicer(self._sessions),
                     ServerServicer(status, settings, self._certificates, pool.restart, clock),
                     MaildropServicer(maildrops, accounts),
-                    OwnAccountServicer(accounts, app_passwords, preferences),
+                    OwnAccountServicer(accounts, app_passwords, preferences, audit.logins_of),
                     RolesServicer(roles),
                 ],
                 Auditing(audit, clock),

@@ -52,6 +52,7 @@ class Pop3Dialogue:
         "_on_end",
         "_session",
         "account",
+        "app_password",
         "facts",
         "finished",
         "interruptible",
@@ -71,6 +72,7 @@ class Pop3Dialogue:
     ) -> None:
         self.session_id = session_id
         self.account = ""
+        self.app_password = ""
         self.facts = USER_FACTS
         self.finished = full
         self.interruptible = True
@@ -215,7 +217,7 @@ class Pop3Dialogue:
                 known = self._context.logins.find(name, password)
                 if known is None:
                     return self._log_in(self._credentials(name, password))
-                return self._enter_at_once(known.account, known.facts)
+                return self._enter_at_once(known.account, known.facts, known.app_password)
             case SendMessage(index, None) if not self._is_transformed():
                 return self._send_at_once(index)
             case SendMessage(index, lines):
@@ -264,9 +266,9 @@ class Pop3Dialogue:
         self._session.put_offer(self._offer())
         return reply.encode()
 
-    def _enter_at_once(self, account: str, facts: AccountFacts) -> Answer:
+    def _enter_at_once(self, account: str, facts: AccountFacts, app_password: str) -> Answer:
         """Enter a maildrop that is known and has not changed, else the long way."""
-        self.facts = facts
+        self.facts, self.app_password = facts, app_password
         try:
             drop = self._context.maildrops.open_at_once(account)
         except ServiceError as error:
@@ -338,6 +340,7 @@ class Pop3Dialogue:
                 self._session.mechanism,
                 connection.tls_version,
                 reason,
+                self.app_password,
             )
         )
 
@@ -358,7 +361,7 @@ class Pop3Dialogue:
             self._changed = None
 
     async def _admit(self, admitted: Admitted) -> bytes:
-        answer = self._enter_at_once(admitted.account, admitted.facts)
+        answer = self._enter_at_once(admitted.account, admitted.facts, admitted.app_password)
         return answer if isinstance(answer, bytes) else await answer
 
     async def _enter(self, account: str) -> bytes:

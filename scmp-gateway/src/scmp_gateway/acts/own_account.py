@@ -8,7 +8,7 @@ from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1.own_account_pb2 import AppPassword, Preferences
+from pop3mgmt.v1.own_account_pb2 import AppPassword, LoginRecord, Preferences
 from scmp_gateway.command import Line, number
 
 EVERY = "ALL"
@@ -64,6 +64,16 @@ async def set_preference(caller: Caller, line: Line) -> Reply:
     return Listing("preferences follow", _preference_lines(found))
 
 
+async def logins(caller: Caller, line: Line) -> Reply:
+    """List recent logins."""
+    limit, account = 0, ""
+    if line.words:
+        first, *rest = line.words
+        limit, account = _count(first), "".join(rest)
+    found = await caller.get_recent_logins(limit, account)
+    return Listing(f"{len(found)} logins, newest first", map(_login_line, found))
+
+
 def _wanted(name: str, value: str) -> tuple[Preferences, str]:
     """Read a preference's name and value."""
     match name:
@@ -102,6 +112,14 @@ def _app_password_line(found: AppPassword) -> str:
     if found.HasField("last_use_time"):
         used = f"{_time(found.last_use_time)} from={found.last_use_peer}"
     return f"{found.name} since={_time(found.create_time)} used={used}"
+
+
+def _login_line(login: LoginRecord) -> str:
+    return (
+        f"{_time(login.login_time)} {login.address or '-'} {login.via} {login.mechanism or '-'}"
+        f" tls={login.tls_version or '-'} outcome={login.refusal_reason or 'ok'}"
+        f" attempts={login.attempt_count} app-password={login.app_password_name or '-'}"
+    )
 
 
 def _time(moment: Timestamp) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
 from pop3_service.api.access import caller, own_or
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import offset_page, timestamp
 from pop3_service.domain.account import Account
 from pop3_service.domain.app_passwords import AppPassword
+from pop3_service.domain.audit import OK, AuditEntry
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.preferences import Preferences
 from pop3_service.domain.rights import Right
@@ -15,7 +19,11 @@ from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.preferences import PreferencesDesk
 from pop3mgmt.v1 import own_account_pb2, own_account_pb2_grpc
 
+LOGINS = 20
+MOST_LOGINS = 1000
 PREFERENCES = ("language", "retention_days", "transform")
+
+LoginsOf = Callable[[str, int], Awaitable[list[AuditEntry]]]
 
 
 class OwnAccountServicer(own_account_pb2_grpc.OwnAccountServiceServicer):
@@ -26,10 +34,13 @@ class OwnAccountServicer(own_account_pb2_grpc.OwnAccountServiceServicer):
         accounts: AccountsDesk,
         app_passwords: AppPasswordDesk,
         preferences: PreferencesDesk,
+        logins_of: LoginsOf,
     ) -> None:
+        """``logins_of`` gives an account's recent logins, newest first, so many at most."""
         self._accounts = accounts
         self._app_passwords = app_passwords
         self._preferences = preferences
+        self._logins_of = logins_of
 
     async def ListAppPasswords(
         self, request: own_account_pb2.ListAppPasswordsRequest, context: Context
@@ -43,6 +54,16 @@ class OwnAccountServicer(own_account_pb2_grpc.OwnAccountServiceServicer):
             next_page_token=next_token,
             total_count=len(found),
         )
+
+    async def GetRecentLogins(
+        self, request: own_account_pb2.GetRecentLoginsRequest, context: Context
+    ) -> own_account_pb2.GetRecentLoginsResponse:
+        """Give an account's recent logins."""
+        if not 0 <= request.limit <= MOST_LOGINS:
+            raise InvalidArgument(f"the limit is from 0 to {MOST_LOGINS}")
+        account = await self._seen(request.account_name)
+        found = await self._logins_of(account.name, request.limit or LOGINS)
+        return own_account_pb2.GetRecentLoginsResponse(logins=map(login_message, found))
 
     async def GetPreferences(
         self, request: own_account_pb2.GetPreferencesRequest, context: Context
@@ -116,4 +137,18 @@ def preferences_message(found: Preferences) -> own_account_pb2.Preferences:
     """Write preferences."""
     return own_account_pb2.Preferences(
         language=found.language, retention_days=found.retention_days, transform=found.transform
+    )
+
+
+def login_message(entry: AuditEntry) -> own_account_pb2.LoginRecord:
+    """Write a login, as the audit has it."""
+    return own_account_pb2.LoginRecord(
+        login_time=timestamp(datetime.fromtimestamp(entry.time_s, UTC)),
+        address=entry.address,
+        via=entry.via.value,
+        mechanism=str(entry.after.get("mechanism", "")),
+        tls_version=str(entry.after.get("tls", "")),
+        refusal_reason="" if entry.outcome == OK else entry.outcome,
+        app_password_name=str(entry.after.get("app_password", "")),
+        attempt_count=entry.count,
     )
