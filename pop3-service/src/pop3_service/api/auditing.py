@@ -29,7 +29,7 @@ READ_VERBS = frozenset({"Check", "Explain", "Export", "Get", "List", "Verify", "
 """How the name of a method begins that changes nothing."""
 ACT_VERBS = frozenset(
     {"Change", "Create", "Delete", "Disconnect", "Import", "Login", "Logout", "Put", "Reload",
-     "Remove", "Renew", "Reset", "Restart", "Set", "Update"}
+     "Remove", "Renew", "Reset", "Restart", "Revoke", "Set", "Update"}
 )  # fmt: skip
 """How the others begin; a verb that is in neither counts as an act, and a test asks for it."""
 NOT_TOLD = frozenset({"AuthService/RenewToken"})
