@@ -15,6 +15,7 @@ from typing import Any, Self
 import grpc
 
 from pop3mgmt.calls.accounts import AccountsCalls
+from pop3mgmt.calls.audit import AuditCalls
 from pop3mgmt.calls.auth import AuthCalls
 from pop3mgmt.calls.base import DEADLINE_S, LOGIN_DEADLINE_S, Metadata, call
 from pop3mgmt.calls.maildrop import MaildropCalls
@@ -110,6 +111,7 @@ class ManagementClient:
 
 class Caller(
     AccountsCalls,
+    AuditCalls,
     AuthCalls,
     MaildropCalls,
     OwnAccountCalls,

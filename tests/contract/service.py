@@ -9,6 +9,7 @@ from pathlib import Path
 from pop3_service.api.auditing import Auditing
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
+from pop3_service.api.servicers.audit import AuditServicer
 from pop3_service.api.servicers.auth import AuthServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
 from pop3_service.api.servicers.own_account import OwnAccountServicer
@@ -244,6 +245,7 @@ class Service:
                     MaildropServicer(maildrops, accounts),
                     OwnAccountServicer(accounts, app_passwords, preferences, self.audit.logins_of),
                     RolesServicer(roles),
+                    AuditServicer(self.audit),
                 ],
                 Auditing(self.audit, clock),
                 with_reflection=with_reflection,

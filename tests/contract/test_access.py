@@ -20,6 +20,7 @@ from pop3mgmt.errors import from_rpc_error
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import (
     accounts_pb2,
+    audit_pb2,
     auth_pb2,
     maildrop_pb2,
     own_account_pb2,
@@ -31,6 +32,7 @@ from unit.pop3_service.clock import FakeClock
 
 OURS = (
     accounts_pb2,
+    audit_pb2,
     auth_pb2,
     maildrop_pb2,
     own_account_pb2,

@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 
 from pop3mgmt.v1 import (
     accounts_pb2,
+    audit_pb2,
     auth_pb2,
     maildrop_pb2,
     own_account_pb2,
@@ -20,6 +21,7 @@ from pop3mgmt.v1 import (
 
 MODULES = (
     accounts_pb2,
+    audit_pb2,
     auth_pb2,
     maildrop_pb2,
     own_account_pb2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pop3mgmt.reasons import Reason
 
 USAGE = 2
+DAMAGED = 11
 INTERNAL = 70
 INTERRUPTED = 130
 
@@ -53,6 +54,7 @@ MEANINGS: dict[int, str] = {
     8: "a limit: accounts, connections, app passwords, the last admin, what is still in use",
     9: "too many wrong logins; wait",
     10: "service, maildrop or transform unavailable, busy, or too slow",
+    DAMAGED: "'audit verify' found that the audit is not as it was written",
     INTERNAL: "internal error",
     INTERRUPTED: "interrupted or declined: Ctrl-C, a closed pipe, a 'no'",
 }

@@ -24,6 +24,7 @@ COMMANDS: dict[str, Lazy] = {
     "whoami": Lazy("admin_cli.login:whoami", "Show who you are and what you may do."),
     "status": Lazy("admin_cli.server:status", "Show the state of the service."),
     "accounts": Lazy("admin_cli.accounts:accounts", "Manage accounts and passwords."),
+    "audit": Lazy("admin_cli.audit:audit", "Show and verify who did what."),
     "roles": Lazy("admin_cli.roles:roles", "Manage roles and their rights."),
     "sessions": Lazy("admin_cli.sessions:sessions", "Show and end POP3 sessions."),
     "me": Lazy("admin_cli.me:me", "Manage your own account."),

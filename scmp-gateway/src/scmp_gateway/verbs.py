@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from scmp_gateway.acts import accounts, maildrops, own, own_account, roles, server, sessions
+from scmp_gateway.acts import accounts, audit, maildrops, own, own_account, roles, server, sessions
 from scmp_gateway.verb import Verb
 
 VERBS: dict[str, Verb] = {
@@ -226,6 +226,22 @@ VERBS: dict[str, Verb] = {
         "replace the worker processes; no session ends",
         server.restart_workers,
         calls=("ServerService/RestartWorkers",),
+    ),
+    "AUDIT": Verb(
+        "AUDIT [<count>] [<filter>...]",
+        "who did what, the newest first",
+        audit.audit,
+        0,
+        None,
+        calls=("AuditService/ListAuditEntries",),
+    ),
+    "AUDIT_VERIFY": Verb(
+        "AUDIT_VERIFY [<head>]",
+        "whether the audit is as it was written",
+        audit.audit_verify,
+        0,
+        1,
+        calls=("AuditService/VerifyAudit",),
     ),
     "ROLES": Verb(
         "ROLES",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_cli.exit_codes import EXIT_CODES, MEANINGS
+from admin_cli.exit_codes import DAMAGED, EXIT_CODES, MEANINGS
 from pop3mgmt.reasons import Reason
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import Service
@@ -18,7 +18,7 @@ def test_every_reason_has_an_exit_code() -> None:
 
 
 def test_every_exit_code_has_a_meaning() -> None:
-    assert {0, 2, 130, *EXIT_CODES.values()} == MEANINGS.keys()
+    assert {0, 2, DAMAGED, 130, *EXIT_CODES.values()} == MEANINGS.keys()
 
 
 @pytest.mark.parametrize("reason", list(Reason))

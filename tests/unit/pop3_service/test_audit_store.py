@@ -71,6 +71,12 @@ async def test_an_entry_is_read_back_as_it_was_written(store: AuditStore) -> Non
                               | {"sequence": 1})  # fmt: skip
 
 
+async def test_an_audit_without_entries_is_whole(store: AuditStore) -> None:
+    assert await store.count() == 0
+    assert await store.newest(ALL, 0, 10) == []
+    assert (await store.verify()).damage == ()
+
+
 async def test_a_login_says_how_and_where_from(store: AuditStore) -> None:
     events = [
         LoginEvent(1.25, "ana", "[2001:db8::1]:995", "PASS", "TLSv1.3 x", "", "phone"),
@@ -164,6 +170,7 @@ async def test_a_whole_chain_is_found_whole(store: AuditStore) -> None:
     head = await filled(store)
     found = await store.verify(head)
     assert found == Verification(4, 8, head, None)
+    assert await store.count() == 8
     assert found.head.batch == 4
     assert str(AuditHead.parse(str(head))) == str(head)
 

@@ -8,6 +8,7 @@ import scmp_gateway
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import (
     accounts_pb2,
+    audit_pb2,
     auth_pb2,
     maildrop_pb2,
     own_account_pb2,
@@ -22,6 +23,7 @@ METHODS = {
     f"{service.name}/{method.name}"
     for module in (
         accounts_pb2,
+        audit_pb2,
         auth_pb2,
         maildrop_pb2,
         own_account_pb2,

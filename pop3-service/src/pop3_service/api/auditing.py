@@ -25,11 +25,14 @@ from pop3_service.domain.audit import (
 from pop3_service.domain.errors import ServiceError
 from pop3mgmt.reasons import Reason
 
-READ_VERBS = frozenset({"Check", "Explain", "Export", "Get", "List", "Verify", "Watch"})
+READ_VERBS = frozenset(
+    {"Check", "Count", "Explain", "Export", "Find", "Get", "List", "Preview", "Verify", "Watch"}
+)
 """How the name of a method begins that changes nothing."""
 ACT_VERBS = frozenset(
-    {"Change", "Create", "Delete", "Disconnect", "Import", "Login", "Logout", "Put", "Reload",
-     "Remove", "Renew", "Reset", "Restart", "Revoke", "Set", "Update"}
+    {"Add", "Back", "Ban", "Change", "Clear", "Create", "Delete", "Disconnect", "End", "Import",
+     "Lift", "Login", "Logout", "Put", "Reload", "Remove", "Renew", "Reset", "Restart", "Restore",
+     "Resume", "Revoke", "Set", "Suspend", "Update"}
 )  # fmt: skip
 """How the others begin; a verb that is in neither counts as an act, and a test asks for it."""
 NOT_TOLD = frozenset({"AuthService/RenewToken"})

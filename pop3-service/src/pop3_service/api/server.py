@@ -22,6 +22,8 @@ from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.v1 import (
     accounts_pb2,
     accounts_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     auth_pb2,
     auth_pb2_grpc,
     maildrop_pb2,
@@ -45,6 +47,10 @@ _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     accounts_pb2_grpc.AccountsServiceServicer: (
         accounts_pb2.DESCRIPTOR.services_by_name["AccountsService"],
         accounts_pb2_grpc.add_AccountsServiceServicer_to_server,
+    ),
+    audit_pb2_grpc.AuditServiceServicer: (
+        audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+        audit_pb2_grpc.add_AuditServiceServicer_to_server,
     ),
     auth_pb2_grpc.AuthServiceServicer: (
         auth_pb2.DESCRIPTOR.services_by_name["AuthService"],

@@ -37,7 +37,7 @@ class Via(StrEnum):
     GRPC = "grpc"
     SCMP = "scmp"
     POP3 = "pop3"
-    COMMAND_LINE = "command line"
+    COMMAND_LINE = "command-line"
     START = "start"
     SIGNAL = "signal"
     SERVICE = "service"

@@ -103,6 +103,16 @@ class AuditStore:
             lambda connection: [entry_of(row) for row in newest(connection, meant, before, limit)]
         )
 
+    async def count(self) -> int:
+        """Count the entries; there are no gaps in their numbers."""
+        query = (
+            "SELECT coalesce((SELECT max(sequence) FROM entries)"
+            " - (SELECT min(sequence) FROM entries) + 1, 0)"
+        )
+        return await self._in_reader(
+            lambda connection: int(connection.execute(query).fetchone()[0])
+        )
+
     async def verify(self, *expected: AuditHead | None) -> Verification:
         """Look at the whole chain, which must have come past the ``expected`` heads.
 

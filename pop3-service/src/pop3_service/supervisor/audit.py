@@ -212,6 +212,10 @@ class AuditDesk:
         """Give entries, the newest first: those below a sequence number (0 for all)."""
         return await self._store.newest(meant, before, limit)
 
+    async def count(self) -> int:
+        """Count the entries that there are."""
+        return await self._store.count()
+
     async def logins_of(self, account: str, limit: int) -> list[AuditEntry]:
         """Give an account's newest logins and refusals under its name, over every way in."""
         return await self.newest(AuditFilter(actor=account, action="login."), limit=limit)

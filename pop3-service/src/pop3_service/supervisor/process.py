@@ -21,6 +21,7 @@ from lineproto.tls import BadCertificate
 from pop3_service.api.auditing import Auditing
 from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
+from pop3_service.api.servicers.audit import AuditServicer
 from pop3_service.api.servicers.auth import AuthServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
 from pop3_service.api.servicers.own_account import OwnAccountServicer
@@ -236,6 +237,7 @@ class Supervisor:
                     MaildropServicer(maildrops, accounts),
                     OwnAccountServicer(accounts, app_passwords, preferences, audit.logins_of),
                     RolesServicer(roles),
+                    AuditServicer(audit),
                 ],
                 Auditing(audit, clock),
                 with_reflection=config.grpc_reflection,
