@@ -29,9 +29,10 @@ from pop3_service.control.plane import (
     Refused,
     Worker,
 )
-from pop3_service.domain.account import AccountName
+from pop3_service.domain.account import AccountFacts, AccountName
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
+from pop3_service.domain.preferences import Preferences
 from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.remote_worker import RemoteWorker, Slot
@@ -44,6 +45,7 @@ OUTCOMES: list[LoginOutcome] = [
     Admitted("señor"),
     Admitted(AccountName("ana")),
     Admitted("ana", 2.5, "phone"),
+    Admitted("ana", 2.5, "phone", AccountFacts("auditor", Preferences("es", 30, False))),
     *(Refused(reason, 2.5) for reason in Reason),
 ]
 
@@ -122,6 +124,8 @@ def worker_handler(worker: Worker) -> Callable[[Request], Awaitable[Result]]:
                 await worker.watch(wanted)
             case messages.SetCertificates(pairs):
                 await worker.set_certificates(pairs)
+            case messages.SetLeastRetention(days):
+                await worker.set_least_retention(days)
         return Count()
 
     return handle
@@ -313,6 +317,21 @@ async def test_certificates_are_in_force_when_the_call_comes_back(worker: Pair) 
     assert real.certificates == pairs
     await seen.set_certificates([])
     assert real.certificates == []
+
+
+async def test_the_shortest_retention_is_known_when_the_call_comes_back(worker: Pair) -> None:
+    real, seen = worker
+    await seen.set_least_retention(30)
+    assert real.least_retention_days == 30
+
+
+async def test_what_is_remembered_goes_and_no_session_ends(worker: Pair) -> None:
+    real, seen = worker
+    real.sessions = [session(1, "ana")]
+    order = DisconnectOrder(account="ana", forget=True, keep_sessions=True)
+    assert await seen.disconnect(order) == 0
+    assert real.orders == [order]
+    assert len(real.sessions) == 1
 
 
 async def test_a_worker_that_is_gone_fails_every_open_request() -> None:

@@ -13,6 +13,7 @@ from pop3_service.domain.preferences import Preferences
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import Store
+from pop3_service.supervisor.authenticator import Authenticator
 from unit.pop3_service.clock import FakeClock
 
 SETTINGS = Settings()
@@ -103,3 +104,23 @@ async def test_they_are_part_of_their_account_and_of_its_facts(store: Store) -> 
     assert ana is not None
     assert eva.preferences == eva.facts.preferences == Preferences("es", 9, False)
     assert ana.preferences == ana.facts.preferences == Preferences()
+
+
+async def test_a_login_under_way_is_told_what_was_chosen_meanwhile(store: Store) -> None:
+    authenticator = Authenticator(
+        store.accounts, FakeClock(), lambda: 600.0, memory_kib=8, passes=1
+    )
+    await store.accounts.set_password("ana", await authenticator.hash(b"secret"))
+
+    async def choose(account: Account, _: bytes) -> None:
+        await store.preferences.put(account.name, Preferences("es"))
+        authenticator.account_changed(account.name)
+
+    authenticator.on_verified = choose
+    try:
+        for _ in range(2):  # the second is remembered
+            admitted = await authenticator.login(b"ana", b"secret")
+            assert admitted is not None
+            assert admitted.facts.preferences.language == "es"
+    finally:
+        authenticator.close()

@@ -149,6 +149,7 @@ class Authenticator:
             if again.password_hash != account.password_hash:
                 # Another login may have replaced an outdated hash of the same password.
                 return await self.verify(name, password) if replaces else None
+            account = again  # what else is known of it may be new
         return account
 
     async def matches(self, account: Account, password: bytes) -> bool:
