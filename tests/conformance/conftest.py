@@ -13,12 +13,12 @@ from support.certificates import authority
 
 
 @contextmanager
-def running(folder: Path, workers: int, **more: str) -> Iterator[Programs]:
-    """A service and a gateway."""
+def running(folder: Path, workers: int, *options: str, **more: str) -> Iterator[Programs]:
+    """A service and a gateway; the options are the gateway's."""
     settings = {"POP3_MIN_LOGIN_DELAY": "0", "POP3_MAX_LOGIN_DELAY": "0", **more}
     with (
         daemon.running(folder, workers=workers, environment=settings) as service,
-        gateway.running(service.grpc_target) as front,
+        gateway.running(service.grpc_target, *options) as front,
     ):
         yield Programs(Service(service), front)
 
@@ -36,7 +36,8 @@ def running_tls_programs(request: pytest.FixtureRequest, tmp_path_factory) -> It
     folder = tmp_path_factory.mktemp("service")
     chain, key = authority().issue("pop.test").write(folder / "tls")
     given = {"POP3_TLS_CERT": str(chain), "POP3_TLS_KEY": str(key)}
-    with running(folder, request.param, **given) as programs:
+    options = ("--tls-cert", str(chain), "--tls-key", str(key))
+    with running(folder, request.param, *options, **given) as programs:
         yield programs
 
 

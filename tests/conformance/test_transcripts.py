@@ -8,7 +8,9 @@ import pytest
 from conformance.transcript import Mismatch, Player, Programs, octets
 
 TRANSCRIPTS = sorted(Path(__file__).parent.glob("transcripts/*.txt"))
-OF_TLS = [path for path in TRANSCRIPTS if path.stem.startswith(("rfc2595-", "rfc8314-"))]
+OF_TLS = [
+    path for path in TRANSCRIPTS if path.stem.startswith(("rfc2595-", "rfc8314-", "scmp-tls-"))
+]
 OTHERS = [path for path in TRANSCRIPTS if path not in OF_TLS]
 
 

@@ -12,6 +12,7 @@ A file holds comments (``#``), directives (``word: value``) and the dialogue::
     bearer: right ana           tokens are on, and ``{right}`` is a message of OAUTHBEARER with one
                                 for that account
     scmp: second                the same, to the gateway
+    scmps: fourth               the same, in TLS from the first octet
     login: ana secret           USER and PASS on the connection there is, or on a new one
     C: DELE 1                   lines sent; those that follow each other go out as one segment
     S: +OK *                    a line received: exact, but ``*`` is any text and ``{x}`` is any
@@ -154,6 +155,7 @@ class Player:
             "pop3s": lambda label: self._connect("pop3s", label),
             "handshake": self._handshake,
             "scmp": lambda label: self._connect("scmp", label),
+            "scmps": lambda label: self._connect("scmps", label),
             "login": self._login,
             "C": self._send,
             "S": self._expect,
@@ -244,8 +246,13 @@ class Player:
         self._current = label
         if label not in self._connections:
             service, gateway = self.programs.service.daemon, self.programs.gateway
-            port = {"pop3": service.pop3, "pop3s": service.pop3_tls, "scmp": gateway.port}[protocol]
-            tls = client_context() if protocol == "pop3s" else None
+            port = {
+                "pop3": service.pop3,
+                "pop3s": service.pop3_tls,
+                "scmp": gateway.port,
+                "scmps": gateway.port_tls,
+            }[protocol]
+            tls = client_context() if protocol.endswith("s") else None
             self._connections[label] = Pop3(port, timeout=self.timeout_s, tls=tls)
 
     def _handshake(self, _: str) -> None:
