@@ -47,6 +47,9 @@ STATUS: dict[Reason, grpc.StatusCode] = {
     Reason.APP_PASSWORD_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.APP_PASSWORD_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
     Reason.APP_PASSWORD_LIMIT: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.PASSWORD_REFUSED: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.PASSWORD_EXPIRED: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.PASSWORD_MUST_CHANGE: grpc.StatusCode.PERMISSION_DENIED,
 }
 
 _WITHOUT_INFO: dict[grpc.StatusCode, Reason] = {

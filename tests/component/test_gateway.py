@@ -56,14 +56,16 @@ SAMPLES = {
     "DELETE_USER": "DELETE_USER sample",
     "MAX_USERS": "MAX_USERS 100000", "TRANSFORM": "TRANSFORM OFF", "STATUS": "STATUS",
     "BYTES_TRANS": "BYTES_TRANS", "ALL_CONNEC": "ALL_CONNEC", "CURR_CONNEC": "CURR_CONNEC",
-    "CHANGE_PASSWORD": "CHANGE_PASSWORD wrong other",
+    "CHANGE_PASSWORD": "CHANGE_PASSWORD wrong other", "PASSWORD_POLICY": "PASSWORD_POLICY",
     "RELOAD_CERTIFICATES": "RELOAD_CERTIFICATES", "RESTART_WORKERS": "RESTART_WORKERS now",
     "APOP": "APOP OFF default", "STLS": "STLS", "ROLES": "ROLES",
     "IMPORT_UIDL": "IMPORT_UIDL default DOVECOT",
     "ADD_ROLE": "ADD_ROLE sample own", "CHANGE_ROLE": "CHANGE_ROLE sample own status.read",
     "DELETE_ROLE": "DELETE_ROLE sample", "QUIT": "QUIT",
 }  # fmt: skip
-LISTINGS = {"CAPA", "HELP", "USERS", "ROLES", "STATUS", "ALL_CONNEC", "CURR_CONNEC"}
+LISTINGS = {
+    "CAPA", "HELP", "USERS", "ROLES", "STATUS", "ALL_CONNEC", "CURR_CONNEC", "PASSWORD_POLICY",
+}  # fmt: skip
 
 
 def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:

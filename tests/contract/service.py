@@ -32,7 +32,10 @@ from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
+from pop3_service.supervisor.estimator import Estimator
+from pop3_service.supervisor.first_start import FirstStart
 from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.password_rules import PasswordRules
 from pop3_service.supervisor.preferences import PreferencesDesk
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.scram import ScramDesk
@@ -142,6 +145,7 @@ class Service:
         self.client: ManagementClient
         self.admin: Caller
         self.target = ""
+        self.rules: PasswordRules
         self.restart: Callable[[], Awaitable[int]]
 
     @contextlib.asynccontextmanager
@@ -183,6 +187,15 @@ class Service:
             )
             self.authenticator.on_verified = scram.learn
             self.apop = Apop(store.accounts, self.folder / "apop.key", lambda: settings.current)
+            self.rules = PasswordRules(
+                store.accounts,
+                self.authenticator,
+                lambda: settings.current,
+                clock,
+                Estimator().strength,
+            )
+            self.authenticator.hindrance = self.rules.hindrance
+            self.authenticator.has_expired = self.rules.has_expired
             accounts = AccountsDesk(
                 store.accounts,
                 self.authenticator,
@@ -194,6 +207,7 @@ class Service:
                 clock,
                 scram.make,
                 self.apop.seal,
+                self.rules,
             )
             self.store, self.scram = store, scram
             app_passwords = AppPasswordDesk(
@@ -220,7 +234,7 @@ class Service:
             )
             await self.certificates.load()
             await settings.load()
-            await accounts.bootstrap(password, with_demo=False)
+            await FirstStart(admin_password=password).make(accounts, maildrops)
             self.token_keys = TokenKeys(
                 lambda: settings.current.token_key_source, TokenKeySource(None).load, clock
             )

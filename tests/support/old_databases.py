@@ -29,6 +29,7 @@ MAX_ACCOUNTS = 77
 TRANSFORM = "tr 'a' \"b\""
 SETTINGS = {"max_accounts": MAX_ACCOUNTS, "idle_timeout_s": 601.5}
 KEY = "apop.key"
+OLD_HASH = "the hash of a password before"
 APP_PASSWORD_NAME = "phone"
 NETWORK = "192.0.2.0/24"
 ROLE = "helpdesk"
@@ -104,6 +105,17 @@ def _roles(database: sqlite3.Connection, folder: Path) -> None:
     database.execute("insert into roles (name, rights) values (?, ?)", values)
 
 
+def _password_policy(database: sqlite3.Connection, folder: Path) -> None:
+    database.execute(
+        "update accounts set must_change_password = 1, password_time = ? where name = ?",
+        ("2026-04-05 06:07:08.000009", USER),
+    )
+    database.execute(
+        "insert into old_passwords (account, age, password_hash) values (?, ?, ?)",
+        (USER, 1, OLD_HASH),
+    )
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
@@ -111,6 +123,7 @@ WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0004": _own_account,
     "0005": _throttle,
     "0006": _roles,
+    "0007": _password_policy,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

@@ -115,14 +115,14 @@ def test_the_files_for_production_start_with_a_password_that_only_its_owner_can_
 ) -> None:
     mail, password = tmp_path / "mail", tmp_path / "password"
     mail.mkdir()
-    password.write_text("own secret\n")
+    password.write_text("own secret of ours\n")
     password.chmod(0o600)
     own = {"VALIJA_ADMIN_PASSWORD_FILE": str(password), **LOOPBACK}
     with project(mail, engine, files=PRODUCTION, **own) as other:
         other.up()
         with other.connect() as client:
             assert client.log_in("user1", "pass1").startswith("-ERR [AUTH]")
-        with other.admin(password="own secret") as admin:
+        with other.admin(password="own secret of ours") as admin:
             assert admin.listing("USERS") == ["default admin sessions=0"]
         assert "default password" not in other.logs("pop3-service")
 

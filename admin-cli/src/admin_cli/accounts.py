@@ -20,11 +20,14 @@ from admin_cli.output import (
     timestamp,
     yes_or_no,
 )
+from admin_cli.password_policy import password_policy
 from admin_cli.passwords import ADDED, APOP, NEW, OLD, read_only
 from admin_cli.terminal import at_terminal, confirm
 
 if TYPE_CHECKING:
     from pop3mgmt.v1.accounts_pb2 import Account
+
+MUST_CHANGE = "The password must be changed before its owner can do anything else."
 
 COLUMNS = (
     Column("name", "NAME"),
@@ -41,6 +44,9 @@ FACTS = (
     Column("session_count", "Sessions now"),
     Column("has_default_password", "Default password", yes_or_no),
     Column("has_apop_secret", "APOP secret", yes_or_no),
+    Column("must_change_password", "Must change it", yes_or_no),
+    Column("password_time", "Password set", local_time),
+    Column("password_expire_time", "Password expires", local_time),
 )
 
 
@@ -50,6 +56,7 @@ def accounts() -> None:
 
 
 accounts.add_command(import_accounts)
+accounts.add_command(password_policy)
 
 
 @accounts.command(
@@ -88,12 +95,17 @@ def show_account(name: str | None) -> None:
 @click.option(
     "--role", type=ROLE, default="user", show_default=True, help="See 'pop3ctl roles list'."
 )
+@click.option("--must-change", is_flag=True, help=MUST_CHANGE)
 @password_options("password", "POP3CTL_NEW_PASSWORD")
-def add_account(name: str, role: str, password_stdin: bool, password_file: str | None) -> None:
+def add_account(
+    name: str, role: str, must_change: bool, password_stdin: bool, password_file: str | None
+) -> None:
     """Make an account; it can log in at once."""
     password = ADDED.get(password_stdin, password_file)
 
-    account = call(lambda caller: caller.create_account(name, password, role))
+    account = call(
+        lambda caller: caller.create_account(name, password, role, must_change=must_change)
+    )
     show_done(account_record(account), f'added account "{name}" ({role})')
 
 
@@ -139,15 +151,23 @@ def set_role(name: str, role: str) -> None:
     calls=("AccountsService/ResetPassword",),
     examples=(
         "pop3ctl accounts reset-password alice",
+        "pop3ctl accounts reset-password alice --must-change",
         "pop3ctl accounts reset-password alice --json | jq -r .new_password",
     ),
 )
 @click.argument("name", type=TEXT)
-def reset_password(name: str) -> None:
+@click.option("--must-change", is_flag=True, help=MUST_CHANGE)
+def reset_password(name: str, must_change: bool) -> None:
     """Set a new random password and print it; it is told only this once."""
-    new_password = call(lambda caller: caller.reset_password(name))
-    note(f'new password of "{name}":')
-    show_done({"name": name, "new_password": new_password}, new_password)
+    reset = call(lambda caller: caller.set_random_password(name, must_change=must_change))
+    to_change = ", to be changed before anything else" if reset.must_change_password else ""
+    note(f'new password of "{name}"{to_change}:')
+    record: Record = {
+        "name": name,
+        "new_password": reset.new_password,
+        "must_change_password": reset.must_change_password,
+    }
+    show_done(record, reset.new_password)
 
 
 @accounts.command(
@@ -228,4 +248,7 @@ def account_record(account: Account) -> Record:
         "has_default_password": account.has_default_password,
         "session_count": account.session_count,
         "has_apop_secret": account.has_apop_secret,
+        "must_change_password": account.must_change_password,
+        "password_time": timestamp(account.password_time),
+        "password_expire_time": timestamp(account.password_expire_time),
     }

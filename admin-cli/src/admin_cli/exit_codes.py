@@ -41,6 +41,9 @@ EXIT_CODES: dict[Reason, int] = {
     Reason.APP_PASSWORD_NOT_FOUND: 6,
     Reason.APP_PASSWORD_EXISTS: 7,
     Reason.APP_PASSWORD_LIMIT: 8,
+    Reason.PASSWORD_REFUSED: 3,
+    Reason.PASSWORD_EXPIRED: 5,
+    Reason.PASSWORD_MUST_CHANGE: 5,
 }
 
 MEANINGS: dict[int, str] = {

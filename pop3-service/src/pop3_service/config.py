@@ -20,6 +20,10 @@ from pop3_service.cores import usable_cores
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import DEFAULT_TEMPLATE
 
+DEFAULT, CHANGE_FIRST, SECRET = ADMIN_BOOTSTRAPS = ("default", "change-first", "secret")
+"""How the first admin is made: with the password that everybody knows; with that one, to be changed
+before anything else; with one of the operator's own, or not at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -57,6 +61,7 @@ class Config:
     password_passes: int
     log_level: str
     log_format: str
+    admin_bootstrap: str = DEFAULT
     admin_password: str | None = field(default=None, repr=False)
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -180,6 +185,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("host_name", "", str, "name in the greeting (this host's)", metavar="NAME"),
     Option("demo", False, _flag, "on a first start, make user1 to user3 with sample mail; without"
            " --tls-cert and --tls-dir, make a self-signed certificate"),
+    Option("admin_bootstrap", DEFAULT, str, "the first admin, default, on a first start: with the"
+           " password default; with that, to be changed before anything else; or with the secret in"
+           " the file of POP3_ADMIN_PASSWORD_FILE, without which nothing starts", None, "HOW",
+           ADMIN_BOOTSTRAPS),
     Option("password_memory_kib", 19456, _count, "argon2id memory in KiB", metavar="KIB"),
     Option("password_passes", 2, _count, "argon2id passes", metavar="N"),
     Option("log_level", "info", str, "least level to log", None, "LEVEL",
@@ -259,6 +268,8 @@ def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.e
         if value is not None:
             settings[item.name] = value
     values["host_name"] = values["host_name"] or socket.getfqdn()
+    if values["admin_bootstrap"] == SECRET:  # a variable can be read by who sees the process
+        environment = {key: it for key, it in environment.items() if key != "POP3_ADMIN_PASSWORD"}
     return Config(**values, admin_password=_secret("POP3_ADMIN_PASSWORD", environment),
                   settings=settings)  # fmt: skip
 

@@ -35,11 +35,21 @@ class AccountsCalls(Calls):
         request = accounts_pb2.GetAccountRequest(name=name)
         return (await call(self._accounts.GetAccount(request, **self._options()))).account
 
+    async def get_password_policy(self) -> accounts_pb2.PasswordPolicy:
+        """Give what a new password must be."""
+        request = accounts_pb2.GetPasswordPolicyRequest()
+        return (await call(self._accounts.GetPasswordPolicy(request, **self._options()))).policy
+
     async def create_account(
-        self, name: str, password: str, role: str = ""
+        self, name: str, password: str, role: str = "", *, must_change: bool = False
     ) -> accounts_pb2.Account:
-        """Make an account, which can log in at once; ``role`` is a role's name, user if empty."""
-        request = accounts_pb2.CreateAccountRequest(name=name, password=password, role_name=role)
+        """Make an account; ``role`` is a role's name, user if empty.
+
+        It can log in at once, or with ``must_change`` when it has changed its password.
+        """
+        request = accounts_pb2.CreateAccountRequest(
+            name=name, password=password, role_name=role, must_change_password=must_change
+        )
         return (await call(self._accounts.CreateAccount(request, **self._options()))).account
 
     async def set_role(self, name: str, role: str) -> int:
@@ -79,11 +89,16 @@ class AccountsCalls(Calls):
         response = await call(self._accounts.DeleteAccount(request, **self._options()))
         return response.ended_session_count
 
-    async def reset_password(self, name: str) -> str:
+    async def reset_password(self, name: str, *, must_change: bool = False) -> str:
         """Set a new random password and give it."""
-        request = accounts_pb2.ResetPasswordRequest(name=name)
-        response = await call(self._accounts.ResetPassword(request, **self._options()))
-        return response.new_password
+        return (await self.set_random_password(name, must_change=must_change)).new_password
+
+    async def set_random_password(
+        self, name: str, *, must_change: bool = False
+    ) -> accounts_pb2.ResetPasswordResponse:
+        """Set a new random password; give it, and whether it must be changed first."""
+        request = accounts_pb2.ResetPasswordRequest(name=name, must_change_password=must_change)
+        return await call(self._accounts.ResetPassword(request, **self._options()))
 
     async def change_password(self, old_password: str, new_password: str) -> int:
         """Change the caller's own password; give how many sessions were ended."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from scmp_gateway.acts import accounts, audit, maildrops, own, own_account, roles, server, sessions
+from scmp_gateway.acts import (
+    accounts,
+    audit,
+    maildrops,
+    own,
+    own_account,
+    passwords,
+    roles,
+    server,
+    sessions,
+)
 from scmp_gateway.verb import Verb
 
 VERBS: dict[str, Verb] = {
@@ -62,6 +72,12 @@ VERBS: dict[str, Verb] = {
         2,
         2,
         calls=("AccountsService/ChangePassword",),
+    ),
+    "PASSWORD_POLICY": Verb(
+        "PASSWORD_POLICY",
+        "what a new password must be",
+        passwords.password_policy,
+        calls=("AccountsService/GetPasswordPolicy",),
     ),
     "END_SESSION": Verb(
         "END_SESSION <id|ALL>",
@@ -164,19 +180,19 @@ VERBS: dict[str, Verb] = {
         calls=("AccountsService/DeleteAccount",),
     ),
     "ADD_USER": Verb(
-        "ADD_USER <username> <password> [<role>]",
+        "ADD_USER <username> <password> [<role>] [MUST_CHANGE]",
         "make an account",
         accounts.add_user,
         2,
-        3,
+        4,
         calls=("AccountsService/CreateAccount",),
     ),
     "RESET_USER_PASSWORD": Verb(
-        "RESET_USER_PASSWORD <username>",
+        "RESET_USER_PASSWORD <username> [MUST_CHANGE]",
         "set a random password, shown once",
         accounts.reset_user_password,
         1,
-        1,
+        2,
         calls=("AccountsService/ResetPassword",),
     ),
     "SET_ROLE": Verb(

@@ -45,6 +45,7 @@ class Service(
         self.accounts["admin"].has_default_password = True
         self.passwords = {"admin": PASSWORD}
         self.apop_secrets: dict[str, str] = {}
+        self.policy = accounts_pb2.PasswordPolicy()
         self.tokens = {TOKEN}
         self.logins: list[str] = []
         self.token_life_s = 3600
@@ -148,6 +149,7 @@ class Service(
         if request.name in self.accounts:
             refuse(context, Reason.ACCOUNT_EXISTS, f'account "{request.name}" already exists')
         self.accounts[request.name] = account(request.name, request.role_name or "user")
+        self.accounts[request.name].must_change_password = request.must_change_password
         self.passwords[request.name] = request.password
         return accounts_pb2.CreateAccountResponse(account=self.accounts[request.name])
 
@@ -163,7 +165,13 @@ class Service(
         self._admit(context)
         self._known(request.name, context)
         self.passwords[request.name] = "random-1"
-        return accounts_pb2.ResetPasswordResponse(new_password="random-1")
+        return accounts_pb2.ResetPasswordResponse(
+            new_password="random-1", must_change_password=request.must_change_password
+        )
+
+    def GetPasswordPolicy(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        return accounts_pb2.GetPasswordPolicyResponse(policy=self.policy)
 
     def ChangePassword(self, request: Any, context: Any) -> Any:
         self._admit(context)

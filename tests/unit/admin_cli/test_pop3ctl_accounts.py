@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1 import accounts_pb2
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import PASSWORD, Service, account
 
@@ -26,6 +29,9 @@ def test_accounts_are_listed_as_json(pop3ctl: Tool) -> None:
             "has_default_password": True,
             "session_count": 0,
             "has_apop_secret": False,
+            "must_change_password": False,
+            "password_time": None,
+            "password_expire_time": None,
         }
     ]
 
@@ -111,7 +117,48 @@ def test_a_reset_password_is_all_of_stdout(pop3ctl: Tool) -> None:
 
 def test_a_reset_password_as_json(pop3ctl: Tool) -> None:
     done = pop3ctl.json("accounts", "reset-password", "admin")
-    assert done == {"name": "admin", "new_password": "random-1"}
+    assert done == {"name": "admin", "new_password": "random-1", "must_change_password": False}
+
+
+def test_a_reset_password_may_have_to_be_changed(pop3ctl: Tool, service: Service) -> None:
+    done = pop3ctl.json("accounts", "reset-password", "admin", "--must-change")
+    assert done["must_change_password"]
+    result = pop3ctl("accounts", "reset-password", "admin", "--must-change")
+    assert (result.stdout, result.exit_code) == ("random-1\n", 0)
+    assert "to be changed before anything else" in result.stderr
+
+
+def test_an_added_account_may_have_to_change_its_password(pop3ctl: Tool, service: Service) -> None:
+    done = pop3ctl.json(
+        "accounts", "add", "eva", "--must-change", "--password-stdin", stdin="secret"
+    )
+    assert done["must_change_password"]
+    said = pop3ctl.ok("accounts", "show", "eva").splitlines()
+    assert dict(re.split(" {2,}", line) for line in said)["Must change it"] == "yes"
+
+
+def test_the_password_policy_is_shown(pop3ctl: Tool, service: Service) -> None:
+    service.policy = accounts_pb2.PasswordPolicy(min_length=12, min_strength=3, refuse_name=True)
+    assert pop3ctl.json("accounts", "password-policy") == {
+        "min_length": 12,
+        "min_strength": 3,
+        "refuse_common": False,
+        "refuse_name": True,
+        "history": 0,
+        "expire_days": 0,
+        "reset_must_change": False,
+    }
+    said = pop3ctl.ok("accounts", "password-policy")
+    told = dict(re.split(" {2,}", line) for line in said.splitlines())
+    assert told["Characters at least"] == "12"
+    assert told["Expires after days"] == "never"
+
+
+def test_a_password_that_is_refused_is_told_with_its_rules(pop3ctl: Tool, service: Service) -> None:
+    service.refusal = Reason.PASSWORD_REFUSED
+    result = pop3ctl("accounts", "add", "eva", "--password-stdin", stdin="secret")
+    assert result.exit_code == 3
+    assert "refused as the test asked" in result.stderr
 
 
 def test_resetting_an_unknown_account_says_where_to_look(pop3ctl: Tool) -> None:

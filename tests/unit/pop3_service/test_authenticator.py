@@ -4,11 +4,12 @@ import asyncio
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from pop3_service.control.plane import Admitted
-from pop3_service.domain.account import Account, AccountName
+from pop3_service.domain.account import Account, AccountFacts, AccountName
 from pop3_service.domain.errors import LoginThrottled, StoreUnavailable
 from pop3_service.domain.passwords import MAX_OCTETS
 from pop3_service.domain.rights import RoleName
@@ -235,7 +236,7 @@ async def test_a_password_changed_while_its_login_is_told_of_does_not_count(
     assert await authenticator.login(b"ana", b"old") is None
     authenticator.on_verified = None
     assert await authenticator.login(b"ana", b"old") is None
-    assert await authenticator.login(b"ana", b"new") == Admitted("ana")
+    assert await authenticator.login(b"ana", b"new") == ADMITTED
 
 
 async def test_a_change_of_somebody_else_disturbs_nobody(
@@ -294,6 +295,7 @@ async def test_a_store_that_fails_is_no_wrong_password(
 
 # --- hashes of another server --------------------
 
+ADMITTED = Admitted("ana", facts=AccountFacts(password_time_s=FakeClock().now().timestamp()))
 OLD = "{SHA256-CRYPT}$5$GjMmvkgD7/Fnh6QW$AxRsfbTAutISRyV3RTg1Hui2HAY4uC8VErS2WQm8oi6"
 
 
@@ -429,12 +431,12 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 async def test_a_login_is_hashed_once_in_its_lifetime_and_tells_its_age(
     authenticator: Authenticator, clock: FakeClock, ana: str, hashed: list[bytes]
 ) -> None:
-    assert await authenticator.login(b"ana", b"secret") == Admitted("ana")
+    assert await authenticator.login(b"ana", b"secret") == ADMITTED
     clock.move(599)
-    assert await authenticator.login(b"ana", b"secret") == Admitted("ana", 599)
+    assert await authenticator.login(b"ana", b"secret") == replace(ADMITTED, age_s=599)
     assert hashed == [b"secret"]
     clock.move(2)
-    assert await authenticator.login(b"ana", b"secret") == Admitted("ana")
+    assert await authenticator.login(b"ana", b"secret") == ADMITTED
     assert hashed == [b"secret"] * 2
 
 
@@ -444,7 +446,7 @@ async def test_with_no_lifetime_every_login_is_hashed(
     await authenticator.login(b"ana", b"secret")
     lifetime.seconds = 0
     for _ in range(3):
-        assert await authenticator.login(b"ana", b"secret") == Admitted("ana")
+        assert await authenticator.login(b"ana", b"secret") == ADMITTED
     assert len(hashed) == 4
 
 

@@ -53,6 +53,7 @@ SAMPLES: dict[str, tuple[str, str, Any, Any]] = {
     "grpc_reflection": ("yes", "no", True, False),
     "host_name": ("mail.example", "other.example", "mail.example", "other.example"),
     "demo": ("yes", "no", True, False),
+    "admin_bootstrap": ("secret", "change-first", "secret", "change-first"),
     "password_memory_kib": ("8", "16", 8, 16),
     "password_passes": ("1", "3", 1, 3),
     "log_level": ("debug", "error", "debug", "error"),
@@ -238,3 +239,20 @@ def test_a_secret_in_the_environment_that_is_no_text_is_a_clear_error() -> None:
 
 def test_the_configuration_does_not_print_the_secret() -> None:
     assert "hush" not in repr(read(environment={"POP3_ADMIN_PASSWORD": "hush"}))
+
+
+def test_the_first_admins_secret_comes_from_a_file_alone_once_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    variables = {"POP3_ADMIN_PASSWORD": "in a variable"}
+    assert read(environment=variables).admin_password == "in a variable"
+    variables["POP3_ADMIN_BOOTSTRAP"] = "secret"
+    assert read(environment=variables).admin_password is None
+    (tmp_path / "secret").write_text("in a file\n")
+    variables["POP3_ADMIN_PASSWORD_FILE"] = str(tmp_path / "secret")
+    assert read(environment=variables).admin_password == "in a file"
+
+
+def test_an_unknown_way_to_make_the_first_admin_is_refused() -> None:
+    with pytest.raises(BadOption, match="default, change-first, secret"):
+        read(environment={"POP3_ADMIN_BOOTSTRAP": "no"})

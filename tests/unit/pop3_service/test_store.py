@@ -6,6 +6,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from pop3_service.domain.errors import (
     AccountExists,
     AccountLimit,
     AccountNotFound,
+    InvalidCredentials,
     LastAdmin,
     StoreUnavailable,
 )
@@ -100,6 +103,56 @@ async def test_a_secret_is_made_once_and_stays(tmp_path: Path) -> None:
     again = await Store.open(tmp_path)
     assert await again.secrets.get("one") == made[0]
     await again.close()
+
+
+async def test_a_password_is_stored_with_its_time_and_whether_it_must_be_changed(
+    store: Store,
+) -> None:
+    made = replace(account("ana"), must_change_password=True)
+    await store.accounts.insert(made, 10)
+    assert await store.accounts.get("ana") == made
+    later = made.create_time + timedelta(days=3)
+    await store.accounts.set_password("ana", "new hash", time=later)
+    found = await store.accounts.get("ana")
+    assert found == replace(
+        made, password_hash="new hash", must_change_password=False, password_time=later
+    )
+    assert found.password_since == later
+    await store.accounts.set_password("ana", "random", time=later, must_change=True)
+    found = await store.accounts.get("ana")
+    assert found is not None
+    assert found.must_change_password
+
+
+async def test_so_many_passwords_stay_known_as_are_asked_for(store: Store) -> None:
+    accounts = store.accounts
+    await accounts.insert(account("ana"), 10)
+    await accounts.insert(account("eva"), 10)
+    for number in range(1, 5):
+        await accounts.set_password("ana", f"hash {number}", keep=3)
+    assert await accounts.old_passwords("ana") == ["hash 3", "hash 2", "hash 1"]
+    assert await accounts.old_passwords("eva") == []
+    await accounts.set_password("ana", "hash 5", keep=2)
+    assert await accounts.old_passwords("ana") == ["hash 4", "hash 3"]
+    await accounts.set_password("ana", "hash 6")
+    assert await accounts.old_passwords("ana") == []
+
+
+async def test_a_password_that_is_refused_is_no_old_one(store: Store) -> None:
+    await store.accounts.insert(account("ana"), 10)
+    with pytest.raises(InvalidCredentials):
+        await store.accounts.set_password("ana", "new hash", old="another", keep=3)
+    assert await store.accounts.old_passwords("ana") == []
+
+
+async def test_old_passwords_go_with_their_account(store: Store) -> None:
+    await store.accounts.insert(account("ana"), 10)
+    await store.accounts.insert(account("eva", RoleName.ADMIN), 10)
+    await store.accounts.set_password("ana", "new hash", keep=3)
+    await store.accounts.delete("ana")
+    assert await store.accounts.old_passwords("ana") == []
+    await store.accounts.insert(account("ana"), 10)
+    assert await store.accounts.old_passwords("ana") == []
 
 
 async def test_a_name_is_taken_once(store: Store) -> None:

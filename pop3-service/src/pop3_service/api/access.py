@@ -27,6 +27,7 @@ from pop3_service.domain.audit import ActorKind, Via
 from pop3_service.domain.errors import (
     InvalidArgument,
     InvalidCredentials,
+    PasswordMustChange,
     PermissionDenied,
     ServiceError,
 )
@@ -56,9 +57,13 @@ class Access:
 
     rights: frozenset[Right] = frozenset()
     is_public: bool = False
+    before_change: bool = False
+    """Whether it is open while the caller's password must be changed before anything else."""
 
     def admits(self, principal: Principal) -> bool:
         """Whether a caller may call the method."""
+        if principal.is_restricted and self.before_change:
+            return True
         return not self.rights or not self.rights.isdisjoint(principal.rights)
 
 
@@ -69,6 +74,7 @@ def need(*rights: Right) -> Access:
 
 PUBLIC = Access(is_public=True)
 LOGGED_IN = Access()
+OWN_PASSWORD = Access(frozenset({Right.OWN}), before_change=True)
 
 _V1 = "/pop3mgmt.v1."
 ACCESS: dict[str, Access] = {
@@ -82,12 +88,13 @@ ACCESS: dict[str, Access] = {
     f"{_V1}AuthService/GetCaller": LOGGED_IN,
     f"{_V1}AccountsService/ListAccounts": need(Right.ACCOUNTS_READ),
     f"{_V1}AccountsService/GetAccount": need(Right.OWN, Right.ACCOUNTS_READ),
+    f"{_V1}AccountsService/GetPasswordPolicy": OWN_PASSWORD,
     f"{_V1}AccountsService/CreateAccount": need(Right.ACCOUNTS_WRITE),
     f"{_V1}AccountsService/ImportAccounts": need(Right.ACCOUNTS_WRITE),
     f"{_V1}AccountsService/DeleteAccount": need(Right.ACCOUNTS_WRITE),
     f"{_V1}AccountsService/SetRole": need(Right.ACCOUNTS_WRITE),
     f"{_V1}AccountsService/ResetPassword": need(Right.ACCOUNTS_WRITE),
-    f"{_V1}AccountsService/ChangePassword": need(Right.OWN),
+    f"{_V1}AccountsService/ChangePassword": OWN_PASSWORD,
     f"{_V1}AccountsService/SetApopSecret": need(Right.ACCOUNTS_WRITE),
     f"{_V1}AccountsService/RemoveApopSecret": need(Right.ACCOUNTS_WRITE),
     f"{_V1}AuditService/ListAuditEntries": need(Right.AUDIT_READ),
@@ -249,6 +256,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             raise InvalidCredentials("log in first")
         principal = self._tokens.principal(token)
         if not access.admits(principal):
+            if principal.is_restricted:
+                raise PasswordMustChange(principal.name)
             raise PermissionDenied
         return principal, token
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pop3_service.domain.account import Account
 from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.password_policy import PasswordPolicy
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -71,8 +72,10 @@ def role_of(role: accounts_pb2.Role.ValueType, name: str) -> str:
     return _ROLES[role]
 
 
-def account_message(account: Account, session_count: int) -> accounts_pb2.Account:
-    """Write an account, without its password's hash."""
+def account_message(
+    account: Account, session_count: int, expire_time: datetime | None = None
+) -> accounts_pb2.Account:
+    """Write an account, without its password's hash; that expires at ``expire_time``, if ever."""
     return accounts_pb2.Account(
         name=account.name,
         role=(
@@ -83,7 +86,15 @@ def account_message(account: Account, session_count: int) -> accounts_pb2.Accoun
         has_default_password=account.has_default_password,
         session_count=session_count,
         has_apop_secret=account.has_apop_secret,
+        must_change_password=account.must_change_password,
+        password_time=timestamp(account.password_since),
+        password_expire_time=timestamp(expire_time) if expire_time else None,
     )
+
+
+def policy_message(policy: PasswordPolicy) -> accounts_pb2.PasswordPolicy:
+    """Write the password policy."""
+    return accounts_pb2.PasswordPolicy(**asdict(policy))
 
 
 def imported_line_message(line: ImportedLine) -> accounts_pb2.ImportedLine:

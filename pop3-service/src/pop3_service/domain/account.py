@@ -80,6 +80,8 @@ class AccountFacts:
 
     role: str = RoleName.USER.value
     preferences: Preferences = NO_PREFERENCES
+    password_time_s: float = field(default=0.0, compare=False)
+    """When its own password was set, as Unix time; 0 if that is not known."""
 
 
 USER_FACTS = AccountFacts()
@@ -97,11 +99,18 @@ class Account:
     has_default_password: bool = False
     has_apop_secret: bool = False
     preferences: Preferences = NO_PREFERENCES
+    must_change_password: bool = False
+    password_time: datetime | None = None
+
+    @property
+    def password_since(self) -> datetime:
+        """When the password was set: with the account, unless it is known better."""
+        return self.password_time or self.create_time
 
     @property
     def facts(self) -> AccountFacts:
         """What a worker has to know of it."""
-        return AccountFacts(str(self.role), self.preferences)
+        return AccountFacts(str(self.role), self.preferences, self.password_since.timestamp())
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,8 @@ class Principal:
     rights: frozenset[Right] = frozenset()
     address: str = ""
     token_name: str = ""
+    is_restricted: bool = False
+    """The password must be changed before anything else; until then there are no rights."""
 
     @classmethod
     def system(cls, name: str) -> Self:

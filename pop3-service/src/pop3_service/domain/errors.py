@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pop3mgmt.reasons import Reason
@@ -47,6 +48,40 @@ class PermissionDenied(ServiceError):
 
     def __init__(self, text: str = "your role does not allow this") -> None:
         super().__init__(text)
+
+
+class PasswordRefused(ServiceError):
+    """A new password breaks rules of the policy; ``broken`` says which, for people."""
+
+    reason = Reason.PASSWORD_REFUSED
+
+    def __init__(self, broken: Sequence[str]) -> None:
+        super().__init__(f"this password is not taken: {'; '.join(broken)}")
+        self.broken = tuple(broken)
+
+
+class PasswordMustChange(ServiceError):
+    """An admin set it, for its first use alone."""
+
+    reason = Reason.PASSWORD_MUST_CHANGE
+
+    def __init__(self, name: str) -> None:
+        super().__init__("your password must be changed before anything else")
+        self.name = name
+
+
+class PasswordExpired(ServiceError):
+    """It is older than the policy allows."""
+
+    reason = Reason.PASSWORD_EXPIRED
+
+    def __init__(self, name: str) -> None:
+        super().__init__("your password has expired and must be changed before anything else")
+        self.name = name
+
+
+PasswordHindrance = PasswordMustChange | PasswordExpired
+"""A password is right, and opens nothing but its own change."""
 
 
 class AccountNotFound(ServiceError):

@@ -12,6 +12,8 @@ from pop3_service.domain.errors import InvalidArgument
 RFC_IDLE_S = 600.0
 """RFC 1939 section 3: an autologout timer has at least 10 minutes."""
 
+DAY_S = 86_400
+
 SWITCH = {"on": True, "yes": True, "true": True, "1": True}
 SWITCH |= {"off": False, "no": False, "false": False, "0": False}
 """How a switch is written as a flag or variable."""
@@ -152,9 +154,34 @@ class Settings:
         False, "let accounts choose that the transform does not apply to their mail"
     )
 
+    password_min_length: int = _count(1, 1, 128, "characters that a new password has at least")
+    password_min_strength: int = _count(
+        0, 0, 4, "how hard to guess a new password must be, by zxcvbn; 0 for no matter"
+    )
+    password_refuse_common: bool = _switch(
+        False, "refuse new passwords that many people use, or nearly so"
+    )
+    password_refuse_name: bool = _switch(
+        False, "refuse new passwords with the account's name in them, also backwards"
+    )
+    password_history: int = _count(
+        0, 0, 24, "how many passwords back a new one must differ from; 0 for the present one alone"
+    )
+    password_expire_days: int = _count(
+        0, 0, 3650, "age in days at which a password must be changed; 0 for never"
+    )
+    password_reset_must_change: bool = _switch(
+        False, "a random password that an admin sets must be changed at its first use"
+    )
+
     audit_retention_days: int = _count(
         365, 0, 36_500, "age in days at which entries of the audit are removed; 0 for never"
     )
+
+    def has_expired(self, password_time_s: float, now_s: float) -> bool:
+        """Whether a password set at that Unix time has expired; one of time 0 never does."""
+        days = self.password_expire_days
+        return bool(days and password_time_s) and password_time_s + days * DAY_S <= now_s
 
     def changed(self, values: Mapping[str, object]) -> Settings:
         """Give these settings with some values replaced; text is read as the field's type.

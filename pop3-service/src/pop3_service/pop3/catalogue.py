@@ -95,6 +95,14 @@ class Text(Enum):
         "you can log in as yourself only",
         "solo puede iniciar sesión en nombre propio",
     )
+    PASSWORD_EXPIRED = (
+        "your password has expired, change it over SCMP or pop3ctl first",
+        "su contraseña ha caducado, cámbiela antes por SCMP o pop3ctl",
+    )
+    PASSWORD_MUST_CHANGE = (
+        "your password must be changed first, over SCMP or pop3ctl",
+        "antes debe cambiar su contraseña, por SCMP o pop3ctl",
+    )
     LOGIN_TOO_SOON = (
         "you logged in a moment ago, try again later",
         "ha iniciado sesión hace un momento, inténtelo más tarde",

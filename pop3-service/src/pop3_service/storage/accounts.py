@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, exists, func, insert, select, update
@@ -23,7 +23,7 @@ from pop3_service.domain.errors import (
 from pop3_service.domain.preferences import NO_PREFERENCES
 from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3_service.domain.scram import Verifier
-from pop3_service.storage import tables
+from pop3_service.storage import old_passwords, tables
 from pop3_service.storage.app_passwords import app_passwords
 from pop3_service.storage.preferences import preferences, read_preferences
 from pop3_service.storage.transactions import transaction
@@ -153,11 +153,14 @@ class AccountStore:
         verifier: Verifier | None = None,
         old: str | None = None,
         revoke_app_passwords: bool = False,
+        time: datetime | None = None,
+        must_change: bool = False,
+        keep: int = 0,
     ) -> None:
-        """Set a password; ``is_default`` says that this product ships with it.
+        """Set a password at a time; ``is_default`` says that this product ships with it.
 
         The verifier of the password before goes in the same transaction. ``old`` is the hash that
-        must be there until then; None for any.
+        must be there until then; None for any. ``keep`` hashes of those before stay known.
 
         Raises:
             AccountNotFound: there is no account of that name.
@@ -174,13 +177,24 @@ class AccountStore:
             await connection.execute(
                 update(tables.accounts)
                 .where(columns.name == name)
-                .values(password_hash=password_hash, has_default_password=is_default)
+                .values(
+                    password_hash=password_hash,
+                    has_default_password=is_default,
+                    must_change_password=must_change,
+                    password_time=_stored(time),
+                )
             )
+            await old_passwords.push(connection, name, found, keep)
             await _put_verifier(connection, name, verifier)
             if revoke_app_passwords:
                 await connection.execute(
                     delete(app_passwords).where(app_passwords.c.account == name)
                 )
+
+    async def old_passwords(self, name: str) -> list[str]:
+        """Give the hashes of the passwords before the one in place, the newest first."""
+        async with transaction(self._engine) as connection:
+            return await old_passwords.of(connection, name)
 
     async def verifier(self, name: str) -> Verifier | None:
         """Give an account's verifier, or None."""
@@ -300,9 +314,15 @@ def _values(account: Account) -> dict[str, Any]:
         "name": str(account.name),
         "role": str(account.role),
         "password_hash": account.password_hash,
-        "create_time": account.create_time.astimezone(UTC).replace(tzinfo=None),
+        "create_time": _stored(account.create_time),
         "has_default_password": account.has_default_password,
+        "must_change_password": account.must_change_password,
+        "password_time": _stored(account.password_time),
     }
+
+
+def _stored(time: datetime | None) -> datetime | None:
+    return time.astimezone(UTC).replace(tzinfo=None) if time else None
 
 
 def _account(row: Row[Any]) -> Account:
@@ -314,4 +334,6 @@ def _account(row: Row[Any]) -> Account:
         row.has_default_password,
         bool(row.has_apop),
         NO_PREFERENCES if row.language is None else read_preferences(row),
+        row.must_change_password,
+        row.password_time.replace(tzinfo=UTC) if row.password_time else None,
     )

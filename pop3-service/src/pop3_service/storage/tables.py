@@ -25,6 +25,20 @@ accounts = Table(
     Column("password_hash", Text, nullable=False),
     Column("create_time", DateTime, nullable=False),
     Column("has_default_password", Boolean, nullable=False),
+    Column("must_change_password", Boolean, nullable=False, server_default="0"),
+    # When the password was set; none is when the account was made.
+    Column("password_time", DateTime),
+)
+
+old_passwords = Table(
+    "old_passwords",
+    metadata,
+    Column(
+        "account", String(255), ForeignKey("accounts.name", ondelete="CASCADE"), primary_key=True
+    ),
+    # 1 is the newest; the one in place is in the account.
+    Column("age", Integer, primary_key=True),
+    Column("password_hash", Text, nullable=False),
 )
 
 apop_secrets = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -12,7 +13,13 @@ from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.account import Account, AccountName, Principal
 from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import AccountNotFound, InvalidArgument, InvalidCredentials
-from pop3_service.domain.passwords import check_apop_secret, check_new_password, random_password
+from pop3_service.domain.password_policy import PasswordPolicy
+from pop3_service.domain.passwords import (
+    check_apop_secret,
+    check_new_password,
+    prepare_password,
+    random_password,
+)
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import Verifier
 from pop3_service.domain.settings import Settings
@@ -20,6 +27,7 @@ from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor import demo
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.maildrops import Maildrops
+from pop3_service.supervisor.password_rules import PasswordRules
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.tokens import Tokens
 
@@ -29,6 +37,15 @@ SHIPPED: dict[str, bytes] = {DEFAULT_ADMIN: DEFAULT_PASSWORD, **dict(demo.ACCOUN
 """Accounts and passwords that everyone can read in this product's documents."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPassword:
+    """The random password that was set, sessions that were ended, whether it must be changed."""
+
+    password: str = field(repr=False)
+    ended_sessions: int
+    must_change: bool
 
 
 MakeVerifier = Callable[[AccountName, bytes], Awaitable[Verifier | None]]
@@ -56,11 +73,13 @@ class AccountsDesk:
         clock: Clock,
         make_verifier: MakeVerifier,
         seal: Callable[[AccountName, bytes], Awaitable[bytes]],
+        rules: PasswordRules,
     ) -> None:
         """``make_verifier`` makes what SCRAM needs of a new password, if anything.
 
         ``seal`` gives an APOP secret as it is stored.
         """
+        self._rules = rules
         self._make_verifier = make_verifier
         self._seal = seal
         self._accounts = accounts
@@ -90,15 +109,33 @@ class AccountsDesk:
         by.require_all(self._roles.rights(account.role), "changing this account")
         return account
 
+    @property
+    def password_policy(self) -> PasswordPolicy:
+        """The password policy in force."""
+        return self._rules.policy
+
     async def page(self, after: str, size: int) -> tuple[list[Account], int]:
         """Give a page of accounts and the number of all."""
         return await self._accounts.page(after, size), await self._accounts.count()
 
-    async def create(self, name: str, password: bytes, role: str, by: Principal) -> Account:
+    async def create(
+        self,
+        name: str,
+        password: bytes,
+        role: str,
+        by: Principal,
+        *,
+        must_change: bool = False,
+        by_policy: bool = True,
+    ) -> Account:
         """Make an account and its Maildir; an admin whose name gives no mail path has none.
 
+        ``must_change`` asks for another password before anything else. Without ``by_policy`` the
+        password is not held to the policy.
+
         Raises:
-            InvalidArgument, AccountExists, AccountLimit, MaildropUnavailable, RoleNotFound
+            InvalidArgument, PasswordRefused, AccountExists, AccountLimit, MaildropUnavailable
+            RoleNotFound: there is none of that name.
             PermissionDenied: the role has rights that the caller lacks.
         """
         describe(target=name)
@@ -111,10 +148,18 @@ class AccountsDesk:
             if role != RoleName.ADMIN:
                 raise
             has_maildrop = False
-        check_new_password(password)
+        if by_policy:
+            await self._rules.check(checked, password)
         hashed = await self._authenticator.hash(password)
         is_default = SHIPPED.get(checked) == password
-        account = Account(checked, role, hashed, self._clock.now(), is_default)
+        account = Account(
+            checked,
+            role,
+            hashed,
+            self._clock.now(),
+            is_default,
+            must_change_password=must_change,
+        )
         if has_maildrop:
             await self._maildrops.create(checked)
         verifier = await self._make_verifier(checked, password)
@@ -161,26 +206,45 @@ class AccountsDesk:
         )
         return ended
 
-    async def reset_password(self, name: str, by: Principal) -> tuple[str, int]:
-        """Set a random password; give it and how many sessions were ended.
+    async def reset_password(
+        self, name: str, by: Principal, *, must_change: bool = False
+    ) -> ResetPassword:
+        """Set a random password.
 
-        The account's app passwords are revoked: who lost the account may not know who has them.
+        The account's app passwords are revoked: who lost the account may not know who has them. The
+        password must be changed before anything else if ``must_change`` or the policy says so.
 
         Raises:
             AccountNotFound, PermissionDenied
         """
         describe(target=name)
         account = await self.governed(name, by)
+        must_change = must_change or self._rules.policy.reset_must_change
         password = random_password()
         hashed = await self._authenticator.hash(password.encode())
         verifier = await self._make_verifier(account.name, password.encode())
         await self._accounts.set_password(
-            account.name, hashed, verifier=verifier, revoke_app_passwords=True
+            account.name,
+            hashed,
+            verifier=verifier,
+            time=self._clock.now(),
+            must_change=must_change,
+            keep=self._rules.kept,
+            revoke_app_passwords=True,
         )
         ended = await self._end(account.name)
-        describe(after={"password": "random", "ended_sessions": ended})
-        log.info("password reset", name=account.name, by=by.name, sessions=ended)
-        return password, ended
+        describe(
+            before={"must_change_password": account.must_change_password},
+            after={
+                "password": "random",
+                "must_change_password": must_change,
+                "ended_sessions": ended,
+            },
+        )
+        log.info(
+            "password reset", name=account.name, by=by.name, sessions=ended, must_change=must_change
+        )
+        return ResetPassword(password, ended, must_change)
 
     async def change_password(
         self, caller: Principal, old: bytes, new: bytes, token: str = ""
@@ -189,15 +253,16 @@ class AccountsDesk:
 
         Raises:
             InvalidCredentials: the old password is wrong, or was changed meanwhile.
-            InvalidArgument: the new one cannot be taken.
+            InvalidArgument, PasswordRefused: the new one cannot be taken.
         """
         describe(target=caller.name)
         account = await self.get(caller.name)
         if not await self._authenticator.matches(account, old):
             raise InvalidCredentials("the old password is wrong")
         check_new_password(new)
-        if old == new:
+        if prepare_password(old) == prepare_password(new):
             raise InvalidArgument("the new password is the old one")
+        await self._rules.check(account.name, new, account)
         hashed = await self._authenticator.hash(new)
         is_default = SHIPPED.get(account.name) == new
         verifier = await self._make_verifier(account.name, new)
@@ -207,8 +272,12 @@ class AccountsDesk:
             is_default=is_default,
             verifier=verifier,
             old=account.password_hash,
+            time=self._clock.now(),
+            keep=self._rules.kept,
         )
         ended = await self._end(account.name, keep=token)
+        if token:
+            self._tokens.unrestrict(token)
         describe(after={"password": "changed", "ended_sessions": ended})
         log.info("password changed", name=account.name, by=caller.name, sessions=ended)
         return ended
@@ -245,22 +314,6 @@ class AccountsDesk:
         )
         log.info("APOP turned off", name=account.name, by=by.name, sessions=ended)
         return ended
-
-    async def bootstrap(self, admin_password: str | None, *, with_demo: bool) -> None:
-        """On an empty store, make the first admin and the demo's accounts and mail."""
-        if await self._accounts.count():
-            return
-        by = Principal.system("first start")
-        password = admin_password.encode() if admin_password else DEFAULT_PASSWORD
-        await self.create(DEFAULT_ADMIN, password, RoleName.ADMIN, by)
-        describe(after={"demo": with_demo, "default_password": password == DEFAULT_PASSWORD})
-        if not with_demo:
-            return
-        for name, password in demo.ACCOUNTS:
-            account = await self.create(name, password, RoleName.USER, by)
-            if not await self._maildrops.list(account.name):
-                for message in demo.messages(name):
-                    await self._maildrops.put(account.name, demo.chunks(message))
 
     async def warnings(self) -> list[str]:
         """Tell what an admin should mend."""

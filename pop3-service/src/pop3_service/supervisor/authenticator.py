@@ -57,6 +57,10 @@ class Authenticator:
         """Tells whose app password it is, of a POP3 client's name and password, and its name."""
         self.on_deleted: Callable[[AccountName], None] = lambda _: None
         """Told whose account was deleted."""
+        self.hindrance: Callable[[Account], ServiceError | None] = lambda _: None
+        """Tells why an account's right password opens no maildrop, if so."""
+        self.has_expired: Callable[[float], bool] = lambda _: False
+        """Tells whether a password that was set at that Unix time lasts no longer."""
         self._clock = clock
         self._remembered = RememberedLogins(clock, remember_login_s)
         self._accounts = accounts
@@ -77,7 +81,9 @@ class Authenticator:
     def remembered(self, name: bytes, password: bytes) -> Admitted | None:
         """Admit whose name and password were verified a moment ago; None says nothing."""
         known = self._remembered.find(name, password)
-        if known is None:
+        if known is None or (
+            not known.app_password and self.has_expired(known.facts.password_time_s)
+        ):
             return None
         age_s = self._clock.monotonic() - known.verify_time_s
         return Admitted(known.account, age_s, known.app_password, known.facts)
@@ -86,6 +92,9 @@ class Authenticator:
         """Admit who has an account of this name and password; None if nobody has.
 
         As ``verify``, but what was verified a moment ago is not hashed again.
+
+        Raises:
+            PasswordMustChange, PasswordExpired: the password is right, and is to be changed first.
         """
         known = self.remembered(name, password)
         if known is not None:
@@ -96,6 +105,7 @@ class Authenticator:
         account = await self.verify(name, password)
         if account is None:
             return None
+        self.check_unhindered(account)
         self._remembered.remember(name, password, account.name, facts=account.facts)
         return Admitted(account.name, facts=account.facts)
 
@@ -120,6 +130,11 @@ class Authenticator:
             name, password, account.name, app_password=app_password, facts=facts
         )
         return Admitted(account.name, app_password=app_password, facts=facts)
+
+    def check_unhindered(self, account: Account) -> None:
+        """Raise what hinders the owner of an account's password from reading mail, if anything."""
+        if (hindrance := self.hindrance(account)) is not None:
+            raise hindrance
 
     async def verify(self, name: bytes, password: bytes) -> Account | None:
         """Give the account whose name and password these are, or None.
@@ -156,6 +171,10 @@ class Authenticator:
         """Whether this is the account's password."""
         return await self._matches(account, password)
 
+    async def matches_hash(self, stored: str, password: bytes) -> bool:
+        """Whether a hash that was stored is one of this password, of at most MAX_OCTETS."""
+        return await self._matches_hash(stored, password, prepare_password(password))
+
     def close(self) -> None:
         """Let the threads go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -190,10 +209,13 @@ class Authenticator:
         too_long = len(password) > MAX_OCTETS
         prepared = b"" if too_long else prepare_password(password)
         hashed = account.password_hash if account and not too_long else self._dummy_hash
-        if is_old(hashed):  # the other server hashed what the client sent
-            return await self.in_thread(matches_old, hashed, password)
-        right = await self.in_thread(self._verify, hashed, prepared)
+        right = await self._matches_hash(hashed, password, prepared)
         return right and account is not None and not too_long
+
+    async def _matches_hash(self, stored: str, password: bytes, prepared: bytes) -> bool:
+        if is_old(stored):  # the other server hashed what the client sent
+            return await self.in_thread(matches_old, stored, password)
+        return await self.in_thread(self._verify, stored, prepared)
 
     def _verify(self, hashed: str, password: bytes) -> bool:
         try:

@@ -17,7 +17,12 @@ from pop3_service.control.plane import (
     Refused,
 )
 from pop3_service.domain.audit import LoginEvent, printable
-from pop3_service.domain.errors import InvalidArgument, LoginTooSoon, ServiceError
+from pop3_service.domain.errors import (
+    InvalidArgument,
+    LoginTooSoon,
+    PasswordHindrance,
+    ServiceError,
+)
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.login_times import LoginTimes
@@ -115,10 +120,13 @@ class LoginDesk:
     def _failed(
         self, error: ServiceError, name: bytes, asked: Credentials | Evidence, attempt: Attempt
     ) -> Refused:
+        if isinstance(error, PasswordHindrance):
+            name = error.name.encode()
+            log.info("login refused", reason=error.reason, peer=asked.peer, name=error.name)
+        elif error.reason not in (Reason.LOGIN_THROTTLED, Reason.INVALID_ARGUMENT):
+            log.error("login failed", reason=error.reason, error=str(error))
         if error.reason is not Reason.INVALID_ARGUMENT:
             self._note(name, asked, error.reason)
-        if error.reason not in (Reason.LOGIN_THROTTLED, Reason.INVALID_ARGUMENT):
-            log.error("login failed", reason=error.reason, error=str(error))
         if error.reason is Reason.LOGIN_THROTTLED:  # as late as what was checked
             return Refused(error.reason, self._throttle.delay_s(attempt))
         return Refused(error.reason)

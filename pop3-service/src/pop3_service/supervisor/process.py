@@ -51,13 +51,16 @@ from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import SIGHUP, CertificatesDesk
 from pop3_service.supervisor.demo_certificate import DemoCertificate
+from pop3_service.supervisor.estimator import Estimator
 from pop3_service.supervisor.expiry import Expiry
+from pop3_service.supervisor.first_start import FirstStart
 from pop3_service.supervisor.gateway_address import find_shared_addresses
 from pop3_service.supervisor.key_file import BadKey, load_key
 from pop3_service.supervisor.listening import Ports, listen
 from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.password_rules import PasswordRules
 from pop3_service.supervisor.preferences import PreferencesDesk
 from pop3_service.supervisor.remote_worker import Slot
 from pop3_service.supervisor.roles import RolesDesk
@@ -147,6 +150,11 @@ class Supervisor:
             authenticator.on_deleted = throttle.places.forget
             apop_key = config.apop_key_file or config.data_dir / "apop.key"
             apop = Apop(store.accounts, apop_key, lambda: settings.current)
+            rules = PasswordRules(
+                store.accounts, authenticator, lambda: settings.current, clock, Estimator().strength
+            )
+            authenticator.hindrance = rules.hindrance
+            authenticator.has_expired = rules.has_expired
             accounts = AccountsDesk(
                 store.accounts,
                 authenticator,
@@ -158,6 +166,7 @@ class Supervisor:
                 clock,
                 scram.make,
                 apop.seal,
+                rules,
             )
             app_passwords = AppPasswordDesk(
                 store.app_passwords, scram.make_for_app, accounts.end_pop3, clock
@@ -176,8 +185,9 @@ class Supervisor:
             if config.settings:
                 async with audit.acting("server.update_settings", Via.COMMAND_LINE):
                     await settings.update(config.settings, "command line")
+            first_start = FirstStart(config.admin_bootstrap, config.admin_password, config.demo)
             async with audit.acting("accounts.bootstrap", Via.START):
-                await accounts.bootstrap(config.admin_password, with_demo=config.demo)
+                await first_start.make(accounts, maildrops)
             await self._warn(accounts)
             self._certificates.telling = lambda by: audit.acting(
                 "server.reload_certificates", Via.SIGNAL if by == SIGHUP else Via.SERVICE

@@ -141,6 +141,7 @@ class ScramDesk:
 
         Raises:
             InvalidArgument: it is not one of SCRAM, or came too late.
+            PasswordMustChange, PasswordExpired: it was right, and the password is to be changed.
             StoreUnavailable: the accounts cannot be read.
         """
         if not self._settings().scram:
@@ -224,6 +225,8 @@ class ScramDesk:
             return WrongProof(proven.account.encode())
         if not hmac.compare_digest(self._mark(verifier.stored_key), proven.mark):
             return WrongProof(proven.account.encode())
+        if not proven.app_password:
+            self._authenticator.check_unhindered(account)
         return Admitted(account.name, app_password=proven.app_password, facts=account.facts)
 
     async def _verifier(self, begun: Begun) -> Verifier:

@@ -54,6 +54,8 @@ class Tokens:
             InvalidCredentials: it is unknown, ended or expired.
         """
         principal = self._find(token).principal
+        if principal.is_restricted:
+            return principal
         return replace(principal, rights=self._rights(principal.role))
 
     def expire_time(self, token: str) -> datetime:
@@ -83,6 +85,13 @@ class Tokens:
             else it
             for key, it in self._logins.items()
         }
+
+    def unrestrict(self, token: str) -> None:
+        """Note that the password was changed with a token, which may have ended meanwhile."""
+        login = self._logins.get(_key(token))
+        if login is not None:
+            principal = replace(login.principal, is_restricted=False)
+            self._logins[_key(token)] = replace(login, principal=principal)
 
     def end(self, token: str) -> None:
         """End a token."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 from lineproto.clock import Clock
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import ControlPlane
-from pop3_service.control.remembered import RememberedLogins
+from pop3_service.control.remembered import RememberedLogin, RememberedLogins
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import SEND, Settings
 from pop3_service.maildir.paths import MailPaths
@@ -116,6 +116,13 @@ class WorkerContext:
     def new_timestamp(self) -> bytes:
         """Make a timestamp for APOP, which no other connection has (RFC 1939 section 7)."""
         return f"<{secrets.token_hex(16)}@{self._host_name}>".encode()
+
+    def has_expired(self, known: RememberedLogin) -> bool:
+        """Whether the account's own password, which a login was with, lasts no longer."""
+        if not self.settings.password_expire_days or known.app_password:
+            return False
+        now_s = self.clock.now().timestamp()
+        return self.settings.has_expired(known.facts.password_time_s, now_s)
 
     def full(self) -> bool:
         """Whether one more connection would pass the maximum, over all workers."""

@@ -215,7 +215,7 @@ class Pop3Dialogue:
         match action:
             case Login(name, password):
                 known = self._context.logins.find(name, password)
-                if known is None:
+                if known is None or self._context.has_expired(known):
                     return self._log_in(self._credentials(name, password))
                 return self._enter_at_once(known.account, known.facts, known.app_password)
             case SendMessage(index, None) if not self._is_transformed():

@@ -38,6 +38,9 @@ TOLD: dict[Reason, tuple[Text, str | None]] = {
     Reason.APP_PASSWORD_NOT_FOUND: (Text.WRONG_LOGIN, "AUTH"),
     Reason.APP_PASSWORD_EXISTS: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.APP_PASSWORD_LIMIT: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.PASSWORD_REFUSED: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.PASSWORD_EXPIRED: (Text.PASSWORD_EXPIRED, "AUTH"),
+    Reason.PASSWORD_MUST_CHANGE: (Text.PASSWORD_MUST_CHANGE, "AUTH"),
 }
 """What is said, and the response code. Details are for the log."""
 

@@ -6,7 +6,10 @@ from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
+from scmp_gateway.acts.passwords import without_must_change
 from scmp_gateway.command import Line
+
+TO_CHANGE = " (to be changed before anything else)"
 
 
 async def users(caller: Caller, line: Line) -> Reply:
@@ -29,8 +32,9 @@ async def delete_user(caller: Caller, line: Line) -> Reply:
 
 async def add_user(caller: Caller, line: Line) -> Reply:
     """Make an account."""
-    account = await caller.create_account(*line.words)
-    return Ok(f"account {account.name} created")
+    words, must_change = without_must_change(line.words, 2, 3)
+    account = await caller.create_account(*words, must_change=must_change)
+    return Ok(f"account {account.name} created{TO_CHANGE if must_change else ''}")
 
 
 async def set_role(caller: Caller, line: Line) -> Reply:
@@ -42,8 +46,10 @@ async def set_role(caller: Caller, line: Line) -> Reply:
 
 async def reset_user_password(caller: Caller, line: Line) -> Reply:
     """Set a random password and show it once."""
-    password = await caller.reset_password(line.words[0])
-    return Ok(f"new password of {line.words[0]}: {password}")
+    [name], must_change = without_must_change(line.words, 1, 1)
+    reset = await caller.set_random_password(name, must_change=must_change)
+    note = TO_CHANGE if reset.must_change_password else ""
+    return Ok(f"new password of {name}: {reset.new_password}{note}")
 
 
 async def apop(caller: Caller, line: Line) -> Reply:

@@ -13,8 +13,10 @@ from pop3_service.api.servicers.shared import (
 from pop3_service.api.translate import (
     account_message,
     imported_line_message,
+    policy_message,
     role_of,
 )
+from pop3_service.domain.account import Account
 from pop3_service.domain.errors import (
     InvalidArgument,
 )
@@ -52,10 +54,14 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         for session in await self._sessions.list():
             counts[session.account] = counts.get(session.account, 0) + 1
         return accounts_pb2.ListAccountsResponse(
-            accounts=[account_message(account, counts.get(account.name, 0)) for account in page],
+            accounts=[self._message(account, counts.get(account.name, 0)) for account in page],
             next_page_token=page[-1].name if len(page) == size else "",
             total_count=total,
         )
+
+    def _message(self, account: Account, session_count: int) -> accounts_pb2.Account:
+        expire_time = self._accounts.password_policy.expire_time(account)
+        return account_message(account, session_count, expire_time)
 
     async def GetAccount(
         self, request: accounts_pb2.GetAccountRequest, context: Context
@@ -63,7 +69,14 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         """Give one account."""
         account = await self._accounts.get(own_or(Right.ACCOUNTS_READ, request.name))
         count = len(await self._sessions.list(account.name))
-        return accounts_pb2.GetAccountResponse(account=account_message(account, count))
+        return accounts_pb2.GetAccountResponse(account=self._message(account, count))
+
+    async def GetPasswordPolicy(
+        self, request: accounts_pb2.GetPasswordPolicyRequest, context: Context
+    ) -> accounts_pb2.GetPasswordPolicyResponse:
+        """Give the password policy."""
+        policy = policy_message(self._accounts.password_policy)
+        return accounts_pb2.GetPasswordPolicyResponse(policy=policy)
 
     async def CreateAccount(
         self, request: accounts_pb2.CreateAccountRequest, context: Context
@@ -71,9 +84,13 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         """Make an account."""
         role = role_of(request.role, request.role_name)
         account = await self._accounts.create(
-            request.name, request.password.encode(), role, caller()
+            request.name,
+            request.password.encode(),
+            role,
+            caller(),
+            must_change=request.must_change_password,
         )
-        return accounts_pb2.CreateAccountResponse(account=account_message(account, 0))
+        return accounts_pb2.CreateAccountResponse(account=self._message(account, 0))
 
     async def ImportAccounts(
         self,
@@ -115,8 +132,14 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         self, request: accounts_pb2.ResetPasswordRequest, context: Context
     ) -> accounts_pb2.ResetPasswordResponse:
         """Set a random password."""
-        password, ended = await self._accounts.reset_password(request.name, caller())
-        return accounts_pb2.ResetPasswordResponse(new_password=password, ended_session_count=ended)
+        reset = await self._accounts.reset_password(
+            request.name, caller(), must_change=request.must_change_password
+        )
+        return accounts_pb2.ResetPasswordResponse(
+            new_password=reset.password,
+            ended_session_count=reset.ended_sessions,
+            must_change_password=reset.must_change,
+        )
 
     async def ChangePassword(
         self, request: accounts_pb2.ChangePasswordRequest, context: Context

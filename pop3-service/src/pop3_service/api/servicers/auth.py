@@ -69,18 +69,22 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
             raise LoginThrottled if reason is Reason.LOGIN_THROTTLED else InvalidCredentials
         self._throttle.right(attempt, account.name)
         describe_actor(account.name)
-        token, expire_time = self._tokens.issue(Principal(account.name, account.role))
-        warnings: list[str] = []
+        hindrance = self._authenticator.hindrance(account)
+        principal = Principal(account.name, account.role, is_restricted=hindrance is not None)
+        token, expire_time = self._tokens.issue(principal)
+        warnings = [str(hindrance)] if hindrance else []
         if account.has_default_password:
             warnings.append("your password is the default one; change it")
             log.warning("login with a default password", name=account.name, peer=peer)
-        if account.role == RoleName.ADMIN:
+        if account.role == RoleName.ADMIN and not hindrance:
             warnings += await self._accounts.warnings()
         log.info("management login", name=account.name, peer=peer)
         return auth_pb2.LoginResponse(
             token=token,
             expire_time=timestamp(expire_time),
-            account=account_message(account, 0),
+            account=account_message(
+                account, 0, self._accounts.password_policy.expire_time(account)
+            ),
             warnings=warnings,
         )
 

@@ -1,0 +1,38 @@
+"""Estimates how strong a password is, as a process of its own that ends when it has answered.
+
+The estimator (zxcvbn-rs-py: zxcvbn in Rust) takes 10 MB, and lets no other thread of its process
+run meanwhile. ``python -m pop3_service.supervisor.estimating`` reads one question from its
+standard input; nothing of it can be seen from outside.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from zxcvbn_rs_py import Warning as Hint
+from zxcvbn_rs_py import zxcvbn
+
+COMMON = (
+    Hint.ThisIsATop10Password,
+    Hint.ThisIsATop100Password,
+    Hint.ThisIsACommonPassword,
+    Hint.ThisIsSimilarToACommonlyUsedPassword,
+)
+
+
+def estimate(password: str, known: list[str]) -> dict[str, object]:
+    """Give the score, and whether it is a common password; ``known`` is guessed early."""
+    feedback = zxcvbn(password).feedback
+    is_common = feedback is not None and feedback.warning in COMMON
+    return {"score": int(zxcvbn(password, known).score), "is_common": is_common}
+
+
+def main() -> None:
+    """Answer the question on standard input."""
+    question = json.load(sys.stdin.buffer)
+    sys.stdout.write(json.dumps(estimate(question["password"], question["known"])))
+
+
+if __name__ == "__main__":
+    main()
