@@ -82,7 +82,7 @@ async def test_one_user_guessed_at_from_very_many_addresses_can_still_log_in(des
         peer = f"{10 + number % 90}.{number // 256}.{number % 256}.1:999"
         assert (await desk.guess("ana", peer)) <= LONGEST_S
     assert await desk.right() == 0
-    assert await desk.right("203.0.113.7:1") == LONGEST_S
+    assert await desk.right("203.0.113.7:1") == LONGEST_S - Settings().min_login_delay_s
     assert await desk.right("203.0.113.7:1") == 0  # it is known there from now on
 
 

@@ -27,6 +27,7 @@ from unit.pop3_service.clock import FakeClock
 HOME, ELSEWHERE = "192.0.2.1:999", "198.51.100.1:999"
 GATEWAY = "172.18.0.1:40000"
 LONGEST_S = Settings().max_login_delay_s
+LONGEST_CHECK_S = LONGEST_S - Settings().min_login_delay_s
 
 
 class Guesses:
@@ -210,7 +211,18 @@ async def test_nobody_waits_for_a_check_until_there_were_some_failures(guesses: 
     for _ in range(6):
         guesses.wrong(HOME, "ana")
         waits.append(await guesses.check(HOME, "ana"))
-    assert waits == [2, 4, 8, 15, 15, 15]
+    assert waits == [2, 4, 8, 13, 13, 13]
+
+
+async def test_the_longest_delay_has_room_for_the_check_itself(guesses: Guesses) -> None:
+    """Whatever the settings: the answer to a wrong password never tells how long it was checked."""
+    for _ in range(50):
+        guesses.wrong(HOME)
+    for least, most, check in ((2, 15, 13), (30, 30, 15), (0, 10, 10), (0, 0, 0), (5, 8, 4)):
+        guesses.settings = Settings().changed(
+            {"min_login_delay_s": least, "max_login_delay_s": most}
+        )
+        assert guesses.throttle.state(HOME, "ana").check_delay_s == (check if least else 0)
 
 
 @pytest.mark.attack(22)
@@ -241,7 +253,7 @@ async def test_from_an_unknown_place_a_check_waits_for_the_longest_delay_at_most
     """However many guess at the account elsewhere, nobody is refused there."""
     for number in range(1000):
         guesses.wrong(f"10.{number // 256}.{number % 256}.1:9", "ana")
-    assert await guesses.check(ELSEWHERE, "ana") == LONGEST_S
+    assert await guesses.check(ELSEWHERE, "ana") == LONGEST_CHECK_S
     assert await guesses.check(ELSEWHERE, "eva") == 0
 
 
@@ -252,7 +264,7 @@ async def test_a_place_is_known_by_its_network_and_for_that_account_alone(
     for _ in range(50):
         guesses.wrong("192.0.2.250:9", "eva")
     assert await guesses.check("[::ffff:192.0.2.99]:1", "ana") == 0
-    assert await guesses.check("192.0.2.99:1", "eva") == LONGEST_S
+    assert await guesses.check("192.0.2.99:1", "eva") == LONGEST_CHECK_S
 
 
 @pytest.mark.attack(17)

@@ -6,7 +6,7 @@ import pytest
 
 from pop3_service.domain.errors import LoginThrottled
 from pop3_service.supervisor import turns as module
-from pop3_service.supervisor.turns import Turns
+from pop3_service.supervisor.turns import Rank, Turns
 
 
 class Crowd:
@@ -19,11 +19,11 @@ class Crowd:
         self.most_at_once = 0
         self.go = asyncio.Event()
 
-    def come(self, name: str, *, first: bool = False) -> asyncio.Task[None]:
-        return asyncio.create_task(self._one(name, first))
+    def come(self, name: str, rank: Rank = Rank.CLEAN) -> asyncio.Task[None]:
+        return asyncio.create_task(self._one(name, rank))
 
-    async def _one(self, name: str, first: bool) -> None:
-        async with self.turns.turn(name.partition(".")[0], first=first):
+    async def _one(self, name: str, rank: Rank) -> None:
+        async with self.turns.turn(name.partition(".")[0], rank):
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
             await self.go.wait()
@@ -62,15 +62,17 @@ async def test_a_crowd_from_one_network_lets_everybody_else_go_after_one_of_them
 @pytest.mark.attack(22)
 async def test_those_who_are_known_go_first_and_the_others_are_not_forgotten() -> None:
     crowd = Crowd()
-    tasks = [crowd.come(f"stranger{number}") for number in range(20)]
-    await settle()
-    tasks += [crowd.come(f"known{number}", first=True) for number in range(20)]
-    await settle()
+    tasks = []
+    for rank in reversed(Rank):
+        tasks += [crowd.come(f"{rank.name}{number}", rank) for number in range(40)]
+        await settle()
     crowd.go.set()
     await asyncio.gather(*tasks)
-    begin = crowd.served[1:17]
-    assert sum(it.startswith("known") for it in begin) == 12
-    assert sum(it.startswith("stranger") for it in begin) == 4
+    begin = crowd.served[1:33]
+    assert [sum(it.startswith(rank.name) for it in begin) for rank in Rank] == [24, 4, 4]
+    clean = [number for number, it in enumerate(crowd.served) if it.startswith("CLEAN")]
+    suspect = [number for number, it in enumerate(crowd.served) if it.startswith("SUSPECT")]
+    assert max(clean) < max(suspect)
 
 
 async def test_more_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +80,7 @@ async def test_more_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "MAX_WAITING", 3)
     crowd = Crowd()
     tasks = [crowd.come(f"a.{number}") for number in range(4)]
-    tasks += [crowd.come("b"), crowd.come("c"), crowd.come("d", first=True)]
+    tasks += [crowd.come("b"), crowd.come("c"), crowd.come("d", Rank.KNOWN)]
     await settle()
     crowd.go.set()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)

@@ -24,7 +24,7 @@ from pop3_service.supervisor.failure_counts import FailureCounts
 from pop3_service.supervisor.gateway_address import SharedAddresses
 from pop3_service.supervisor.known_places import KnownPlaces
 from pop3_service.supervisor.origin import Origin, origin_of
-from pop3_service.supervisor.turns import Turns
+from pop3_service.supervisor.turns import Rank, Turns
 from pop3_service.supervisor.wrong_passwords import WrongPasswords
 from pop3mgmt.reasons import Reason
 
@@ -124,7 +124,7 @@ class Throttle:
         # A crowd that comes at once is looked at one by one, with what the first of it did.
         waited = await self._wait(attempt)
         while True:
-            async with self._turns.turn(self._turn_key(attempt), first=attempt.known):
+            async with self._turns.turn(self._turn_key(attempt), self._rank(attempt)):
                 if waited or not self._check_delay(attempt):
                     yield
                     return
@@ -231,6 +231,13 @@ class Throttle:
         origin, account = attempt.origin, attempt.account
         return f"of {account}" if origin.shared else origin.network
 
+    def _rank(self, attempt: Attempt) -> Rank:
+        if attempt.known:
+            return Rank.KNOWN
+        network, wider, by_name = self._failures(attempt.origin, attempt.account)
+        clean = not network and not wider and by_name <= FREE_FAILURES
+        return Rank.CLEAN if clean else Rank.SUSPECT
+
     async def _wait(self, attempt: Attempt) -> bool:
         """Wait for the delay of a check; give whether there was one."""
         delay_s = self._check_delay(attempt)
@@ -263,7 +270,11 @@ class Throttle:
     def _check_delay(self, attempt: Attempt) -> float:
         if attempt.known:
             return 0.0
-        return self._delay(max(self._failures(attempt.origin, attempt.account)) - FREE_FAILURES)
+        settings = self._settings()
+        least_s, most_s = settings.min_login_delay_s, settings.max_login_delay_s
+        delay_s = self._delay(max(self._failures(attempt.origin, attempt.account)) - FREE_FAILURES)
+        # The rest of the longest delay is for the check itself: its time must not be told.
+        return min(delay_s, max(most_s - least_s, most_s / 2))
 
     def _delay(self, failures: int) -> float:
         """Give the delay after so many failures: twice as long after each, up to the longest."""

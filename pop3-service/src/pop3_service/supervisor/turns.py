@@ -1,6 +1,6 @@
 """Turns: so many at a time, and those who wait take turns by whom they come from.
 
-However many wait from one network, everybody else waits for one of them at most.
+However many wait from one network, everybody else of its rank waits for one of them at most.
 """
 
 from __future__ import annotations
@@ -9,33 +9,42 @@ import asyncio
 import contextlib
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
+from enum import IntEnum
 
 from pop3_service.domain.errors import LoginThrottled
 
 MAX_WAITING = 10_000
-"""That may wait in each of the two queues."""
+"""That may wait of each rank."""
 MAX_EACH = 1_000
 """That may wait from one origin."""
 OTHERS = 4
-"""One turn in so many goes to the others, even if somebody waits who goes first."""
+"""One turn in so many goes to a later rank, even if somebody waits of an earlier one."""
+
+
+class Rank(IntEnum):
+    """Who goes first."""
+
+    KNOWN = 0
+    CLEAN = 1
+    """Nothing is known of it, good or bad."""
+    SUSPECT = 2
 
 
 class Turns:
-    """A semaphore that is fair by key, with two queues: one goes first, but not always."""
+    """A semaphore that is fair by key, with a queue for each rank: no rank waits for ever."""
 
     def __init__(self, at_a_time: int) -> None:
         self._free = at_a_time
-        self._first = _Queue()
-        self._others = _Queue()
+        self._queues = [_Queue() for _ in Rank]
         self._given = 0
 
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._first) + len(self._others)
+        return sum(map(len, self._queues))
 
     @contextlib.asynccontextmanager
-    async def turn(self, key: str, *, first: bool = False) -> AsyncIterator[None]:
+    async def turn(self, key: str, rank: Rank = Rank.CLEAN) -> AsyncIterator[None]:
         """Wait for a turn, and have it until the block ends.
 
         Raises:
@@ -44,7 +53,7 @@ class Turns:
         if self._free > 0:
             self._free -= 1
         else:
-            await self._wait(self._first if first else self._others, key)
+            await self._wait(self._queues[rank], key)
         try:
             yield
         finally:
@@ -63,10 +72,10 @@ class Turns:
 
     def _pass_on(self) -> None:
         self._given += 1
-        queues = [self._first, self._others]
+        first = Rank.KNOWN
         if self._given % OTHERS == 0:
-            queues.reverse()
-        for queue in queues:
+            first = (Rank.CLEAN, Rank.SUSPECT)[self._given // OTHERS % 2]
+        for queue in (self._queues[first], *self._queues):
             while len(queue):
                 turn = queue.next()
                 if not turn.cancelled():
