@@ -220,6 +220,7 @@ class Service:
                 accounts.forget_logins,
                 self._apply_retention,
             )
+            accounts.on_retention_gone = self._apply_retention
             imports = AccountImport(
                 store.accounts, self.authenticator, maildrops, lambda: settings.current, clock
             )

@@ -8,6 +8,7 @@ import pytest
 
 from contract.service import Service, session
 from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.audit_log import AuditFilter
 from pop3_service.domain.preferences import Preferences
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
@@ -134,3 +135,49 @@ async def test_what_cannot_be_chosen_is_refused(service: Service) -> None:
     await service.admin.update_settings(settings, ["transform_optional"])
     await choose(ana, transform=False)
     assert not (await ana.get_preferences()).transform
+
+
+async def test_a_deleted_accounts_retention_is_announced_no_more(service: Service) -> None:
+    ana, eva = await service.user("ana"), await service.user("eva")
+    await choose(ana, retention_days=30)
+    await choose(eva, retention_days=7)
+    assert [worker.least_retention_days for worker in service.workers] == [7, 7]
+    await service.admin.delete_account("eva")
+    assert [worker.least_retention_days for worker in service.workers] == [30, 30]
+
+
+async def test_recent_logins_are_told_with_those_that_were_refused(service: Service) -> None:
+    ana = await service.user()
+    with pytest.raises(ManagementError):
+        await service.client.login("ana", "wrong")
+    await service.audit.flush()
+    refused_one, admitted = await ana.get_recent_logins()
+    assert (refused_one.refusal_reason, refused_one.via) == ("INVALID_CREDENTIALS", "grpc")
+    assert (admitted.refusal_reason, admitted.attempt_count) == ("", 1)
+    assert refused_one.address == admitted.address == "127.0.0.1"
+    assert [it.refusal_reason for it in await ana.get_recent_logins(1)] == ["INVALID_CREDENTIALS"]
+    assert await refused(ana.get_recent_logins(1001)) is Reason.INVALID_ARGUMENT
+    assert len(await service.admin.get_recent_logins(5, "ana")) == 2
+    eva = await service.user("eva")
+    assert await refused(eva.get_recent_logins(5, "ana")) is Reason.PERMISSION_DENIED
+
+
+async def test_app_passwords_leave_their_trace_in_the_audit_and_no_secret(
+    service: Service,
+) -> None:
+    ana = await service.user()
+    made = await ana.create_app_password("phone")
+    await choose(ana, language="es")
+    await ana.revoke_app_password("phone")
+    entries = await service.audit.newest(AuditFilter(actor="ana", action="own_account."))
+    assert [(it.action, it.target, it.before, it.after) for it in reversed(entries)] == [
+        ("own_account.create_app_password", "ana", {}, {"app_password": "phone"}),
+        ("own_account.update_preferences", "ana", {"language": ""}, {"language": "es"}),
+        (
+            "own_account.revoke_app_password",
+            "ana",
+            {"app_password": "phone"},
+            {"ended_sessions": 0},
+        ),
+    ]
+    assert made.password not in str(entries)

@@ -80,6 +80,8 @@ class AccountsDesk:
         ``seal`` gives an APOP secret as it is stored.
         """
         self._rules = rules
+        self.on_retention_gone: Callable[[], Awaitable[None]] | None = None
+        """Called when an account that had a retention of its own was deleted."""
         self._make_verifier = make_verifier
         self._seal = seal
         self._accounts = accounts
@@ -179,6 +181,8 @@ class AccountsDesk:
         await self._accounts.delete(account.name)
         ended = await self._end(account.name)
         self._authenticator.on_deleted(account.name)
+        if account.preferences.retention_days and self.on_retention_gone is not None:
+            await self.on_retention_gone()
         if delete_mail:
             await self._maildrops.remove(account.name)
         describe(

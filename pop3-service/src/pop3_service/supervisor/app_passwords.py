@@ -83,7 +83,7 @@ class AppPasswordDesk:
         """
         await self._stored.delete(account, name)
         ended = await self._end_pop3(account)
-        describe(target=account, before={"app_password": name})
+        describe(target=account, before={"app_password": name}, after={"ended_sessions": ended})
         log.info("app password revoked", account=account, name=name, sessions=ended)
         return ended
 
@@ -91,7 +91,7 @@ class AppPasswordDesk:
         """Revoke all; give how many these were and how many POP3 sessions were ended."""
         count = await self._stored.delete_all(account)
         ended = await self._end_pop3(account)
-        describe(target=account, before={"app_passwords": count})
+        describe(target=account, before={"app_passwords": count}, after={"ended_sessions": ended})
         log.info("app passwords revoked", account=account, count=count, sessions=ended)
         return count, ended
 

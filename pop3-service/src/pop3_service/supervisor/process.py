@@ -178,6 +178,7 @@ class Supervisor:
                 accounts.forget_logins,
                 lambda: self._apply_retention(store),
             )
+            accounts.on_retention_gone = lambda: self._apply_retention(store)
             imports = AccountImport(
                 store.accounts, authenticator, maildrops, lambda: settings.current, clock
             )
