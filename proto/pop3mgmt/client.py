@@ -23,6 +23,7 @@ from pop3mgmt.calls.own_account import OwnAccountCalls
 from pop3mgmt.calls.roles import RolesCalls
 from pop3mgmt.calls.server import ServerCalls
 from pop3mgmt.calls.sessions import SessionsCalls
+from pop3mgmt.calls.throttle import ThrottleCalls
 from pop3mgmt.client_tls import ClientTls
 from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY
 from pop3mgmt.v1 import (
@@ -118,6 +119,7 @@ class Caller(
     RolesCalls,
     ServerCalls,
     SessionsCalls,
+    ThrottleCalls,
 ):
     """A login: its token, and every call that it may make."""
 

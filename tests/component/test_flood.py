@@ -82,6 +82,7 @@ async def _connected(target: str) -> ManagementClient:
     return ManagementClient(target)
 
 
+@pytest.mark.timeout(300 + scale.WRONG_LOGINS // 10)
 @pytest.mark.attack(19)
 @pytest.mark.attack(21, "one user")
 @pytest.mark.attack(22)

@@ -90,6 +90,7 @@ def measured(tmp_path: Path) -> Iterator[Service]:
         yield Service(running)
 
 
+@pytest.mark.timeout(120 + scale.TIMED_TRIES)
 @pytest.mark.attack(17)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_wrong_user_takes_as_long_as_a_wrong_password(measured: Service, way: str) -> None:

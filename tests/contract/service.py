@@ -16,6 +16,7 @@ from pop3_service.api.servicers.own_account import OwnAccountServicer
 from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
+from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.scram import MadeUp
@@ -261,6 +262,7 @@ class Service:
                     OwnAccountServicer(accounts, app_passwords, preferences, self.audit.logins_of),
                     RolesServicer(roles),
                     AuditServicer(self.audit),
+                    ThrottleServicer(throttle, clock),
                 ],
                 Auditing(self.audit, clock),
                 with_reflection=with_reflection,

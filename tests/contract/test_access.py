@@ -27,6 +27,7 @@ from pop3mgmt.v1 import (
     roles_pb2,
     server_pb2,
     sessions_pb2,
+    throttle_pb2,
 )
 from unit.pop3_service.clock import FakeClock
 
@@ -39,6 +40,7 @@ OURS = (
     roles_pb2,
     server_pb2,
     sessions_pb2,
+    throttle_pb2,
 )
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method

@@ -17,6 +17,7 @@ from pop3mgmt.v1 import (
     roles_pb2,
     server_pb2,
     sessions_pb2,
+    throttle_pb2,
 )
 
 MODULES = (
@@ -28,6 +29,7 @@ MODULES = (
     roles_pb2,
     server_pb2,
     sessions_pb2,
+    throttle_pb2,
 )
 FILES: list[FileDescriptor] = [module.DESCRIPTOR for module in MODULES]
 SOURCES = sorted(Path(accounts_pb2.__file__).parent.glob("*.proto"))

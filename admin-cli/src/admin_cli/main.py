@@ -28,6 +28,7 @@ COMMANDS: dict[str, Lazy] = {
     "roles": Lazy("admin_cli.roles:roles", "Manage roles and their rights."),
     "sessions": Lazy("admin_cli.sessions:sessions", "Show and end POP3 sessions."),
     "me": Lazy("admin_cli.me:me", "Manage your own account."),
+    "throttle": Lazy("admin_cli.throttle:throttle", "Show and end delays of wrong logins."),
     "settings": Lazy("admin_cli.server:settings", "Show and change settings."),
     "certificates": Lazy("admin_cli.certificates:certificates", "Show and reload certificates."),
     "workers": Lazy("admin_cli.workers:workers", "Replace the worker processes."),

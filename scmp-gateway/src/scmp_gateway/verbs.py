@@ -14,6 +14,7 @@ from scmp_gateway.acts import (
     roles,
     server,
     sessions,
+    throttle,
 )
 from scmp_gateway.verb import Verb
 
@@ -258,6 +259,20 @@ VERBS: dict[str, Verb] = {
         0,
         1,
         calls=("AuditService/VerifyAudit",),
+    ),
+    "THROTTLED": Verb(
+        "THROTTLED",
+        "networks and accounts with wrong logins",
+        throttle.throttled,
+        calls=("ThrottleService/ListThrottled",),
+    ),
+    "CLEAR_THROTTLE": Verb(
+        "CLEAR_THROTTLE <address|account>",
+        "forget the wrong logins of an address's networks, or of an account",
+        throttle.clear_throttle,
+        1,
+        1,
+        calls=("ThrottleService/ClearThrottle",),
     ),
     "ROLES": Verb(
         "ROLES",

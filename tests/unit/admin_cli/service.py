@@ -23,6 +23,8 @@ from pop3mgmt.v1 import (
     server_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
+    throttle_pb2,
+    throttle_pb2_grpc,
 )
 from unit.admin_cli.own_account import OwnAccount
 
@@ -37,6 +39,7 @@ class Service(
     sessions_pb2_grpc.SessionsServiceServicer,
     server_pb2_grpc.ServerServiceServicer,
     maildrop_pb2_grpc.MaildropServiceServicer,
+    throttle_pb2_grpc.ThrottleServiceServicer,
 ):
     """The service; a test reads and sets what is in it."""
 
@@ -55,6 +58,7 @@ class Service(
         self.sessions = [session("7", "192.0.2.1:51000", "alice")]
         self.events: list[sessions_pb2.SessionEvent] = []
         self.stays_open = False
+        self.throttled: list[throttle_pb2.Throttled] = []
         self.status = server_pb2.Status(
             version="1.2.3",
             current_connection_count=3,
@@ -82,6 +86,7 @@ class Service(
             sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
             server_pb2_grpc.add_ServerServiceServicer_to_server,
             maildrop_pb2_grpc.add_MaildropServiceServicer_to_server,
+            throttle_pb2_grpc.add_ThrottleServiceServicer_to_server,
         ):
             add(self, self._server)
         own_account_pb2_grpc.add_OwnAccountServiceServicer_to_server(self.own, self._server)
@@ -232,6 +237,25 @@ class Service(
         return sessions_pb2.DisconnectSessionResponse(
             ended_session_count=before - len(self.sessions)
         )
+
+    # --- throttle ---
+
+    def ListThrottled(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        return throttle_pb2.ListThrottledResponse(
+            throttled=self.throttled, total_count=len(self.throttled)
+        )
+
+    def ClearThrottle(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        before = len(self.throttled)
+        self.throttled = [
+            it
+            for it in self.throttled
+            if (it.network or None, it.account_name or None)
+            not in ((request.address, None), (None, request.account_name))
+        ]
+        return throttle_pb2.ClearThrottleResponse(cleared_count=before - len(self.throttled))
 
     # --- server ---
 

@@ -15,6 +15,7 @@ from pop3mgmt.v1 import (
     roles_pb2,
     server_pb2,
     sessions_pb2,
+    throttle_pb2,
 )
 from scmp_gateway.errors import CODE
 from scmp_gateway.verbs import VERBS, visible
@@ -30,6 +31,7 @@ METHODS = {
         roles_pb2,
         server_pb2,
         sessions_pb2,
+        throttle_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

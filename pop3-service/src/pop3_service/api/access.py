@@ -120,6 +120,8 @@ ACCESS: dict[str, Access] = {
     f"{_V1}ServerService/UpdateSettings": need(Right.SETTINGS_WRITE, Right.TRANSFORM_WRITE),
     f"{_V1}ServerService/ReloadCertificates": need(Right.SERVER_OPERATE),
     f"{_V1}ServerService/RestartWorkers": need(Right.SERVER_OPERATE),
+    f"{_V1}ThrottleService/ListThrottled": need(Right.BANS_READ),
+    f"{_V1}ThrottleService/ClearThrottle": need(Right.BANS_WRITE),
     f"{_V1}MaildropService/ListMessages": need(Right.OWN, Right.MAIL_READ),
     f"{_V1}MaildropService/PutMessage": need(Right.MAIL_WRITE),
     f"{_V1}MaildropService/GetMessage": need(Right.OWN, Right.MAIL_READ),

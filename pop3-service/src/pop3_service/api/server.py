@@ -36,6 +36,8 @@ from pop3mgmt.v1 import (
     server_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
+    throttle_pb2,
+    throttle_pb2_grpc,
 )
 
 MAX_MESSAGE = 2 * 1024 * 1024
@@ -75,6 +77,10 @@ _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     sessions_pb2_grpc.SessionsServiceServicer: (
         sessions_pb2.DESCRIPTOR.services_by_name["SessionsService"],
         sessions_pb2_grpc.add_SessionsServiceServicer_to_server,
+    ),
+    throttle_pb2_grpc.ThrottleServiceServicer: (
+        throttle_pb2.DESCRIPTOR.services_by_name["ThrottleService"],
+        throttle_pb2_grpc.add_ThrottleServiceServicer_to_server,
     ),
 }
 """The services of the contract: what each is called, and how its servicer is added."""

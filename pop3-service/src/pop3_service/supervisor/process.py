@@ -28,6 +28,7 @@ from pop3_service.api.servicers.own_account import OwnAccountServicer
 from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
+from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
@@ -249,6 +250,7 @@ class Supervisor:
                     OwnAccountServicer(accounts, app_passwords, preferences, audit.logins_of),
                     RolesServicer(roles),
                     AuditServicer(audit),
+                    ThrottleServicer(throttle, clock),
                 ],
                 Auditing(audit, clock),
                 with_reflection=config.grpc_reflection,
