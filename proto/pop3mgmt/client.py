@@ -17,6 +17,7 @@ import grpc
 from pop3mgmt.calls.accounts import AccountsCalls
 from pop3mgmt.calls.audit import AuditCalls
 from pop3mgmt.calls.auth import AuthCalls
+from pop3mgmt.calls.backups import BackupsCalls
 from pop3mgmt.calls.base import DEADLINE_S, LOGIN_DEADLINE_S, Metadata, call
 from pop3mgmt.calls.maildrop import MaildropCalls
 from pop3mgmt.calls.own_account import OwnAccountCalls
@@ -114,6 +115,7 @@ class Caller(
     AccountsCalls,
     AuditCalls,
     AuthCalls,
+    BackupsCalls,
     MaildropCalls,
     OwnAccountCalls,
     RolesCalls,

@@ -50,6 +50,8 @@ STATUS: dict[Reason, grpc.StatusCode] = {
     Reason.PASSWORD_REFUSED: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.PASSWORD_EXPIRED: grpc.StatusCode.PERMISSION_DENIED,
     Reason.PASSWORD_MUST_CHANGE: grpc.StatusCode.PERMISSION_DENIED,
+    Reason.BACKUP_INVALID: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.BACKUP_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
 }
 
 _WITHOUT_INFO: dict[grpc.StatusCode, Reason] = {

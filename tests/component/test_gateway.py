@@ -61,10 +61,12 @@ SAMPLES = {
     "APOP": "APOP OFF default", "STLS": "STLS", "ROLES": "ROLES",
     "IMPORT_UIDL": "IMPORT_UIDL default DOVECOT",
     "ADD_ROLE": "ADD_ROLE sample own", "CHANGE_ROLE": "CHANGE_ROLE sample own status.read",
-    "DELETE_ROLE": "DELETE_ROLE sample", "QUIT": "QUIT",
+    "DELETE_ROLE": "DELETE_ROLE sample", "BACKUP": "BACKUP", "BACKUPS": "BACKUPS",
+    "RESTORE": "RESTORE gone.tar", "QUIT": "QUIT",
 }  # fmt: skip
 LISTINGS = {
     "CAPA", "HELP", "USERS", "ROLES", "STATUS", "ALL_CONNEC", "CURR_CONNEC", "PASSWORD_POLICY",
+    "BACKUPS",
 }  # fmt: skip
 
 
@@ -78,6 +80,9 @@ def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
                 continue
             if verb == "RELOAD_CERTIFICATES":
                 assert reply == "-ERR [CERTIFICATE] TLS is off: no certificate is configured"
+                continue
+            if verb == "RESTORE":  # its tests are in test_backup.py
+                assert reply == "-ERR [NOT-FOUND] there is no backup 'gone.tar'"
                 continue
             if verb == "STLS":  # its tests are in test_scmp_tls.py
                 assert reply == "-ERR STLS comes before the login"

@@ -11,6 +11,7 @@ from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.audit import AuditServicer
 from pop3_service.api.servicers.auth import AuthServicer
+from pop3_service.api.servicers.backups import BackupServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
 from pop3_service.api.servicers.own_account import OwnAccountServicer
 from pop3_service.api.servicers.roles import RolesServicer
@@ -30,6 +31,7 @@ from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.backups import BackupDesk
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
@@ -38,6 +40,7 @@ from pop3_service.supervisor.first_start import FirstStart
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.password_rules import PasswordRules
 from pop3_service.supervisor.preferences import PreferencesDesk
+from pop3_service.supervisor.reloading import Reloading
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.scram import ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
@@ -93,7 +96,8 @@ class FakeWorker:
         self.sessions = [
             it
             for it in self.sessions
-            if it.id != order.session_id and not (order.account and it.account == order.account)
+            if it.id != order.session_id
+            and not (it.account and (order.everybody or it.account == order.account))
         ]
         return before - len(self.sessions)
 
@@ -140,6 +144,7 @@ class Service:
         self.apop: Apop
         self.audit: AuditDesk
         self.authenticator: Authenticator
+        self.backups: BackupDesk
         self.token_keys: TokenKeys
         self.store: Store
         self.scram: ScramDesk
@@ -187,7 +192,9 @@ class Service:
                 app_verifiers=store.app_passwords.verifiers,
             )
             self.authenticator.on_verified = scram.learn
-            self.apop = Apop(store.accounts, self.folder / "apop.key", lambda: settings.current)
+            self.apop = Apop(
+                store.accounts, self.folder / "data" / "apop.key", lambda: settings.current
+            )
             self.rules = PasswordRules(
                 store.accounts,
                 self.authenticator,
@@ -234,6 +241,25 @@ class Service:
                 self._certify,
                 clock,
             )
+            reloading = Reloading(
+                self.authenticator,
+                tokens,
+                self.apop,
+                scram,
+                store.secrets,
+                self.sessions,
+                [roles.load, settings.reload],
+            )
+            self.backups = BackupDesk(
+                store,
+                self.folder / "data",
+                {"apop.key": self.folder / "data" / "apop.key"},
+                "1.2.3",
+                clock,
+                reloading.forget,
+                reloading.apply,
+            )
+            stack.push_async_callback(self.backups.close)
             await self.certificates.load()
             await settings.load()
             await FirstStart(admin_password=password).make(accounts, maildrops)
@@ -263,6 +289,7 @@ class Service:
                     RolesServicer(roles),
                     AuditServicer(self.audit),
                     ThrottleServicer(throttle, clock),
+                    BackupServicer(self.backups),
                 ],
                 Auditing(self.audit, clock),
                 with_reflection=with_reflection,

@@ -19,6 +19,8 @@ HINTS: dict[Reason, str] = {
     Reason.SESSION_NOT_FOUND: "'pop3ctl sessions list' shows the sessions",
     Reason.MESSAGE_NOT_FOUND: "'pop3ctl maildrop list' shows the messages",
     Reason.CERTIFICATE_INVALID: "'pop3ctl certificates list' shows those in force",
+    Reason.BACKUP_INVALID: "'pop3ctl backup verify' says what is in a file",
+    Reason.BACKUP_NOT_FOUND: "'pop3ctl backup list' shows them",
     Reason.WORKERS_BUSY: "'pop3ctl status' shows how many are draining",
     Reason.ACCOUNT_LIMIT: "raise it with 'pop3ctl settings set max_accounts=...'",
     Reason.LAST_ADMIN: "make another admin first",

@@ -44,15 +44,17 @@ EXIT_CODES: dict[Reason, int] = {
     Reason.PASSWORD_REFUSED: 3,
     Reason.PASSWORD_EXPIRED: 5,
     Reason.PASSWORD_MUST_CHANGE: 5,
+    Reason.BACKUP_INVALID: 3,
+    Reason.BACKUP_NOT_FOUND: 6,
 }
 
 MEANINGS: dict[int, str] = {
     0: "done",
     USAGE: "wrong usage, or a local file that cannot be used",
-    3: "a value or a certificate that the service does not accept",
+    3: "a value, certificate or backup that is not accepted",
     4: "not logged in, or a wrong name or password",
     5: "this login may not do that",
-    6: "no such account, session, message, role or app password",
+    6: "no such account, session, message, role, app password or backup",
     7: "an account, a role or an app password of that name already exists",
     8: "a limit: accounts, connections, app passwords, the last admin, what is still in use",
     9: "too many wrong logins; wait",

@@ -7,6 +7,7 @@ import os
 import sys
 
 from pop3_service import config as options
+from pop3_service.config import Config
 from pop3_service.domain.errors import ServiceError
 
 EX_USAGE = 2
@@ -23,6 +24,8 @@ def main() -> None:
         parser.error(str(error))
     if given.health:
         sys.exit(0 if _is_healthy(config) else EX_UNAVAILABLE)
+    if given.restore:
+        sys.exit(_restore(given.restore, config))
     from lineproto import logs
     from pop3_service.supervisor.process import serve
 
@@ -42,6 +45,24 @@ def _is_healthy(config: options.Config) -> bool:
     if config.grpc_tls_cert is not None:
         return is_healthy_here(config.data_dir)
     return is_healthy(_reachable(config.grpc_listen))
+
+
+def _restore(file: str, config: Config) -> int:
+    """Put a backup in force while no service runs; ``-`` is stdin."""
+    from pop3_service.supervisor.backups import restore_cold
+    from pop3_service.supervisor.process import keys
+
+    try:
+        with open(0 if file == "-" else file, "rb") as source:
+            done = restore_cold(config.data_dir, keys(config), source)
+    except (OSError, ServiceError) as error:
+        print(f"pop3d: {error}", file=sys.stderr)
+        return EX_UNAVAILABLE
+    for warning in done.warnings:
+        print(f"pop3d: warning: {warning}", file=sys.stderr)
+    made = f"{done.manifest.create_time:%Y-%m-%d %H:%M:%S} UTC"
+    print(f"restored {done.account_count} accounts of {made} in {config.data_dir}")
+    return 0
 
 
 def _reachable(address: str) -> str:

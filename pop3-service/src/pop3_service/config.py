@@ -242,6 +242,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"Valija {version('pop3-service')}")
     made.add_argument("--health", action="store_true", help="ask a running service; exit 0 or 1")
+    made.add_argument(
+        "--restore",
+        metavar="FILE",
+        help="put a backup in force in DATA_DIR, which no"
+        " service may have open, and end; - is stdin",
+    )
     for option in (*OPTIONS, *setting_options()):
         names = [name for name in (option.short, option.flag) if name]
         shown = "" if option.default in (None, "", False, ()) else f" (default {option.default})"

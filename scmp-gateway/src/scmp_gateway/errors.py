@@ -41,6 +41,8 @@ CODE: dict[Reason, str] = {
     Reason.PASSWORD_REFUSED: "PASSWORD",
     Reason.PASSWORD_EXPIRED: "PASSWORD",
     Reason.PASSWORD_MUST_CHANGE: "PASSWORD",
+    Reason.BACKUP_INVALID: "INVALID",
+    Reason.BACKUP_NOT_FOUND: "NOT-FOUND",
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from scmp_gateway.acts import (
     accounts,
     audit,
+    backups,
     maildrops,
     own,
     own_account,
@@ -303,6 +304,26 @@ VERBS: dict[str, Verb] = {
         1,
         1,
         calls=("RolesService/DeleteRole",),
+    ),
+    "BACKUP": Verb(
+        "BACKUP",
+        "make a backup in the service's folder",
+        backups.backup,
+        calls=("BackupService/CreateBackup",),
+    ),
+    "BACKUPS": Verb(
+        "BACKUPS",
+        "all backups there",
+        backups.backups,
+        calls=("BackupService/ListBackups",),
+    ),
+    "RESTORE": Verb(
+        "RESTORE <backup> [CHECK]",
+        "put a backup in force, or only look at it; every session and login ends",
+        backups.restore,
+        1,
+        2,
+        calls=("BackupService/RestoreBackup",),
     ),
 }
 

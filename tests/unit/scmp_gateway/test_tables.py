@@ -10,6 +10,7 @@ from pop3mgmt.v1 import (
     accounts_pb2,
     audit_pb2,
     auth_pb2,
+    backup_pb2,
     maildrop_pb2,
     own_account_pb2,
     roles_pb2,
@@ -20,12 +21,22 @@ from pop3mgmt.v1 import (
 from scmp_gateway.errors import CODE
 from scmp_gateway.verbs import VERBS, visible
 
+MODULES = (
+    accounts_pb2,
+    auth_pb2,
+    backup_pb2,
+    maildrop_pb2,
+    roles_pb2,
+    server_pb2,
+    sessions_pb2,
+)
 METHODS = {
     f"{service.name}/{method.name}"
     for module in (
         accounts_pb2,
         audit_pb2,
         auth_pb2,
+        backup_pb2,
         maildrop_pb2,
         own_account_pb2,
         roles_pb2,

@@ -26,6 +26,8 @@ from pop3mgmt.v1 import (
     audit_pb2_grpc,
     auth_pb2,
     auth_pb2_grpc,
+    backup_pb2,
+    backup_pb2_grpc,
     maildrop_pb2,
     maildrop_pb2_grpc,
     own_account_pb2,
@@ -57,6 +59,10 @@ _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     auth_pb2_grpc.AuthServiceServicer: (
         auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
         auth_pb2_grpc.add_AuthServiceServicer_to_server,
+    ),
+    backup_pb2_grpc.BackupServiceServicer: (
+        backup_pb2.DESCRIPTOR.services_by_name["BackupService"],
+        backup_pb2_grpc.add_BackupServiceServicer_to_server,
     ),
     maildrop_pb2_grpc.MaildropServiceServicer: (
         maildrop_pb2.DESCRIPTOR.services_by_name["MaildropService"],

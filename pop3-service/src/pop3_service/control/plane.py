@@ -85,16 +85,17 @@ AuthOutcome = Admitted | Refused | Challenged
 
 @dataclass(frozen=True, slots=True)
 class DisconnectOrder:
-    """Which sessions to end: one by id, or all of an account.
+    """Which sessions to end: one by id, all of an account, or everybody's.
 
-    ``forget`` also drops what a worker remembers of the account's password. With ``keep_sessions``
-    that is all: no session ends.
+    ``forget`` also drops what a worker remembers of the password, or of everybody's. With
+    ``keep_sessions`` that is all: no session ends.
     """
 
     session_id: str = ""
     account: str = ""
     forget: bool = False
     keep_sessions: bool = False
+    everybody: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,7 @@ class RememberedLogins:
     ) -> None:
         """Note that these were verified, so many seconds ago."""
         if not self._lifetime_s():
-            self._logins.clear()
-            self._by_account.clear()
+            self.forget_all()
             return
         digest = self._digest(name, password)
         verify_time_s = self._clock.monotonic() - age_s
@@ -93,6 +92,11 @@ class RememberedLogins:
         self.changes += 1
         for digest in self._by_account.pop(account, ()):
             del self._logins[digest]
+
+    def forget_all(self) -> None:
+        """Drop what is known of everybody."""
+        self._logins.clear()
+        self._by_account.clear()
 
     def _drop(self, digest: bytes, login: RememberedLogin) -> None:
         del self._logins[digest]

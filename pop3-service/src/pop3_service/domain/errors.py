@@ -222,6 +222,25 @@ class TransformFailed(ServiceError):
     reason = Reason.TRANSFORM_FAILED
 
 
+class BackupInvalid(ServiceError):
+    """A backup is damaged, or not one that this service can use."""
+
+    reason = Reason.BACKUP_INVALID
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the backup cannot be used: {why}")
+
+
+class BackupNotFound(ServiceError):
+    """The service's folder has no backup of that name."""
+
+    reason = Reason.BACKUP_NOT_FOUND
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no backup {name!r}")
+        self.name = name
+
+
 class StoreUnavailable(ServiceError):
     """The account store cannot be read or written now."""
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -74,25 +75,45 @@ def examine(path: Path) -> str:
         Unusable: it is not whole, not ours, or of a newer version.
         OSError, sqlite3.Error: it cannot be read.
     """
+    with _opened(path) as connection:
+        revision = _revision(connection)
+        _examine_structure(connection)
+        if revision == migrate.HEAD:
+            _examine_tables(connection)
+    return revision
+
+
+def examine_structure(path: Path) -> None:
+    """Look whether a database of any kind is whole, without changing it.
+
+    Raises:
+        Unusable, OSError, sqlite3.Error
+    """
+    with _opened(path) as connection:
+        _examine_structure(connection)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     _examine_file(path)
     # With a rollback journal beside it, the file is whole only once that was played back.
     mode = "rw" if path.with_name(f"{path.name}-journal").exists() else "ro"
     address = f"{path.absolute().as_uri()}?mode={mode}"
     with contextlib.closing(sqlite3.connect(address, uri=True, timeout=BUSY_S)) as connection:
         connection.execute("PRAGMA trusted_schema = OFF")
-        revision = _revision(connection)
-        problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise Unusable(f"it is damaged ({problem}); restore a backup")
-        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
-        if broken is not None:
-            raise Unusable(
-                f"it is damaged (a row of {broken[0]} names one of {broken[2]} that is gone);"
-                " restore a backup"
-            )
-        if revision == migrate.HEAD:
-            _examine_tables(connection)
-    return revision
+        yield connection
+
+
+def _examine_structure(connection: sqlite3.Connection) -> None:
+    problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if problem != "ok":
+        raise Unusable(f"it is damaged ({problem}); restore a backup")
+    broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if broken is not None:
+        raise Unusable(
+            f"it is damaged (a row of {broken[0]} names one of {broken[2]} that is gone);"
+            " restore a backup"
+        )
 
 
 def copy_whole(path: Path, copy: Path) -> None:

@@ -7,27 +7,34 @@ refused and left as it is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import event, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from pop3_service.domain.errors import (
     StoreUnavailable,
 )
+from pop3_service.storage import opening, restore
 from pop3_service.storage.accounts import AccountStore
 from pop3_service.storage.app_passwords import AppPasswordStore
-from pop3_service.storage.opening import make_ready
+from pop3_service.storage.backup import ACCOUNTS
 from pop3_service.storage.preferences import PreferencesStore
+from pop3_service.storage.restore import Torn
 from pop3_service.storage.roles import RoleStore
 from pop3_service.storage.secrets import SecretStore
 from pop3_service.storage.settings import SettingsStore
 from pop3_service.storage.throttle import ThrottleStore
 
-FILE = "valija.db"
+FILE = ACCOUNTS
 LOCK = "valija.lock"
 POOL_TIMEOUT_S = 60
 """Seconds that a transaction waits for its turn."""
@@ -46,6 +53,10 @@ class Store:
         self.throttle = ThrottleStore(engine)
         self._engine = engine
         self._lock_fd = lock_fd
+        self._usable = asyncio.Event()
+        self._usable.set()
+        self._torn = ""
+        event.listen(engine.sync_engine, "do_connect", self._before_connecting)
 
     @classmethod
     async def open(cls, folder: Path) -> Self:
@@ -54,25 +65,87 @@ class Store:
         Raises:
             StoreUnavailable: another process has it, or it cannot be used.
         """
-        path = folder / FILE
         lock_fd = _lock(folder)
         try:
-            await asyncio.to_thread(make_ready, path)
+            await asyncio.to_thread(_make_ready, folder)
         except BaseException:
             os.close(lock_fd)
             raise
         # One connection: transactions wait for their turn here rather than for SQLite's lock.
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///{path}", pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT_S
+            f"sqlite+aiosqlite:///{folder / FILE}",
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_S,
         )
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
         return cls(engine, lock_fd)
 
+    async def replace(self, change: Callable[[], None], changed: Callable[[], None]) -> None:
+        """Close the database, let ``change`` replace the file in a thread, and open it again.
+
+        What is being stored is stored first; what is to be read or stored meanwhile waits.
+        ``changed`` is called once another file is there, before anybody reads from it.
+
+        Raises:
+            StoreUnavailable: it is too busy to be closed, or what ``change`` raised.
+        """
+        try:
+            await self._close_connection()
+            await asyncio.to_thread(change)
+            changed()
+        except Torn as error:
+            self._torn = str(error)
+            raise StoreUnavailable(self._torn) from error
+        finally:
+            self._usable.set()
+
+    async def _close_connection(self) -> None:
+        # There is one connection, so nobody else has it now. Closed, its log is in the file.
+        try:
+            async with self._engine.connect() as connection:
+                self._usable.clear()
+                raw = await connection.get_raw_connection()
+                await raw.driver_connection.close()  # type: ignore[union-attr]
+                await connection.invalidate()
+        except PoolTimeout:
+            raise StoreUnavailable("the account store is too busy") from None
+
+    def _before_connecting(self, *_: object) -> None:
+        """Wait until the file is the one to open. SQLAlchemy calls this in a greenlet."""
+        await_only(self._usable.wait())
+        if self._torn:
+            raise sqlite3.OperationalError(self._torn)
+
     async def close(self) -> None:
         """Close the database and let another process have it."""
         await self._engine.dispose()
         os.close(self._lock_fd)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process from a data folder, which is made if it is not there.
+
+    Raises:
+        StoreUnavailable: another process has it.
+    """
+    fd = _lock(folder)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _make_ready(folder: Path) -> None:
+    try:
+        restore.finish(folder)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot finish the restore in {folder}: {opening.why(error)}"
+        ) from error
+    opening.make_ready(folder / FILE)
 
 
 def _lock(folder: Path) -> int:

@@ -45,6 +45,10 @@ class Apop:
         self._making = asyncio.Lock()
         self._dummy = b""
 
+    def key_changed(self) -> None:
+        """Note that the key's file may be another now."""
+        self._sealer = None
+
     async def seal(self, name: AccountName, secret: bytes) -> bytes:
         """Give a secret as it is stored.
 

@@ -74,6 +74,11 @@ class Authenticator:
         self.changes += 1
         self._remembered.forget(name)
 
+    def everything_changed(self) -> None:
+        """Note that all accounts may be others now."""
+        self.changes += 1
+        self._remembered.forget_all()
+
     async def hash(self, password: bytes) -> str:
         """Hash a new password."""
         return await self.in_thread(self._hasher.hash, prepare_password(password))

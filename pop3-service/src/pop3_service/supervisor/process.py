@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import structlog
 
@@ -23,6 +24,7 @@ from pop3_service.api.server import ManagementServer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.audit import AuditServicer
 from pop3_service.api.servicers.auth import AuthServicer
+from pop3_service.api.servicers.backups import BackupServicer
 from pop3_service.api.servicers.maildrop import MaildropServicer
 from pop3_service.api.servicers.own_account import OwnAccountServicer
 from pop3_service.api.servicers.roles import RolesServicer
@@ -46,6 +48,7 @@ from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.backups import BackupDesk
 from pop3_service.supervisor.bearer import BearerTokens
 from pop3_service.supervisor.bearer_checks import BearerChecks
 from pop3_service.supervisor.certificate_files import CertificateFiles
@@ -63,6 +66,7 @@ from pop3_service.supervisor.logins import LoginDesk
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.password_rules import PasswordRules
 from pop3_service.supervisor.preferences import PreferencesDesk
+from pop3_service.supervisor.reloading import Reloading
 from pop3_service.supervisor.remote_worker import Slot
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.sasl import checks, claims
@@ -128,7 +132,7 @@ class Supervisor:
             tokens, maildrops = Tokens(clock, roles.rights), MaildirStore(self._paths, clock)
             audit = AuditDesk(
                 config.data_dir,
-                config.audit_key_file or config.data_dir / "audit.key",
+                keys(config)["audit.key"],
                 lambda: self._settings.current.audit_retention_days,
                 clock,
             )
@@ -149,8 +153,7 @@ class Supervisor:
             )
             authenticator.on_verified = scram.learn
             authenticator.on_deleted = throttle.places.forget
-            apop_key = config.apop_key_file or config.data_dir / "apop.key"
-            apop = Apop(store.accounts, apop_key, lambda: settings.current)
+            apop = Apop(store.accounts, keys(config)["apop.key"], lambda: settings.current)
             rules = PasswordRules(
                 store.accounts, authenticator, lambda: settings.current, clock, Estimator().strength
             )
@@ -183,6 +186,25 @@ class Supervisor:
             imports = AccountImport(
                 store.accounts, authenticator, maildrops, lambda: settings.current, clock
             )
+            reloading = Reloading(
+                authenticator,
+                tokens,
+                apop,
+                scram,
+                store.secrets,
+                self._sessions,
+                [roles.load, settings.reload],
+            )
+            backups = BackupDesk(
+                store,
+                config.data_dir,
+                keys(config),
+                self._version,
+                clock,
+                reloading.forget,
+                reloading.apply,
+            )
+            stack.push_async_callback(backups.close)
             await settings.load()
             if config.settings:
                 async with audit.acting("server.update_settings", Via.COMMAND_LINE):
@@ -251,6 +273,7 @@ class Supervisor:
                     RolesServicer(roles),
                     AuditServicer(audit),
                     ThrottleServicer(throttle, clock),
+                    BackupServicer(backups),
                 ],
                 Auditing(audit, clock),
                 with_reflection=config.grpc_reflection,
@@ -421,6 +444,14 @@ class Supervisor:
             )
 
         return make
+
+
+def keys(config: Config) -> dict[str, Path]:
+    """Give the files of the service's keys, by the names that they have in a backup."""
+    return {
+        "apop.key": config.apop_key_file or config.data_dir / "apop.key",
+        "audit.key": config.audit_key_file or config.data_dir / "audit.key",
+    }
 
 
 async def serve(config: Config) -> None:

@@ -101,6 +101,10 @@ class ScramDesk:
         self._key = secrets.token_bytes(32)
         self._mark_key = secrets.token_bytes(32)
 
+    def salts_changed(self, made_up: MadeUp) -> None:
+        """Take salts from another secret from now on."""
+        self._made_up = made_up
+
     # --- verifiers --------------------
 
     async def make(self, name: AccountName, password: bytes) -> Verifier | None:

@@ -40,13 +40,21 @@ class SettingsDesk:
         stored = await self._store.load()
         # One may fit the others alone, as a delay that is above the default of the longest.
         with contextlib.suppress(InvalidArgument):
-            self.current = self.current.changed(stored)
+            self.current = Settings().changed(stored)
             return
+        found = Settings()
         for name, value in stored.items():
             try:
-                self.current = self.current.changed({name: value})
+                found = found.changed({name: value})
             except InvalidArgument as error:
                 log.warning("stored setting ignored", name=name, reason=str(error))
+        self.current = found
+
+    async def reload(self) -> None:
+        """Put in force what is stored, which was written by somebody else."""
+        async with self._changing:
+            await self.load()
+            await self._apply(self.current)
 
     async def update(self, values: dict[str, Any], by: str) -> Settings:
         """Change settings, all of them or none; stored before they are in force.

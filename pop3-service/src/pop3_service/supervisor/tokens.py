@@ -104,6 +104,10 @@ class Tokens:
             key: it for key, it in self._logins.items() if it.principal.name != name or key == kept
         }
 
+    def end_all(self) -> None:
+        """End all tokens."""
+        self._logins.clear()
+
     def _find(self, token: str) -> _Login:
         login = self._logins.get(_key(token))
         if login is None or login.expire_time <= self._clock.now():

@@ -34,6 +34,9 @@ LONG_LISTING = 4096
 
 T = TypeVar("T")
 
+EVERYBODY = ""
+"""In place of an account's name: all of them."""
+
 log = structlog.get_logger()
 
 
@@ -193,7 +196,7 @@ class Pop3Dialogue:
         )
 
     def account_changed(self, account: str) -> None:
-        """An account was changed or deleted: a login under way must not count."""
+        """An account, or ``EVERYBODY``, was changed: a login under way must not count."""
         if self._changed is not None:
             self._changed.add(account)
 
@@ -353,7 +356,7 @@ class Pop3Dialogue:
         self._changed = set()
         try:
             outcome = await check
-            if isinstance(outcome, Admitted) and outcome.account in self._changed:
+            if isinstance(outcome, Admitted) and ({outcome.account, EVERYBODY} & self._changed):
                 self._report(outcome.account, Reason.INVALID_CREDENTIALS.value)
                 return Refused(Reason.INVALID_CREDENTIALS)
             return outcome

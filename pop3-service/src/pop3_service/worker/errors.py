@@ -41,6 +41,8 @@ TOLD: dict[Reason, tuple[Text, str | None]] = {
     Reason.PASSWORD_REFUSED: (Text.UNAVAILABLE, "SYS/TEMP"),
     Reason.PASSWORD_EXPIRED: (Text.PASSWORD_EXPIRED, "AUTH"),
     Reason.PASSWORD_MUST_CHANGE: (Text.PASSWORD_MUST_CHANGE, "AUTH"),
+    Reason.BACKUP_INVALID: (Text.UNAVAILABLE, "SYS/TEMP"),
+    Reason.BACKUP_NOT_FOUND: (Text.UNAVAILABLE, "SYS/TEMP"),
 }
 """What is said, and the response code. Details are for the log."""
 

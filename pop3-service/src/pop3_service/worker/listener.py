@@ -17,7 +17,7 @@ from pop3_service.domain.settings import Settings
 from pop3_service.pop3.command import LINE_LIMIT
 from pop3_service.pop3.sasl import exchange
 from pop3_service.worker.context import WorkerContext
-from pop3_service.worker.dialogue import Pop3Dialogue
+from pop3_service.worker.dialogue import EVERYBODY, Pop3Dialogue
 from pop3_service.worker.tls import server_context
 
 log = structlog.get_logger()
@@ -106,15 +106,17 @@ class Pop3Listener(Listener):
     async def disconnect(self, order: DisconnectOrder) -> int:
         """End sessions without deleting mail; give how many."""
         ended = 0
-        if order.forget:
+        if order.forget and order.everybody:
+            self._context.logins.forget_all()
+        elif order.forget:
             self._context.logins.forget(order.account)
         if order.keep_sessions:
             return 0
         for dialogue in list(self._dialogues.values()):
             if order.forget:
-                dialogue.account_changed(order.account)
-            by_account = bool(order.account) and dialogue.account == order.account
-            if by_account or dialogue.session_id == order.session_id:
+                dialogue.account_changed(EVERYBODY if order.everybody else order.account)
+            wanted = order.everybody or dialogue.account == order.account
+            if (dialogue.account and wanted) or dialogue.session_id == order.session_id:
                 dialogue.disconnect()
                 ended += 1
         return ended

@@ -1,0 +1,201 @@
+"""Backups over the contract: made, listed, sent and restored while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from contract.service import ADMIN_PASSWORD, Service, session
+from pop3_service.control.plane import DisconnectOrder
+from pop3_service.storage import restore
+from pop3mgmt.backup_file import unpack
+from pop3mgmt.client import Caller
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1 import backup_pb2, server_pb2
+from support.backed_up import fill, made_of
+
+
+async def exported(caller: Caller) -> tuple[backup_pb2.Backup, bytes]:
+    pieces = [it async for it in caller.export_backup()]
+    assert [it.HasField("backup") for it in pieces] == [True] + [False] * (len(pieces) - 1)
+    return pieces[0].backup, b"".join(it.chunk for it in pieces)
+
+
+def chunks(octets: bytes) -> Iterator[bytes]:
+    return iter([octets])
+
+
+async def test_a_backup_is_sent_as_it_was_made(service: Service) -> None:
+    await service.user("ana")
+    told, octets = await exported(service.admin)
+    manifest = unpack(io.BytesIO(octets), lambda _: None)
+    assert (told.version, told.name, told.account_count) == ("1.2.3", "", 2)
+    assert told.create_time.ToDatetime() == service.clock.now().replace(tzinfo=None)
+    assert [(it.name, it.size_bytes, it.checksum) for it in told.files] == [
+        (it.name, it.octets, it.sha256) for it in manifest.files
+    ]
+    assert not list((service.folder / "data").glob("backup.work.*"))
+
+
+async def test_a_backup_is_kept_on_the_server_and_listed(service: Service) -> None:
+    assert await service.admin.list_backups() == []
+    with structlog.testing.capture_logs() as logs:
+        made = await service.admin.create_backup()
+    assert [(it["event"], it["name"], it["by"]) for it in logs] == [
+        ("backup made", made.name, "default")
+    ]
+    assert made.name.startswith("valija-20260101T000000Z-")
+    (service.folder / "data" / "backups" / "broken.tar").write_bytes(b"?")
+    assert await service.admin.list_backups() == [made]
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "on the server"])
+async def test_a_restore_brings_back_accounts_settings_and_secrets(
+    service: Service, sent: bool
+) -> None:
+    admin = service.admin
+    ana = await service.user("ana", "her own")
+    secret = await admin.set_apop_secret("ana")
+    await admin.update_settings(server_pb2.Settings(max_accounts=55), ["max_accounts"])
+    salts = await service.store.secrets.get("scram salts")
+    if sent:
+        _, octets = await exported(admin)
+    else:
+        name = (await admin.create_backup()).name
+    await admin.delete_account("ana")
+    await service.user("eva")
+    await admin.update_settings(server_pb2.Settings(max_accounts=66), ["max_accounts"])
+    (service.folder / "data" / "apop.key").write_text("00" * 32 + "\n")
+    service.workers[0].sessions = [session(1, "eva"), session(2, "ana"), session(3)]
+    service.workers[1].sessions = [session(4, "eva")]
+
+    if sent:
+        done = await admin.import_backup(chunks(octets))
+    else:
+        done = await admin.restore_backup(name)
+    assert (done.restored, done.ended_session_count, list(done.warnings)) == (True, 3, [])
+    assert done.backup.account_count == 2
+
+    # All that was opened before has ended, the caller's own login too.
+    for worker in service.workers:
+        assert worker.orders[-1] == DisconnectOrder(everybody=True, forget=True)
+        assert worker.settings.max_accounts == 55
+    assert [it.id for it in service.workers[0].sessions] == ["3"]
+    for caller in (admin, ana):
+        with pytest.raises(ManagementError) as raised:
+            await caller.get_account()
+        assert raised.value.reason is Reason.INVALID_CREDENTIALS
+    again = await service.client.login("default", ADMIN_PASSWORD)
+    assert [it.name for it in await again.list_accounts()] == ["ana", "default"]
+    await service.client.login("ana", "her own")
+    with pytest.raises(ManagementError):
+        await service.client.login("eva", "secret")
+    assert (await again.get_settings()).max_accounts == 55
+    assert await service.store.secrets.get("scram salts") == salts
+    sealed = await service.store.accounts.apop_secret("ana")
+    assert sealed is not None
+    sealer = await service.apop._ready()
+    assert sealer.open(sealed, "ana") == secret.encode()
+
+
+async def test_a_dry_run_changes_nothing(service: Service) -> None:
+    _, octets = await exported(service.admin)
+    name = (await service.admin.create_backup()).name
+    await service.user("ana")
+    for done in (
+        await service.admin.import_backup(chunks(octets), dry_run=True),
+        await service.admin.restore_backup(name, dry_run=True),
+    ):
+        assert (done.restored, done.backup.account_count) == (False, 1)
+    assert len(await service.admin.list_accounts()) == 2
+    assert not (service.folder / "data" / restore.STAGED).exists()
+    assert all(not worker.orders for worker in service.workers)
+
+
+async def test_what_cannot_be_restored_changes_nothing(service: Service) -> None:
+    _, octets = await exported(service.admin)
+    for bad in (b"", octets[:-5000], b"x" * 2000):
+        with pytest.raises(ManagementError) as raised:
+            await service.admin.import_backup(chunks(bad))
+        assert raised.value.reason is Reason.BACKUP_INVALID
+    for name in ("", "../valija.db", "gone.tar"):
+        with pytest.raises(ManagementError) as raised:
+            await service.admin.restore_backup(name)
+        assert raised.value.reason is Reason.BACKUP_NOT_FOUND
+    assert (await service.admin.get_account()).name == "default"
+
+
+async def test_a_remembered_login_is_forgotten_with_the_restore(service: Service) -> None:
+    _, octets = await exported(service.admin)
+    await service.user("ana", "secret")
+    assert await service.authenticator.login(b"ana", b"secret") is not None
+    await service.admin.import_backup(chunks(octets))
+    assert await service.authenticator.login(b"ana", b"secret") is None
+
+
+async def test_a_login_under_way_looks_again_after_a_restore(service: Service) -> None:
+    _, octets = await exported(service.admin)
+    await service.user("ana", "secret")
+    going = [asyncio.create_task(service.authenticator.login(b"ana", b"secret")) for _ in range(50)]
+    await service.admin.import_backup(chunks(octets))
+    await asyncio.gather(*going)
+    # Whichever came in before, none of them is remembered.
+    assert await service.authenticator.login(b"ana", b"secret") is None
+
+
+async def test_changes_that_come_meanwhile_are_all_before_or_all_after(service: Service) -> None:
+    _, octets = await exported(service.admin)
+    results = await asyncio.gather(
+        *(service.admin.create_account(f"user{number}", "secret") for number in range(30)),
+        service.admin.import_backup(chunks(octets)),
+        return_exceptions=True,
+    )
+    assert isinstance(results[-1], backup_pb2.Restoration)
+    again = await service.client.login("default", ADMIN_PASSWORD)
+    there = {it.name for it in await again.list_accounts()} - {"default"}
+    # Who came before is gone with the old data; who came later is told to log in, or is there.
+    told = [it for it in results[:-1] if isinstance(it, BaseException)]
+    assert all(isinstance(it, ManagementError) for it in told)
+    assert {it.reason for it in told if isinstance(it, ManagementError)} <= {
+        Reason.INVALID_CREDENTIALS
+    }
+    assert there <= {it.name for it in results[:-1] if not isinstance(it, BaseException)}
+
+
+async def test_a_backup_without_an_admin_is_refused(service: Service) -> None:
+    folder = fill(service.folder / "other", "other")
+    with sqlite3.connect(folder / "valija.db") as database:
+        database.execute("update accounts set role = 'user'")
+    database.close()
+    with pytest.raises(ManagementError, match="no admin in it"):
+        await service.admin.import_backup(chunks(made_of(folder)))
+
+
+async def test_only_who_may_gets_a_backup(service: Service) -> None:
+    user = await service.user()
+    calls = (
+        user.list_backups(),
+        user.create_backup(),
+        exported(user),
+        user.restore_backup("x.tar"),
+        user.import_backup(chunks(b"x")),
+    )
+    for call in calls:
+        with pytest.raises(ManagementError) as raised:
+            await call
+        assert raised.value.reason is Reason.PERMISSION_DENIED
+
+
+async def test_logins_go_on_while_a_backup_is_read_slowly(service: Service) -> None:
+    stream = service.admin.export_backup()
+    await anext(stream)
+    await service.user("ana")
+    await service.client.login("ana", "secret")
+    assert (await service.admin.create_backup()).account_count == 2
+    await stream.aclose()
