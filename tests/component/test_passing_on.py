@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +11,13 @@ import pytest
 
 from support import daemon
 from support import gateway as gateways
+from support.certificates import authority
 from support.daemon import Daemon
 from support.events import wait_for
 from support.gateway import Gateway
 from support.pop3 import Pop3
+from support.proxied import ssl, v1, v2
+from support.tls import client_context
 
 DENIED = "-ERR [DENIED] the gateway's secret is not the service's"
 
@@ -27,6 +32,24 @@ def service(tmp_path_factory) -> Iterator[Daemon]:
 def gateway(service: Daemon) -> Iterator[Gateway]:
     with gateways.running(service.grpc_target, secret=service.gateway_secret) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def proxied(service: Daemon, tmp_path_factory) -> Iterator[Gateway]:
+    """A gateway behind a proxy of this host, which takes passwords in TLS alone."""
+    chain, key = authority().issue("scmp.test").write(tmp_path_factory.mktemp("tls"))
+    with gateways.running(
+        service.grpc_target,
+        "--tls-cert", str(chain), "--tls-key", str(key), "--plaintext-login", "local",
+        "--port-proxy", "0", "--proxy-from", "127.0.0.1",
+        secret=service.gateway_secret,
+    ) as running:  # fmt: skip
+        yield running
+
+
+def behind(gateway: Gateway, header: bytes) -> Pop3:
+    """A client that a proxy has announced."""
+    return Pop3(gateway.port_proxy, preface=header)
 
 
 def own(client: Pop3) -> str:
@@ -46,6 +69,51 @@ def test_a_login_is_logged_with_the_clients_address(service: Daemon, gateway: Ga
         assert own(two).startswith("127.0.7.9:")
         wait_for(lambda: own(one) in peers(service, "management login"))
         wait_for(lambda: own(two) in peers(service, "management login refused"))
+
+
+@pytest.mark.parametrize("header", [v1("203.0.113.7"), v2("203.0.113.7"), v2("2001:db8::7")])
+def test_a_client_behind_a_proxy_is_known_by_its_own_address(
+    service: Daemon, proxied: Gateway, header: bytes
+) -> None:
+    client = behind(proxied, header)
+    assert client.ask("STLS") == "+OK begin TLS"
+    client.secure(client_context())
+    assert client.log_in("default", "default").startswith("+OK")
+    shown = "[2001:db8::7]:4242" if header == v2("2001:db8::7") else "203.0.113.7:4242"
+    wait_for(lambda: shown in peers(service, "management login"))
+    assert client.ask("QUIT") == "+OK bye"
+    wait_for(lambda: any(f"peer={shown} " in it and "proxy=" in it for it in list(proxied.log)))
+
+
+@pytest.mark.parametrize("header", [b"USER default\r\n", b"PROXY TCP4 no\r\n", b"\r\n\r\nNO\r\n"])
+def test_what_is_no_header_of_a_proxy_is_closed_unanswered(proxied: Gateway, header: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", proxied.port_proxy), 30) as sock:
+        sock.sendall(header)
+        with contextlib.suppress(ConnectionResetError):
+            assert sock.recv(100) == b""
+    wait_for(lambda: any("proxy connection refused" in line for line in list(proxied.log)))
+
+
+def test_a_proxy_from_elsewhere_is_closed_and_others_take_no_header(proxied: Gateway) -> None:
+    with socket.create_connection(
+        ("127.0.0.1", proxied.port_proxy), 30, source_address=("127.0.0.9", 0)
+    ) as sock:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            sock.sendall(v1("203.0.113.8"))
+            assert sock.recv(100) == b""
+    with proxied.connect() as client:
+        assert client.ask(v1("203.0.113.8").decode().strip()).startswith("-ERR unknown command")
+
+
+def test_tls_that_ended_at_the_proxy_counts(proxied: Gateway) -> None:
+    with behind(proxied, v2("203.0.113.7", 4242, ssl())) as client:
+        assert "STLS" not in client.listing("CAPA")
+        assert client.log_in("default", "default").startswith("+OK")
+    with behind(proxied, v2("203.0.113.7")) as client:
+        assert client.ask("USER default").startswith("-ERR [TLS]")
+        assert client.ask("STLS") == "+OK begin TLS"
+        client.secure(client_context())
+        assert client.log_in("default", "default").startswith("+OK")
 
 
 def test_the_secret_is_its_owners_alone_and_in_no_log(service: Daemon, gateway: Gateway) -> None:

@@ -23,6 +23,7 @@ class Gateway:
     port: int
     log: list[str]
     port_tls: int = 0
+    port_proxy: int = 0
 
     def connect(self, timeout: float = 30, source: str | None = None) -> Pop3:
         """A plain connection; POP3 and SCMP are framed alike. ``source`` is its own address."""
@@ -86,7 +87,8 @@ def running(
     # Somebody must read the log, or the gateway would wait for its pipe.
     reader = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)
     reader.start()
-    gateway = Gateway(process, int(facts["port"]), log, int(facts.get("port_tls") or 0))
+    ports = [int(facts.get(name, 0)) for name in ("port", "port_tls", "port_proxy")]
+    gateway = Gateway(process, ports[0], log, *ports[1:])
     try:
         yield gateway
     finally:

@@ -17,10 +17,12 @@ class Pop3:
         tls: ssl.SSLContext | None = None,
         name: str | None = None,
         source: str | None = None,
+        preface: bytes = b"",
     ) -> None:
         """With ``tls`` it is in TLS from the first octet, and asks for ``name``."""
         own = (source, 0) if source else None
         self.socket = socket.create_connection((host, port), timeout, own)
+        self.socket.sendall(preface)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname=name)
         self.file = self.socket.makefile("rb")

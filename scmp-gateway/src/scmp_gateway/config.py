@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lineproto.networks import Networks
 from scmp_gateway import __version__
 
 POLICIES = ("allow", "local", "never")
@@ -33,6 +34,8 @@ class Config:
     tls_cert: Path | None
     tls_key: Path | None
     plaintext_login: str
+    port_proxy: int | None
+    proxy_from: tuple[str, ...]
     service_tls_ca: Path | None
     service_tls_cert: Path | None
     service_tls_key: Path | None
@@ -86,6 +89,16 @@ def _format(text: str) -> str:
     return text
 
 
+def _port_or_none(text: str) -> int | None:
+    return _port(text) if text else None
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = tuple(filter(None, (part.strip() for part in text.split(","))))
+    Networks(networks)
+    return networks
+
+
 def _path_or_none(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -116,6 +129,20 @@ OPTIONS = (
         "allow",
         _policy,
         "who may send a password outside TLS: allow, local or never",
+    ),
+    Option(
+        "port_proxy",
+        "SCMP_PORT_PROXY",
+        None,
+        _port_or_none,
+        "port for proxies that send a PROXY header",
+    ),
+    Option(
+        "proxy_from",
+        "SCMP_PROXY_FROM",
+        (),
+        _networks,
+        "where proxies connect from, as 10.0.0.0/24,2001:db8::7",
     ),
     Option(
         "service_tls_ca",
@@ -152,7 +179,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"Valija {__version__}")
     made.add_argument("--check", action="store_true", help="greet a running gateway; exit 0 or 1")
     for option in OPTIONS:
-        shown = f" (default {option.default})" if option.default not in ("", None) else ""
+        shown = f" (default {option.default})" if option.default not in ("", None, ()) else ""
         made.add_argument(
             *option.short,
             "--" + option.name.replace("_", "-"),
@@ -178,6 +205,8 @@ def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.e
         except ValueError as error:
             raise BadOption(f"{option.name}: {error}") from None
     values["host_name"] = values["host_name"] or socket.getfqdn()
+    if values["port_proxy"] is not None and not values["proxy_from"]:
+        raise BadOption("port_proxy: proxy_from has to say where proxies connect from")
     if values["tls_key"] and not values["tls_cert"]:
         raise BadOption("tls_key: it is given without tls_cert")
     if not values["service_tls_ca"]:

@@ -101,6 +101,7 @@ class ScmpDialogue:
     def lost(self, reason: str) -> None:
         """The connection is gone: let the token end, and log the session in one line."""
         self._on_end(self._caller)
+        via = self._connection.via
         # Who says nothing and goes looked whether the port is open, as health checks often do.
         only_looked = not self._commands and reason == CLOSED_BY_CLIENT
         (log.debug if only_looked else log.info)(
@@ -110,6 +111,7 @@ class ScmpDialogue:
             reason=reason,
             commands=self._commands,
             sent_bytes=self._connection.sent_bytes,
+            **({"proxy": via.proxy} if via else {}),
             **({"tls": tls} if (tls := self._connection.tls_version) else {}),
         )
         self._caller = None
@@ -146,7 +148,8 @@ class ScmpDialogue:
     def _start_tls(self) -> Reply:
         """Go over to TLS; what was said before it is forgotten."""
         context = self._security.context
-        if self._connection.is_tls:
+        via = self._connection.via
+        if self._connection.is_tls or (via and via.tls):
             return Err("this connection is in TLS already")
         if self._caller is not None:
             return Err("STLS comes before the login")

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import structlog
@@ -16,6 +16,7 @@ from lineproto.clock import Clock, SystemClock
 from lineproto.connection import Connection
 from lineproto.followed import FollowedPair
 from lineproto.listener import Listener, bind
+from lineproto.networks import Networks
 from lineproto.stopping import stop_signals
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.client_tls import ClientTls
@@ -64,6 +65,14 @@ class ScmpListener(Listener):
         """Give what TLS handshakes that begin now are done with."""
         return self._security.context
 
+    def proxy_refused(self, peer: str, reason: str) -> None:
+        """Say why a connection to the proxies' port was closed."""
+        log.warning("proxy connection refused", peer=peer, reason=reason)
+
+    def proxies_refused(self, count: int) -> None:
+        """Say how many more there were."""
+        log.warning("more proxy connections refused", count=count)
+
     async def stop(self, grace_s: float) -> int:
         """Stop, and end the tokens that are left."""
         cut = await super().stop(grace_s)
@@ -86,10 +95,11 @@ async def _log_out(caller: Caller) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A gateway that runs; ``port_tls`` is None where there is no TLS."""
+    """A gateway that runs; a port is None where it is not served."""
 
     port: int
     port_tls: int | None
+    port_proxy: int | None
     certificate: FollowedPair | None
 
     def reload_certificate(self) -> None:
@@ -117,19 +127,17 @@ async def running(config: Config, clock: Clock | None = None) -> AsyncIterator[R
         client = await stack.enter_async_context(_client(config))
         security = Security(config.plaintext_login, certificate)
         listener = ScmpListener(client, config, security, clock)
-        sockets = [bind(config.bind, config.port)]
-        if certificate is not None:
-            with _closed_if_not(sockets):
-                sockets.append(bind(config.bind, config.port_tls))
-        ports: list[int] = [sock.getsockname()[1] for sock in sockets]
-        await listener.start(sockets[:1], sockets[1:])
-        running = Running(ports[0], ports[1] if certificate else None, certificate)
-        log.info(
-            "gateway started",
-            bind=config.bind,
-            port=running.port,
-            port_tls=running.port_tls,
-            service=config.service,
+        sockets = _bound(config, with_tls=certificate is not None)
+        await listener.start(
+            [sockets[name] for name in ("port", "port_proxy") if name in sockets],
+            [sockets["port_tls"]] if "port_tls" in sockets else [],
+            proxied={sockets["port_proxy"]} if "port_proxy" in sockets else (),
+            proxies=Networks(config.proxy_from),
+        )
+        ports = {name: int(sock.getsockname()[1]) for name, sock in sockets.items()}
+        log.info("gateway started", bind=config.bind, **ports, service=config.service)
+        running = Running(
+            ports["port"], ports.get("port_tls"), ports.get("port_proxy"), certificate
         )
         try:
             yield running
@@ -155,15 +163,26 @@ def _client(config: Config) -> ManagementClient:
     )
 
 
-@contextlib.contextmanager
-def _closed_if_not(sockets: list[socket.socket]) -> Iterator[None]:
-    """Close what was bound if the next one cannot be."""
+def _bound(config: Config, *, with_tls: bool) -> dict[str, socket.socket]:
+    """Bind what is to be served, by the option's name.
+
+    Raises:
+        OSError: an address is taken; then none is.
+    """
+    wanted = {"port": config.port}
+    if with_tls:
+        wanted["port_tls"] = config.port_tls
+    if config.port_proxy is not None:
+        wanted["port_proxy"] = config.port_proxy
+    sockets: dict[str, socket.socket] = {}
     try:
-        yield
+        for name, port in wanted.items():
+            sockets[name] = bind(config.bind, port)
     except OSError:
-        for sock in sockets:
+        for sock in sockets.values():
             sock.close()
         raise
+    return sockets
 
 
 async def serve(config: Config) -> None:

@@ -26,15 +26,21 @@ class Security:
 
     def takes_password(self, connection: Connection) -> bool:
         """Whether the client may send a password as it is connected now."""
-        if self._policy == "allow" or connection.is_tls:
+        if self._policy == "allow" or _in_tls(connection):
             return True
         return self._policy == "local" and is_nearby(connection.peer, connection.local)
 
     def hidden(self, connection: Connection, *, logged_in: bool) -> frozenset[str]:
         """Give the verbs that the client is not offered as it is connected now."""
         hidden = set()
-        if self._certificate is None or connection.is_tls or logged_in:
+        if self._certificate is None or _in_tls(connection) or logged_in:
             hidden.add("STLS")
         if not logged_in and not self.takes_password(connection):
             hidden |= {"USER", "PASS"}
         return frozenset(hidden)
+
+
+def _in_tls(connection: Connection) -> bool:
+    # TLS that ended at a proxy of ours kept the client's words as secret; STLS within it is nothing
+    # that the client could begin.
+    return connection.is_tls or bool(connection.via and connection.via.tls)

@@ -77,6 +77,7 @@ class Peer:
     local = "192.0.2.2:1111"
     sent_bytes = 3
     is_tls = False
+    via = None
     tls_version = ""
 
 
