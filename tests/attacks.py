@@ -51,7 +51,7 @@ ATTACKS: dict[int, Attack] = {
     22: Attack("locking somebody else out"),
     23: Attack("an APOP digest seen before"),
     24: Attack("a token seen before, or too old"),
-    25: Attack("an account that changes while in use", ("changed", "deleted")),
+    25: Attack("an account that changes while in use", ("changed", "deleted", "suspended")),
     26: Attack("two logins that race for one maildrop"),
     27: Attack("the password that everybody knows"),
     28: Attack("names that are paths", ("paths", "nul", "long", "case")),

@@ -67,6 +67,9 @@ class Listener:
     def proxies_refused(self, count: int) -> None:
         """So many more were closed since the last sweep."""
 
+    def swept(self) -> None:
+        """A sweep is over."""
+
     # --- connections --------------------
 
     @property
@@ -196,6 +199,7 @@ class Listener:
             connection.sweep()
         if self._gate is not None:
             self._gate.sweep()
+        self.swept()
         while self._resting:
             try:
                 self._watch(self._resting[-1])

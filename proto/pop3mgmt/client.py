@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import grpc
 
+from pop3mgmt.calls.access import AccessCalls
 from pop3mgmt.calls.accounts import AccountsCalls
 from pop3mgmt.calls.audit import AuditCalls
 from pop3mgmt.calls.auth import AuthCalls
@@ -112,6 +113,7 @@ class ManagementClient:
 
 
 class Caller(
+    AccessCalls,
     AccountsCalls,
     AuditCalls,
     AuthCalls,

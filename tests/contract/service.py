@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from pop3_service.api.auditing import Auditing
 from pop3_service.api.server import ManagementServer
+from pop3_service.api.servicers.access import AccessServicer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.audit import AuditServicer
 from pop3_service.api.servicers.auth import AuthServicer
@@ -20,23 +22,30 @@ from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
+from pop3_service.domain.access import Access, Visit
+from pop3_service.domain.address_rules import AccessTable
+from pop3_service.domain.address_rules import Service as Service_
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
+from pop3_service.supervisor.access import AccessGate
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.address_rules import RulesDesk
 from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.backups import BackupDesk
+from pop3_service.supervisor.bans import BansDesk
 from pop3_service.supervisor.certificate_files import CertificateFiles
 from pop3_service.supervisor.certificate_reader import CertificateReader
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.estimator import Estimator
 from pop3_service.supervisor.first_start import FirstStart
+from pop3_service.supervisor.gateway_address import SharedAddresses
 from pop3_service.supervisor.maildir_store import MaildirStore
 from pop3_service.supervisor.password_rules import PasswordRules
 from pop3_service.supervisor.preferences import PreferencesDesk
@@ -50,6 +59,7 @@ from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.token_key_source import TokenKeySource
 from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.why import WhyDesk
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.tls import server_context
 from pop3mgmt.client import Caller, ManagementClient
@@ -75,6 +85,8 @@ class FakeWorker:
         self.settings = Settings()
         self.orders: list[DisconnectOrder] = []
         self.watched = False
+        self.access = AccessTable()
+        self._told_access = asyncio.Event()
         self.certificates: list[CertificatePair] = []
         self.failure: Exception | None = None
         self.least_retention_days = 0
@@ -100,6 +112,25 @@ class FakeWorker:
             and not (it.account and (order.everybody or it.account == order.account))
         ]
         return before - len(self.sessions)
+
+    async def set_access(self, table: AccessTable) -> int:
+        self._fail()
+        self.access = table
+        self._told_access.set()
+        rules, before = Access(table), len(self.sessions)
+        self.sessions = [
+            it
+            for it in self.sessions
+            if rules.refuses(Visit(Service_.POP3, it.peer, it.account, "user"), 0.0) is None
+        ]
+        return before - len(self.sessions)
+
+    async def until_access(self, fact: Callable[[AccessTable], bool]) -> None:
+        """Wait for a table of which a fact holds."""
+        async with asyncio.timeout(10):
+            while not fact(self.access):
+                self._told_access.clear()
+                await self._told_access.wait()
 
     async def watch(self, wanted: bool) -> None:
         self._fail()
@@ -229,6 +260,12 @@ class Service:
                 self._apply_retention,
             )
             accounts.on_retention_gone = self._apply_retention
+            access = AccessGate(
+                store.access, store.accounts, self._apply_access, roles.rights, clock
+            )
+            await access.load()
+            accounts.on_deleted = access.account_deleted
+            await stack.enter_async_context(access.running())
             imports = AccountImport(
                 store.accounts, self.authenticator, maildrops, lambda: settings.current, clock
             )
@@ -280,7 +317,7 @@ class Service:
             server = ManagementServer(
                 tokens,
                 [
-                    AuthServicer(self.authenticator, throttle, tokens, accounts, clock),
+                    AuthServicer(self.authenticator, throttle, tokens, accounts, clock, access),
                     AccountsServicer(accounts, self.sessions, imports),
                     SessionsServicer(self.sessions),
                     ServerServicer(status, settings, self.certificates, self._restart, clock),
@@ -290,8 +327,19 @@ class Service:
                     AuditServicer(self.audit),
                     ThrottleServicer(throttle, clock),
                     BackupServicer(self.backups),
+                    AccessServicer(
+                        RulesDesk(access, store.access, roles.rights),
+                        BansDesk(
+                            access,
+                            store.access,
+                            accounts.end,
+                            SharedAddresses(named=["192.0.2.0/24"]),
+                        ),
+                        WhyDesk(access, store.accounts, throttle),
+                    ),
                 ],
                 Auditing(self.audit, clock),
+                access.check,
                 with_reflection=with_reflection,
                 gateway_secret=GATEWAY_SECRET,
             )
@@ -314,6 +362,9 @@ class Service:
 
     async def _restart(self) -> int:
         return await self.restart()
+
+    async def _apply_access(self, table: AccessTable) -> int:
+        return sum([await worker.set_access(table) for worker in self.workers])
 
     async def _certify(self, pairs: list[CertificatePair]) -> None:
         for worker in self.workers:

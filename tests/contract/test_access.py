@@ -19,6 +19,7 @@ from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3mgmt.errors import from_rpc_error
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import (
+    access_pb2,
     accounts_pb2,
     audit_pb2,
     auth_pb2,
@@ -33,6 +34,7 @@ from pop3mgmt.v1 import (
 from unit.pop3_service.clock import FakeClock
 
 OURS = (
+    access_pb2,
     accounts_pb2,
     audit_pb2,
     auth_pb2,

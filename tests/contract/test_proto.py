@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor, MethodDescriptor
 
 from pop3mgmt.v1 import (
+    access_pb2,
     accounts_pb2,
     audit_pb2,
     auth_pb2,
@@ -22,6 +23,7 @@ from pop3mgmt.v1 import (
 )
 
 MODULES = (
+    access_pb2,
     accounts_pb2,
     audit_pb2,
     auth_pb2,

@@ -116,6 +116,24 @@ def _password_policy(database: sqlite3.Connection, folder: Path) -> None:
     )
 
 
+def _access(database: sqlite3.Connection, folder: Path) -> None:
+    when = "2026-03-04 05:06:07.000008"
+    database.execute(
+        "insert into address_rules (effect, network, scope, subject, service, note, set_by,"
+        " set_time) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        ("deny", NETWORK, "account", USER, "pop3", "a note", ADMIN, when),
+    )
+    database.execute(
+        "insert into bans (network, reason, end_time, set_by, set_time) values (?, ?, ?, ?, ?)",
+        (NETWORK, "a reason", None, ADMIN, when),
+    )
+    database.execute(
+        "insert into suspensions (account, reason, end_time, set_by, set_time)"
+        " values (?, ?, ?, ?, ?)",
+        (USER, "a reason", "2036-03-04 05:06:07.000008", ADMIN, when),
+    )
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
@@ -124,6 +142,7 @@ WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0005": _throttle,
     "0006": _roles,
     "0007": _password_policy,
+    "0008": _access,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

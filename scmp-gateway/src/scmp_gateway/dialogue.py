@@ -215,6 +215,8 @@ class ScmpDialogue:
 
     async def _refused(self, caller: Caller, error: ManagementError) -> Reply:
         """Tell a refusal; when it is the token that has ended, the dialogue begins anew."""
+        if error.reason in (Reason.ADDRESS_DENIED, Reason.ACCOUNT_SUSPENDED):
+            self.finished = True
         if error.reason is not Reason.INVALID_CREDENTIALS:
             return refusal(error)
         try:

@@ -106,6 +106,14 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
         assert started <= ana.password_since <= datetime.now(UTC)
         assert not ana.must_change_password
         assert await accounts.old_passwords(USER) == []
+    if revision >= "0008":
+        table = await store.access.load()
+        assert [str(it) for it in table.rules] == [f"rule 1: deny {NETWORK} for account:{USER}"]
+        assert [(it.network, it.end_time_s) for it in table.bans] == [(NETWORK, None)]
+        [suspension] = table.suspensions
+        assert (suspension.account, suspension.set_by) == (USER, ADMIN)
+        end = datetime(2036, 3, 4, 5, 6, 7, 8, UTC)
+        assert suspension.end_time_s == end.timestamp()
     await store.close()
     assert opening.examine(tmp_path / FILE) == migrate.HEAD
 

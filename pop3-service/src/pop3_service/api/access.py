@@ -106,6 +106,16 @@ ACCESS: dict[str, Access] = {
     f"{_V1}OwnAccountService/CreateAppPassword": need(Right.OWN),
     f"{_V1}OwnAccountService/UpdatePreferences": need(Right.OWN, Right.ACCOUNTS_WRITE),
     f"{_V1}OwnAccountService/RevokeAppPassword": need(Right.OWN, Right.ACCOUNTS_WRITE),
+    f"{_V1}AccessService/ListRules": need(Right.RULES_READ),
+    f"{_V1}AccessService/ListBans": need(Right.BANS_READ),
+    f"{_V1}AccessService/ListSuspensions": need(Right.BANS_READ),
+    f"{_V1}AccessService/CreateRule": need(Right.RULES_WRITE),
+    f"{_V1}AccessService/CreateBan": need(Right.BANS_WRITE),
+    f"{_V1}AccessService/DeleteRule": need(Right.RULES_WRITE),
+    f"{_V1}AccessService/DeleteBan": need(Right.BANS_WRITE),
+    f"{_V1}AccessService/SuspendAccount": need(Right.BANS_WRITE),
+    f"{_V1}AccessService/ResumeAccount": need(Right.BANS_WRITE),
+    f"{_V1}AccessService/ExplainAccess": need(Right.BANS_READ),
     f"{_V1}RolesService/ListRoles": need(Right.ROLES_READ),
     f"{_V1}RolesService/CreateRole": need(Right.ROLES_WRITE),
     f"{_V1}RolesService/UpdateRole": need(Right.ROLES_WRITE),
@@ -195,10 +205,20 @@ def _told_as(principal: Principal | None, address: str, via: Via) -> Who:
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Checks every call's token and rights, and translates every failure."""
+    """Checks every call's token, rights and address, and translates every failure.
 
-    def __init__(self, tokens: Tokens, origins: Origins, auditing: Auditing) -> None:
+    ``may_come_in`` refuses who is suspended, or may not manage from its address.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        origins: Origins,
+        auditing: Auditing,
+        may_come_in: Callable[[Principal], None],
+    ) -> None:
         self._auditing = auditing
+        self._may_come_in = may_come_in
         self._tokens = tokens
         self._origins = origins
         self._acts: set[asyncio.Task[Any]] = set()
@@ -227,16 +247,40 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         passed_on = ""
         try:
             passed_on = self._origins.passed_on(details.invocation_metadata or ())
-            principal, token = self._admit(details)
+            self._admit(details)
         except ServiceError as error:
             return _refusing(handler, error, partial(self._tell, details, error, passed_on))
         if details.method.startswith("/grpc."):
             return _counted(handler, self._streams)
-        again = partial(self._admit, details)
         behaviour = self._auditing.told(details.method, handler, _inner(handler), _who)
-        return _wrapped(
-            handler, behaviour, principal, token, passed_on, self._acts, self._streams, again
-        )
+        identify = partial(self._identify, details, passed_on)
+        return _wrapped(handler, behaviour, identify, self._acts, self._streams)
+
+    async def _identify(
+        self,
+        details: grpc.HandlerCallDetails,
+        passed_on: str,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> Principal | None:
+        """Let a call in, or let it go on, and note who makes it; give that.
+
+        Raises:
+            ServiceError: it may not; the audit has been told so.
+        """
+        address, via = _origin(context, passed_on)
+        try:
+            principal, token = self._admit(details)
+            if principal is not None:
+                principal = replace(principal, address=address)
+                self._may_come_in(principal)
+                _principal.set(principal)
+        except ServiceError as error:
+            await self._tell(details, error, passed_on, context)
+            raise
+        _address.set(address)
+        _via.set(via)
+        _token.set(token)
+        return principal
 
     async def _tell(
         self,
@@ -337,24 +381,13 @@ def _refusing(
 def _wrapped(
     handler: Any,
     behaviour: Behaviour,
-    principal: Principal | None,
-    token: str,
-    passed_on: str,
+    identify: Callable[[grpc.aio.ServicerContext[Any, Any]], Awaitable[Principal | None]],
     acts: set[asyncio.Task[Any]],
     streams: OpenStreams,
-    admit_again: Callable[[], object],
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    def identify(context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        address, via = _origin(context, passed_on)
-        _address.set(address)
-        _via.set(via)
-        _token.set(token)
-        if principal is not None:
-            _principal.set(replace(principal, address=address))
-
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        identify(context)
         try:
+            await identify(context)
             if handler.request_streaming:
                 return await behaviour(request, context)
             # An act that has begun goes to its end, even if its caller is gone meanwhile.
@@ -369,17 +402,17 @@ def _wrapped(
     async def stream(
         request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
-        identify(context)
         waiting: asyncio.Future[Any] | None = None
         responses: AsyncIterator[Any] | None = None
         counting = contextlib.ExitStack()
         try:
+            principal = await identify(context)
             counting.enter_context(streams.one_more(_streaming(principal)))
             responses = aiter(behaviour(request, context))
             while True:
                 waiting = waiting or asyncio.ensure_future(anext(responses, _END))
                 await asyncio.wait({waiting}, timeout=LOOK_AGAIN_S)
-                admit_again()
+                await identify(context)
                 if not waiting.done():
                     continue
                 response, waiting = waiting.result(), None

@@ -17,9 +17,12 @@ from pop3_service.api.auditing import Auditing
 from pop3_service.api.credentials import server_credentials
 from pop3_service.api.local_health import LocalHealth
 from pop3_service.api.origin import Origins
+from pop3_service.domain.account import Principal
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.v1 import (
+    access_pb2,
+    access_pb2_grpc,
     accounts_pb2,
     accounts_pb2_grpc,
     audit_pb2,
@@ -48,6 +51,10 @@ MAX_STREAMS = 1000
 MAX_CALLS = 10_000
 """Calls at a time, of all together."""
 _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
+    access_pb2_grpc.AccessServiceServicer: (
+        access_pb2.DESCRIPTOR.services_by_name["AccessService"],
+        access_pb2_grpc.add_AccessServiceServicer_to_server,
+    ),
     accounts_pb2_grpc.AccountsServiceServicer: (
         accounts_pb2.DESCRIPTOR.services_by_name["AccountsService"],
         accounts_pb2_grpc.add_AccountsServiceServicer_to_server,
@@ -101,14 +108,18 @@ class ManagementServer:
         tokens: Tokens,
         servicers: Sequence[object],
         auditing: Auditing,
+        may_come_in: Callable[[Principal], None],
         *,
         with_reflection: bool,
         gateway_secret: str = "",
     ) -> None:
-        """``gateway_secret`` is what the gateway proves itself by."""
+        """``gateway_secret`` is what the gateway proves itself by.
+
+        ``may_come_in`` refuses who is suspended, or may not manage from its address.
+        """
         self._health = health.aio.HealthServicer()
         self._local_health: LocalHealth | None = None
-        self._access = AccessInterceptor(tokens, Origins(gateway_secret), auditing)
+        self._access = AccessInterceptor(tokens, Origins(gateway_secret), auditing, may_come_in)
         self._server = grpc.aio.server(
             interceptors=[self._access],
             maximum_concurrent_rpcs=MAX_CALLS,

@@ -19,6 +19,7 @@ from pop3_service.control.plane import (
     Refused,
 )
 from pop3_service.domain.account import AccountFacts
+from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -33,6 +34,7 @@ class Setup(Struct, frozen=True, tag=True):
     watch: bool
     certificates: list[CertificatePair]
     least_retention_days: int = 0
+    access: AccessTable = AccessTable()
 
 
 class ListenerConfig(Struct, frozen=True):
@@ -100,6 +102,12 @@ class SetLeastRetention(Struct, frozen=True, tag=True):
     days: int
 
 
+class SetAccess(Struct, frozen=True, tag=True):
+    """Put rules, bans and suspensions in force."""
+
+    access: AccessTable
+
+
 class Stop(Struct, frozen=True, tag=True):
     """Finish the commands in progress and end; at the latest after so many seconds."""
 
@@ -148,6 +156,7 @@ Request = (
     | Watch
     | SetCertificates
     | SetLeastRetention
+    | SetAccess
     | Retire
     | Stop
     | Login

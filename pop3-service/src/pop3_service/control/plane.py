@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pop3_service.domain.account import USER_FACTS, AccountFacts
+from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -155,6 +156,9 @@ class Worker(Protocol):
 
     async def disconnect(self, order: DisconnectOrder) -> int:
         """End sessions without deleting mail; give how many."""
+
+    async def set_access(self, table: AccessTable) -> int:
+        """Put rules, bans and suspensions in force; give how many sessions they ended."""
 
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""

@@ -87,7 +87,8 @@ class AddressRule:
     set_time_s: float = 0.0
 
     def __str__(self) -> str:
-        return f"rule {self.id}: {self.effect} {self.network} for {self.subject}"
+        name = f"rule {self.id}" if self.id else "this rule"
+        return f"{name}: {self.effect} {self.network} for {self.subject}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,46 @@ class LastAdmin(ServiceError):
         self.name = name
 
 
+class WouldLockOut(ServiceError):
+    """A rule, a ban or a suspension would keep out whoever sets it, or many behind one address."""
+
+    reason = Reason.WOULD_LOCK_OUT
+
+
+class AccountSuspended(ServiceError):
+    """The account may not log in for now; told only to who has its password or its login."""
+
+    reason = Reason.ACCOUNT_SUSPENDED
+
+    def __init__(self) -> None:
+        super().__init__("this account is suspended")
+
+
+class AddressDenied(ServiceError):
+    """A ban or a rule keeps out whoever comes from this address."""
+
+    reason = Reason.ADDRESS_DENIED
+
+    def __init__(self) -> None:
+        super().__init__("you may not come in from your address")
+
+
+class RuleNotFound(ServiceError):
+    """There is no address rule of that number."""
+
+    reason = Reason.RULE_NOT_FOUND
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"there is no address rule {number}")
+        self.number = number
+
+
+class BanNotFound(ServiceError):
+    """What was to be let in again is not banned or suspended."""
+
+    reason = Reason.BAN_NOT_FOUND
+
+
 class LoginThrottled(ServiceError):
     """Too many wrong logins wait for their answer already."""
 

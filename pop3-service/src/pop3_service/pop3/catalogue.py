@@ -27,6 +27,10 @@ class Text(Enum):
         "too many connections, try again later",
         "demasiadas conexiones, inténtelo más tarde",
     )
+    TURNED_AWAY = (
+        "connections from your address are not allowed here",
+        "aquí no se permiten conexiones desde su dirección",
+    )
     STOPPING = "server is stopping", "el servidor se está deteniendo"
     INTERNAL_ERROR = "internal error {number}", "error interno {number}"
 
@@ -108,6 +112,11 @@ class Text(Enum):
         "ha iniciado sesión hace un momento, inténtelo más tarde",
     )
     NOT_PERMITTED = "this account may not do that", "esta cuenta no tiene permiso para eso"
+    ACCOUNT_SUSPENDED = "this account is suspended", "esta cuenta está suspendida"
+    ADDRESS_DENIED = (
+        "this account may not log in from your address",
+        "esta cuenta no puede iniciar sesión desde su dirección",
+    )
     NO_MAILDROP = "this account has no maildrop", "esta cuenta no tiene buzón"
     MAILDROP_IN_USE = (
         "maildrop is in use by another session",

@@ -124,7 +124,7 @@ class AccountStore:
         """
         columns = tables.accounts.c
         async with transaction(self._engine) as connection:
-            await _keep_an_admin(connection, name)
+            await keep_an_admin(connection, name)
             await connection.execute(delete(tables.accounts).where(columns.name == name))
 
     async def set_role(self, name: str, role: str) -> None:
@@ -138,7 +138,7 @@ class AccountStore:
         columns = tables.accounts.c
         async with transaction(self._engine) as connection:
             if role != RoleName.ADMIN:
-                await _keep_an_admin(connection, name)
+                await keep_an_admin(connection, name)
             await _require_role(connection, role)
             change = update(tables.accounts).where(columns.name == name).values(role=role)
             if not (await connection.execute(change)).rowcount:
@@ -254,14 +254,22 @@ class AccountStore:
             return [_account(row) for row in await connection.execute(query)]
 
 
-async def _keep_an_admin(connection: AsyncConnection, name: str) -> None:
-    """Refuse to lose the last admin; the account must be there."""
+async def keep_an_admin(connection: AsyncConnection, name: str) -> None:
+    """Refuse to lose the last admin who is not suspended; the account must be there.
+
+    Raises:
+        AccountNotFound: there is none of that name.
+        LastAdmin: no other admin could log in.
+    """
     columns = tables.accounts.c
     role = await connection.scalar(select(columns.role).where(columns.name == name))
     if role is None:
         raise AccountNotFound(name)
-    admins = select(func.count()).where(columns.role == RoleName.ADMIN.value)
-    if role == RoleName.ADMIN and await connection.scalar(admins) == 1:
+    suspended = exists().where(tables.suspensions.c.account == columns.name)
+    others = select(columns.name).where(
+        columns.role == RoleName.ADMIN.value, columns.name != str(name), ~suspended
+    )
+    if role == RoleName.ADMIN and await connection.scalar(others.limit(1)) is None:
         raise LastAdmin(name)
 
 

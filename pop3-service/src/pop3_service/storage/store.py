@@ -24,6 +24,7 @@ from pop3_service.domain.errors import (
     StoreUnavailable,
 )
 from pop3_service.storage import opening, restore
+from pop3_service.storage.access import AccessStore
 from pop3_service.storage.accounts import AccountStore
 from pop3_service.storage.app_passwords import AppPasswordStore
 from pop3_service.storage.backup import ACCOUNTS
@@ -45,6 +46,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, lock_fd: int) -> None:
         self.accounts = AccountStore(engine)
+        self.access = AccessStore(engine)
         self.settings = SettingsStore(engine)
         self.roles = RoleStore(engine)
         self.secrets = SecretStore(engine)

@@ -83,3 +83,40 @@ secrets = Table(
     Column("name", String(64), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+address_rules = Table(
+    "address_rules",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("effect", String(16), nullable=False),
+    Column("network", String(64), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("service", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("set_by", String(255), nullable=False),
+    Column("set_time", DateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+bans = Table(
+    "bans",
+    metadata,
+    Column("network", String(64), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("end_time", DateTime, nullable=True),
+    Column("set_by", String(255), nullable=False),
+    Column("set_time", DateTime, nullable=False),
+)
+
+suspensions = Table(
+    "suspensions",
+    metadata,
+    Column(
+        "account", String(255), ForeignKey("accounts.name", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("reason", Text, nullable=False),
+    Column("end_time", DateTime, nullable=True),
+    Column("set_by", String(255), nullable=False),
+    Column("set_time", DateTime, nullable=False),
+)

@@ -82,6 +82,7 @@ class AccountsDesk:
         self._rules = rules
         self.on_retention_gone: Callable[[], Awaitable[None]] | None = None
         """Called when an account that had a retention of its own was deleted."""
+        self.on_deleted: Callable[[AccountName], Awaitable[None]] = _nothing_more
         self._make_verifier = make_verifier
         self._seal = seal
         self._accounts = accounts
@@ -183,6 +184,7 @@ class AccountsDesk:
         self._authenticator.on_deleted(account.name)
         if account.preferences.retention_days and self.on_retention_gone is not None:
             await self.on_retention_gone()
+        await self.on_deleted(account.name)
         if delete_mail:
             await self._maildrops.remove(account.name)
         describe(
@@ -337,6 +339,10 @@ class AccountsDesk:
         order = DisconnectOrder(account=name, forget=True, keep_sessions=True)
         await self._sessions.disconnect(order)
 
+    async def end(self, name: AccountName) -> int:
+        """End an account's logins and sessions; give how many of these."""
+        return await self._end(name)
+
     async def _end(self, name: AccountName, keep: str = "") -> int:
         """End what was opened with the password that counts no more."""
         self._authenticator.account_changed(name)
@@ -345,3 +351,7 @@ class AccountsDesk:
 
     async def _disconnect(self, name: AccountName) -> int:
         return await self._sessions.disconnect(DisconnectOrder(account=name, forget=True))
+
+
+async def _nothing_more(_: AccountName) -> None:
+    """Where nobody else keeps something of an account."""

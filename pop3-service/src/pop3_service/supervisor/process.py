@@ -21,6 +21,7 @@ from lineproto.stopping import stop_signals
 from lineproto.tls import BadCertificate
 from pop3_service.api.auditing import Auditing
 from pop3_service.api.server import ManagementServer
+from pop3_service.api.servicers.access import AccessServicer
 from pop3_service.api.servicers.accounts import AccountsServicer
 from pop3_service.api.servicers.audit import AuditServicer
 from pop3_service.api.servicers.auth import AuthServicer
@@ -35,6 +36,8 @@ from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
+from pop3_service.domain.access import Access
+from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.audit import LoginEvent, Via
 from pop3_service.domain.errors import CertificateInvalid, InvalidArgument, ServiceUnavailable
 from pop3_service.domain.scram import MadeUp
@@ -42,13 +45,16 @@ from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
+from pop3_service.supervisor.access import AccessGate
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.address_rules import RulesDesk
 from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.backups import BackupDesk
+from pop3_service.supervisor.bans import BansDesk
 from pop3_service.supervisor.bearer import BearerTokens
 from pop3_service.supervisor.bearer_checks import BearerChecks
 from pop3_service.supervisor.certificate_files import CertificateFiles
@@ -79,6 +85,7 @@ from pop3_service.supervisor.throttle_keeping import ThrottleKeeping
 from pop3_service.supervisor.token_key_source import TokenKeySource
 from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.why import WhyDesk
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.context import Greeting, WorkerContext
@@ -104,6 +111,7 @@ class Supervisor:
         self._sessions = SessionsDesk()
         self._certificates = self._certificates_desk()
         self._settings: SettingsDesk
+        self._access: AccessGate
         self._expiry: Expiry | None = None
         self._grpc: FollowedPair | None = None
 
@@ -140,9 +148,8 @@ class Supervisor:
             settings = self._settings = SettingsDesk(
                 store.settings, store.accounts, Runner(self._spool, clock).check, self._apply
             )
-            throttle = Throttle(
-                lambda: settings.current, clock, find_shared_addresses(config.shared_addresses)
-            )
+            shared = find_shared_addresses(config.shared_addresses)
+            throttle = Throttle(lambda: settings.current, clock, shared)
             scram = ScramDesk(
                 store.accounts,
                 authenticator,
@@ -172,6 +179,12 @@ class Supervisor:
                 apop.seal,
                 rules,
             )
+            access = self._access = AccessGate(
+                store.access, store.accounts, self._apply_access, roles.rights, clock
+            )
+            await access.load()
+            accounts.on_deleted = access.account_deleted
+            await stack.enter_async_context(access.running())
             app_passwords = AppPasswordDesk(
                 store.app_passwords, scram.make_for_app, accounts.end_pop3, clock
             )
@@ -264,7 +277,7 @@ class Supervisor:
             server = ManagementServer(
                 tokens,
                 [
-                    AuthServicer(authenticator, throttle, tokens, accounts, clock),
+                    AuthServicer(authenticator, throttle, tokens, accounts, clock, access),
                     AccountsServicer(accounts, self._sessions, imports),
                     SessionsServicer(self._sessions),
                     ServerServicer(status, settings, self._certificates, pool.restart, clock),
@@ -274,8 +287,14 @@ class Supervisor:
                     AuditServicer(audit),
                     ThrottleServicer(throttle, clock),
                     BackupServicer(backups),
+                    AccessServicer(
+                        RulesDesk(access, store.access, roles.rights),
+                        BansDesk(access, store.access, accounts.end, shared),
+                        WhyDesk(access, store.accounts, throttle),
+                    ),
                 ],
                 Auditing(audit, clock),
+                access.check,
                 with_reflection=config.grpc_reflection,
                 gateway_secret=await self._gateway_secret(),
             )
@@ -363,6 +382,12 @@ class Supervisor:
         if isinstance(pool, WorkerPool | LocalPool):
             await pool.set_certificates(pairs)
 
+    async def _apply_access(self, table: AccessTable) -> int:
+        pool = getattr(self._sessions, "pool", None)
+        if isinstance(pool, WorkerPool | LocalPool):
+            return await pool.set_access(table)
+        return 0
+
     async def _apply(self, settings: Settings) -> None:
         if self._expiry is not None:
             self._expiry.settings_changed()
@@ -402,12 +427,13 @@ class Supervisor:
         if count:
             pool = WorkerPool(slots, board, control, self._worker_config(board), self._clock)
             self._sessions.pool = pool
-            await pool.start(settings, certificates)
+            await pool.start(settings, certificates, self._access.current.table)
         else:
             greeting = Greeting(self._config.host_name, self._version)
             context = WorkerContext(
                 control, self._paths, settings, greeting, board, 0, self._spool, self._clock
             )
+            context.access = Access(self._access.current.table)
             listener = Pop3Listener(context)
             await listener.set_certificates(certificates)
             await listener.start(

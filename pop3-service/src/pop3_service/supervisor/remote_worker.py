@@ -15,6 +15,7 @@ from pop3_service.control import messages
 from pop3_service.control.channel import Channel
 from pop3_service.control.messages import Count, Failed, Request, Result, Sessions, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane, DisconnectOrder
+from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionInfo
 from pop3_service.domain.settings import Settings
@@ -106,6 +107,7 @@ class RemoteWorker:
         watch: bool,
         certificates: Sequence[CertificatePair] = (),
         least_retention_days: int = 0,
+        access: AccessTable | None = None,
     ) -> None:
         """Tell it what it needs, and wait until it serves.
 
@@ -113,7 +115,10 @@ class RemoteWorker:
             ServiceUnavailable: it ended or did not answer.
         """
         self.settings = settings
-        setup = messages.Setup(config, settings, watch, list(certificates), least_retention_days)
+        access = access or AccessTable()
+        setup = messages.Setup(
+            config, settings, watch, list(certificates), least_retention_days, access
+        )
         await self._within(START_S, setup)
 
     async def configure(self, settings: Settings) -> None:
@@ -129,6 +134,11 @@ class RemoteWorker:
     async def disconnect(self, order: DisconnectOrder) -> int:
         """End sessions; a worker that does not confirm is killed, and its sessions with it."""
         result = await self._confirmed(messages.Disconnect(order))
+        return result.count if isinstance(result, Count) else 0
+
+    async def set_access(self, table: AccessTable) -> int:
+        """Put rules in force; a worker that does not confirm is killed."""
+        result = await self._confirmed(messages.SetAccess(table))
         return result.count if isinstance(result, Count) else 0
 
     async def watch(self, wanted: bool) -> None:

@@ -17,6 +17,7 @@ from lineproto.clock import Clock
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane, Worker
+from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable, WorkersBusy
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.remote_worker import RemoteWorker, Slot
@@ -63,6 +64,7 @@ class WorkerPool:
         self._settings: Settings
         self._certificates: Sequence[CertificatePair] = ()
         self._least_retention_days = 0
+        self._access = AccessTable()
         self._stopping = False
 
     def workers(self) -> list[Worker]:
@@ -74,7 +76,12 @@ class WorkerPool:
         """How many workers were replaced and still have sessions."""
         return len(self._retiring)
 
-    async def start(self, settings: Settings, certificates: Sequence[CertificatePair] = ()) -> None:
+    async def start(
+        self,
+        settings: Settings,
+        certificates: Sequence[CertificatePair] = (),
+        access: AccessTable | None = None,
+    ) -> None:
         """Start a worker in each slot and wait until all serve.
 
         Raises:
@@ -82,6 +89,7 @@ class WorkerPool:
         """
         self._settings = settings
         self._certificates = certificates
+        self._access = access or AccessTable()
         started = [asyncio.get_running_loop().create_future() for _ in self._slots]
         self._keepers = [
             asyncio.create_task(self._keep(slot, first))
@@ -103,6 +111,11 @@ class WorkerPool:
         """Say what the shortest retention is, to every worker and to those that start later."""
         self._least_retention_days = days
         await asyncio.gather(*(it.set_least_retention(days) for it in self.workers()))
+
+    async def set_access(self, table: AccessTable) -> int:
+        """Put rules in force on every worker, and on those that start later."""
+        self._access = table
+        return sum(await asyncio.gather(*(it.set_access(table) for it in self.workers())))
 
     async def restart(self) -> int:
         """Replace every worker by a new one, slot by slot; give how many.
@@ -191,6 +204,7 @@ class WorkerPool:
                 self.watched,
                 self._certificates,
                 self._least_retention_days,
+                self._access,
             )
         except BaseException:
             worker.kill("did not start")
@@ -298,6 +312,10 @@ class LocalPool:
     async def set_least_retention(self, days: int) -> None:
         """Say what the shortest retention is."""
         await self._worker.set_least_retention(days)
+
+    async def set_access(self, table: AccessTable) -> int:
+        """Put rules in force."""
+        return await self._worker.set_access(table)
 
     async def restart(self) -> int:
         """Refuse: there is nothing that could be replaced.

@@ -16,6 +16,8 @@ from lineproto.clock import Clock
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import ControlPlane
 from pop3_service.control.remembered import RememberedLogin, RememberedLogins
+from pop3_service.domain.access import Access, Ground, Visit
+from pop3_service.domain.address_rules import Service
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import SEND, Settings
 from pop3_service.maildir.paths import MailPaths
@@ -83,6 +85,7 @@ class WorkerContext:
         self.maildrops = Maildrops(paths)
         self.logins = RememberedLogins(clock, lambda: self.settings.remember_login_s)
         self.tls: ssl.SSLContext | None = None
+        self.access = Access()
         self.runner = Runner(spool, clock)
         self.counters = board.slot(slot)
         self.clock = clock
@@ -95,6 +98,7 @@ class WorkerContext:
         self.settings = settings
         self.language = LANGUAGES[settings.language]
         self.greeting = self._greetings[self.language]
+        self.turned_away = self.language.in_ascii.err(Text.TURNED_AWAY, "SYS/PERM").encode()
         self.sends_utf8 = settings.unicode_headers == SEND
         self.offers = Offers(
             self._implementation,
@@ -127,6 +131,15 @@ class WorkerContext:
     def full(self) -> bool:
         """Whether one more connection would pass the maximum, over all workers."""
         return self._board.current_connections() >= self.settings.max_connections
+
+    def refuses(self, peer: str, account: str = "", role: str = "") -> Ground | None:
+        """Give what keeps a client out; without an account, what keeps all out from there."""
+        if self.access.is_empty:
+            return None
+        now_s = self.clock.now().timestamp()
+        if not account:
+            return self.access.refuses_unknown(Service.POP3, peer, now_s)
+        return self.access.refuses(Visit(Service.POP3, peer, account, role), now_s)
 
     def crowded(self) -> bool:
         """Whether so many are connected that silence before login is cut short."""

@@ -13,7 +13,9 @@ from lineproto.nearby import is_nearby
 from lineproto.reply import Err, Listing, Ok, Ready
 from lineproto.tls import ServerContext
 from pop3_service.control.plane import Admitted, Challenged, Credentials, Evidence, Refused
+from pop3_service.domain.access import Ground
 from pop3_service.domain.account import USER_FACTS, AccountFacts
+from pop3_service.domain.address_rules import Suspension
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
@@ -200,6 +202,11 @@ class Pop3Dialogue:
         if self._changed is not None:
             self._changed.add(account)
 
+    def is_refused(self) -> bool:
+        """Whether a rule, a ban or a suspension keeps out who is there."""
+        role = self.facts.role
+        return self._context.refuses(self._connection.peer, self.account, role) is not None
+
     def offers_changed(self) -> None:
         """Settings have changed: what was offered before does not count any more."""
         self._session.put_offer(self._offer())
@@ -272,6 +279,9 @@ class Pop3Dialogue:
     def _enter_at_once(self, account: str, facts: AccountFacts, app_password: str) -> Answer:
         """Enter a maildrop that is known and has not changed, else the long way."""
         self.facts, self.app_password = facts, app_password
+        ground = self._context.refuses(self._connection.peer, account, facts.role)
+        if ground is not None:
+            return self._keep_out(account, ground)
         try:
             drop = self._context.maildrops.open_at_once(account)
         except ServiceError as error:
@@ -281,6 +291,21 @@ class Pop3Dialogue:
             return self._enter(account)
         self.account = account
         return self._let_in(drop)
+
+    def _keep_out(self, account: str, ground: Ground) -> bytes:
+        """Refuse a right password: only now it is told that it is not the password."""
+        suspended = isinstance(ground, Suspension)
+        reason = Reason.ACCOUNT_SUSPENDED if suspended else Reason.ADDRESS_DENIED
+        log.info(
+            "login refused",
+            id=self.session_id,
+            reason=reason,
+            peer=self._connection.peer,
+            account=account,
+            because=str(ground),
+        )
+        self._report(account, reason.value)
+        return self._session.refused(refusal(reason, self._session.language)).encode()
 
     async def _log_in(self, credentials: Credentials) -> bytes:
         logins = self._context.logins

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
 import ssl
 from functools import partial
 
 import structlog
 
-from lineproto.connection import Connection
+from lineproto.connection import Connection, Via, address_text
 from lineproto.framing import LongLines
 from lineproto.listener import Listener
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
+from pop3_service.domain.access import Access, Ground
+from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.session import SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.command import LINE_LIMIT
@@ -38,10 +42,23 @@ class Pop3Listener(Listener):
         self._tag = tag
         self._numbers = itertools.count(1)
         self._dialogues: dict[str, Pop3Dialogue] = {}
+        self._turned_away = 0
         self.count_sent = context.counters.adder("sent_bytes")
         self._set_sweep(context.settings)
 
     # --- connections --------------------
+
+    def take(
+        self, with_tls: bool, sock: socket.socket, address: object, via: Via | None = None
+    ) -> None:
+        """Take an accepted connection, unless nobody may come in from there."""
+        if not self._context.access.is_empty:
+            peer = address_text(address)
+            ground = self._context.refuses(peer)
+            if ground is not None:
+                self._turn_away(sock, peer, ground, said=not with_tls)
+                return
+        super().take(with_tls, sock, address, via)
 
     def dialogue(self, connection: Connection) -> Pop3Dialogue:
         """Make a session for a new connection."""
@@ -80,6 +97,22 @@ class Pop3Listener(Listener):
     def proxies_refused(self, count: int) -> None:
         """Say how many more there were."""
         log.warning("more proxy connections refused", count=count)
+
+    def swept(self) -> None:
+        """Say how many more were turned away."""
+        if self._turned_away > 1:
+            log.info("more connections turned away", count=self._turned_away - 1)
+        self._turned_away = 0
+
+    def _turn_away(self, sock: socket.socket, peer: str, ground: Ground, *, said: bool) -> None:
+        """Close a connection; of many between two sweeps only the first is told of by itself."""
+        if said:
+            with contextlib.suppress(OSError):
+                sock.send(self._context.turned_away, socket.MSG_DONTWAIT)
+        sock.close()
+        self._turned_away += 1
+        if self._turned_away == 1:
+            log.info("connection turned away", peer=peer, because=str(ground))
 
     def _forget(self, dialogue: Pop3Dialogue) -> None:
         self._context.counters.add("closed")
@@ -120,6 +153,14 @@ class Pop3Listener(Listener):
                 dialogue.disconnect()
                 ended += 1
         return ended
+
+    async def set_access(self, table: AccessTable) -> int:
+        """Put rules, bans and suspensions in force; give how many sessions they ended."""
+        self._context.access = Access(table)
+        refused = [it for it in self._dialogues.values() if it.is_refused()]
+        for dialogue in refused:
+            dialogue.disconnect()
+        return len(refused)
 
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""

@@ -21,6 +21,7 @@ from pop3_service.control.channel import Channel
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import Count, Failed, Request, Result, Sessions
 from pop3_service.control.plane import AuthOutcome, Credentials, Evidence, LoginOutcome, Refused
+from pop3_service.domain.access import Access
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
@@ -107,6 +108,8 @@ class WorkerProcess:
                 await self._worker().watch(wanted)
             case messages.Retire():
                 self._retiring = asyncio.create_task(self._retire(self._worker()))
+            case messages.SetAccess(table):
+                return Count(await self._worker().set_access(table))
             case messages.SetCertificates(pairs):
                 await self._worker().set_certificates(pairs)
             case messages.SetLeastRetention(days):
@@ -141,6 +144,7 @@ class WorkerProcess:
         )
         context.watched = setup.watch
         context.set_least_retention(setup.least_retention_days)
+        context.access = Access(setup.access)
         self._listener = Pop3Listener(context, config.tag)
         await self._listener.set_certificates(setup.certificates)
         sockets = [(socket.socket(fileno=it.fd), it) for it in config.listeners]

@@ -18,6 +18,7 @@ from pop3_service.domain.errors import (
     LoginThrottled,
 )
 from pop3_service.domain.rights import RoleName
+from pop3_service.supervisor.access import AccessGate
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.throttle import Throttle
@@ -41,7 +42,9 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         tokens: Tokens,
         accounts: AccountsDesk,
         clock: Clock,
+        access: AccessGate,
     ) -> None:
+        self._access = access
         self._authenticator = authenticator
         self._throttle = throttle
         self._tokens = tokens
@@ -53,6 +56,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
     ) -> auth_pb2.LoginResponse:
         """Check a password and give a token; a wrong one is answered with delay."""
         peer = caller_address()
+        self._access.check_address(peer)
         name, password = request.name.encode(), request.password.encode()
         describe_actor(request.name, ActorKind.NOBODY)
         attempt = self._throttle.attempt(peer, name)
@@ -67,6 +71,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
             log.info("management login refused", peer=peer, name=ascii(request.name[:64]))
             await self._clock.sleep(delay_s)
             raise LoginThrottled if reason is Reason.LOGIN_THROTTLED else InvalidCredentials
+        self._access.check(Principal(account.name, account.role, address=peer))
         self._throttle.right(attempt, account.name)
         describe_actor(account.name)
         hindrance = self._authenticator.hindrance(account)

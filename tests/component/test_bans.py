@@ -1,0 +1,278 @@
+"""Rules, bans and suspensions over the real service: in force at once, on open sessions too."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from component.conftest import Service, Start
+from pop3mgmt.client import Caller, ManagementClient
+from pop3mgmt.errors import ManagementError
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1.access_pb2 import AddressRule
+from support.events import wait_for
+from support.pop3 import Pop3
+
+MAIL = b"Subject: hello\n\nbody\n"
+HERE = "127.0.0.7"
+"""Where the clients of these tests come from; the admin is at 127.0.0.1."""
+TURNED_AWAY = b"-ERR [SYS/PERM] connections from your address are not allowed here\r\n"
+DENIED = "-ERR [AUTH] this account may not log in from your address"
+SUSPENDED = "-ERR [AUTH] this account is suspended"
+
+
+def connect(service: Service, source: str = HERE) -> Pop3:
+    return Pop3(service.daemon.pop3, source=source)
+
+
+def rule(effect: str, network: str, subject: str = "everyone") -> AddressRule:
+    value = AddressRule.Effect.Value(f"EFFECT_{effect.upper()}")
+    return AddressRule(effect=value, network=network, subject=subject)
+
+
+@contextlib.contextmanager
+def in_force(service: Service, *wanted: AddressRule) -> Iterator[None]:
+    """Rules, until the end of the block."""
+
+    async def make(admin: Caller) -> list[int]:
+        return [(await admin.create_rule(it))[0].id for it in wanted]
+
+    async def remove(admin: Caller) -> None:
+        for number in reversed(numbers):
+            await admin.delete_rule(number)
+
+    numbers = service.manage(make)
+    try:
+        yield
+    finally:
+        service.manage(remove)
+
+
+@contextlib.contextmanager
+def banned(service: Service, network: str) -> Iterator[None]:
+    service.manage(lambda admin: admin.ban(network, "a test"))
+    try:
+        yield
+    finally:
+        service.manage(lambda admin: admin.lift_ban(network))
+
+
+def test_a_ban_ends_open_sessions_and_refuses_new_ones(service: Service) -> None:
+    box = service.account(MAIL)
+    with (
+        connect(service) as client,
+        connect(service) as waiting,
+        connect(service, "127.0.0.8") as other,
+    ):
+        assert client.log_in(box.name) == "+OK Logged in"
+        client.ask("DELE 1")
+        with banned(service, "127.0.0.4/30"):
+            assert client.at_end()
+            assert waiting.at_end()
+            assert connect(service).greeting == TURNED_AWAY
+            assert other.ask("NOOP").startswith("-ERR")  # not logged in; it lives on
+            assert connect(service, "127.0.0.8").greeting.startswith(b"+OK")
+        assert connect(service).greeting.startswith(b"+OK")
+    assert box.files() == {"1001.M1P1.host"}
+
+
+@pytest.mark.attack(58, "bans")
+def test_a_ban_of_a_mapped_address_is_one_of_the_ipv4_address(service: Service) -> None:
+    for network in (f"::ffff:{HERE}", "::ffff:7f00:7/128"):
+        made, _ = service.manage(lambda admin, it=network: admin.ban(it))
+        assert made.network == f"{HERE}/32"
+        assert connect(service).greeting == TURNED_AWAY
+        service.manage(lambda admin: admin.lift_ban(f"::ffff:{HERE}"))
+        assert connect(service).greeting.startswith(b"+OK")
+
+
+@pytest.mark.attack(58, "bans")
+def test_a_client_that_comes_as_a_mapped_address_is_known_by_its_ipv4_one(
+    service: Service,
+) -> None:
+    """The port for IPv6 takes IPv4 too where it is bound to ``::``."""
+    with banned(service, f"{HERE}/32"):
+        try:
+            client = Pop3(service.daemon.pop3_ipv6, source=HERE)
+        except OSError:  # this machine's port is on ::1 alone; the unit tests have the rest
+            client = Pop3(service.daemon.pop3, source=HERE)
+        assert client.greeting == TURNED_AWAY
+
+
+@pytest.mark.attack(25, "suspended")
+def test_a_suspended_account_is_out_at_once_and_its_mail_stays(service: Service) -> None:
+    box, other = service.account(MAIL), service.account(MAIL)
+    with connect(service) as client, connect(service) as bystander:
+        assert client.log_in(box.name) == "+OK Logged in"
+        assert bystander.log_in(other.name) == "+OK Logged in"
+        client.ask("DELE 1")
+        _, ended = service.manage(lambda admin: admin.suspend_account(box.name, "a test"))
+        assert ended == 1
+        assert client.at_end()
+        assert bystander.ask("STAT").startswith("+OK 1 ")
+    with connect(service) as client:
+        assert client.log_in(box.name, "wrong").startswith("-ERR [AUTH] wrong name or password")
+        assert client.log_in(box.name) == SUSPENDED
+    service.manage(lambda admin: admin.resume_account(box.name))
+    with connect(service) as client:
+        assert client.log_in(box.name) == "+OK Logged in"
+    assert box.files() == {"1001.M1P1.host"}
+
+
+def test_a_login_that_is_remembered_counts_no_more(service: Service) -> None:
+    box = service.account(MAIL)
+    for _ in range(10):  # every worker knows it by now
+        with connect(service) as client:
+            assert client.log_in(box.name) == "+OK Logged in"
+            client.ask("QUIT")
+    service.manage(lambda admin: admin.suspend_account(box.name))
+    for _ in range(10):
+        with connect(service) as client:
+            assert client.log_in(box.name) == SUSPENDED
+    service.manage(lambda admin: admin.resume_account(box.name))
+    for _ in range(10):
+        with connect(service) as client:
+            assert client.log_in(box.name) == "+OK Logged in"
+            client.ask("QUIT")
+    with in_force(service, rule("deny", HERE, f"account:{box.name}")):
+        for _ in range(10):
+            with connect(service) as client:
+                assert client.log_in(box.name) == DENIED
+        with connect(service, "127.0.0.8") as client:
+            assert client.log_in(box.name) == "+OK Logged in"
+
+
+def test_the_account_s_rule_goes_before_everyone_s(service: Service) -> None:
+    box, other = service.account(MAIL), service.account(MAIL)
+    with in_force(
+        service,
+        rule("allow", f"{HERE}/32", f"account:{box.name}"),
+        rule("allow", "127.0.0.1"),
+        rule("deny", "127.0.0.0/29"),
+    ):
+        with connect(service) as client:
+            assert client.log_in(other.name) == DENIED
+            assert client.log_in(box.name) == "+OK Logged in"
+        assert connect(service, "127.0.0.6").greeting == TURNED_AWAY
+
+
+def test_a_rule_for_a_role_is_about_those_who_have_it(service: Service) -> None:
+    box = service.account(MAIL)
+    with connect(service) as client:
+        assert client.log_in(box.name) == "+OK Logged in"
+        with in_force(service, rule("deny", HERE, "role:user")):
+            assert client.at_end()
+            with connect(service) as again:
+                assert again.log_in(box.name) == DENIED
+                assert again.log_in("default", "default") != DENIED
+
+
+def test_a_ban_ends_by_itself_on_every_worker(service: Service) -> None:
+    service.manage(lambda admin: admin.ban(HERE, duration_s=1.0))
+    assert all(connect(service).greeting == TURNED_AWAY for _ in range(4))
+    wait_for(lambda: all(connect(service).greeting.startswith(b"+OK") for _ in range(8)))
+    wait_for(lambda: not service.manage(lambda admin: admin.list_bans()))
+
+
+def test_rules_and_bans_are_there_after_a_restart(own_service: Start) -> None:
+    service = own_service()
+    box = service.account(MAIL)
+    service.manage(lambda admin: admin.ban(HERE))
+    service.manage(lambda admin: admin.suspend_account(box.name))
+    service.daemon.stop()
+    service = own_service()
+    assert connect(service).greeting == TURNED_AWAY
+    with connect(service, "127.0.0.8") as client:
+        assert client.log_in(box.name) == SUSPENDED
+
+
+def test_a_worker_that_starts_later_knows_the_bans(with_workers: Start) -> None:
+    service = with_workers()
+    service.manage(lambda admin: admin.ban(HERE))
+    assert service.manage(lambda admin: admin.restart_workers()) == 2
+    for _ in range(8):
+        assert connect(service).greeting == TURNED_AWAY
+
+
+@pytest.mark.attack(59)
+def test_a_banned_client_cannot_flood_the_log(service: Service) -> None:
+    with banned(service, HERE):
+        before = len(service.daemon.log)
+        for _ in range(300):
+            with socket.create_connection(
+                ("127.0.0.1", service.daemon.pop3), 30, (HERE, 0)
+            ) as client:
+                assert client.recv(100).startswith(b"-ERR")
+        wait_for(lambda: any("more connections" in it for it in service.daemon.log[before:]))
+        told = [it for it in service.daemon.log[before:] if HERE in it or "turned away" in it]
+        assert 1 < len(told) < 30
+
+
+def test_management_is_refused_from_a_banned_address_on_open_logins_too(
+    service: Service,
+) -> None:
+    """gRPC goes out from 127.0.0.1 here, so a user's own rule stands for the ban."""
+    box = service.account(MAIL)
+
+    async def run() -> None:
+        async with ManagementClient(service.daemon.grpc_target) as client:
+            admin = await client.login("default", "default")
+            user = await client.login(box.name, "secret")
+            watching = aiter(user.watch_sessions())
+            assert await anext(watching) is None
+            made, _ = await admin.create_rule(rule("deny", "127.0.0.1", f"account:{box.name}"))
+            began_s = time.monotonic()
+            for call in (user.list_sessions(), client.login(box.name, "secret")):
+                with pytest.raises(ManagementError) as refused:
+                    await call
+                assert refused.value.reason is Reason.ADDRESS_DENIED
+            with pytest.raises(ManagementError) as refused:
+                await anext(watching)
+            assert refused.value.reason is Reason.ADDRESS_DENIED
+            assert time.monotonic() - began_s < 1
+            await admin.delete_rule(made.id)
+            assert await user.list_sessions() == []
+
+    asyncio.run(run())
+
+
+Act = Callable[[Caller, str], Awaitable[object]]
+ACTS: dict[str, Act] = {
+    "ban": lambda admin, _: admin.ban(HERE),
+    "suspend": lambda admin, name: admin.suspend_account(name),
+    "deny for the account": lambda admin, name: admin.create_rule(
+        rule("deny", HERE, f"account:{name}")
+    ),
+    "deny for the role": lambda admin, _: admin.create_rule(rule("deny", HERE, "role:user")),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_open_sessions_on_two_workers_end_within_a_second(with_workers: Start, act: str) -> None:
+    service = with_workers()
+    boxes = [service.account() for _ in range(20)]
+    name = boxes[0].name
+    clients = [connect(service) for _ in boxes]
+    for client, box in zip(clients, boxes, strict=True):
+        assert client.log_in(box.name) == "+OK Logged in"
+    hit = clients[:1] if "account" in act or act == "suspend" else clients
+    took: dict[str, float] = {}
+
+    async def run() -> None:
+        async with ManagementClient(service.daemon.grpc_target) as client:
+            admin = await client.login("default", "default")
+            began_s = time.monotonic()
+            await ACTS[act](admin, name)
+            took["answered"] = time.monotonic() - began_s
+            ends = [asyncio.to_thread(it.at_end) for it in hit]
+            assert all(await asyncio.gather(*ends))
+            took["all ended"] = time.monotonic() - began_s
+
+    asyncio.run(run())
+    print(f"{act}: " + ", ".join(f"{what} after {s * 1000:.0f} ms" for what, s in took.items()))
+    assert took["all ended"] < 1
+    for client in clients[len(hit) :]:
+        assert client.ask("NOOP") == "+OK"
