@@ -208,7 +208,7 @@ def test_a_banned_client_cannot_flood_the_log(service: Service) -> None:
                 assert client.recv(100).startswith(b"-ERR")
         wait_for(lambda: any("more connections" in it for it in service.daemon.log[before:]))
         told = [it for it in service.daemon.log[before:] if HERE in it or "turned away" in it]
-        assert 1 < len(told) < 30
+        assert len(told) < 30
 
 
 def test_management_is_refused_from_a_banned_address_on_open_logins_too(

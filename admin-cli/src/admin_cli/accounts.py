@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from admin_cli.access import resume_account, suspend_account
 from admin_cli.account_import import import_accounts
 from admin_cli.commands import ROLE, TEXT, Noun, password_options
 from admin_cli.connection import call
@@ -57,6 +58,8 @@ def accounts() -> None:
 
 accounts.add_command(import_accounts)
 accounts.add_command(password_policy)
+accounts.add_command(suspend_account)
+accounts.add_command(resume_account)
 
 
 @accounts.command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from scmp_gateway.acts import (
+    access,
     accounts,
     audit,
     backups,
@@ -18,6 +19,9 @@ from scmp_gateway.acts import (
     throttle,
 )
 from scmp_gateway.verb import Verb
+
+RULE = "<network> [FOR <subject>] [ON <kind>] [FORCE] [BECAUSE <note>]"
+FOR_A_TIME = "[FOR <duration>] [FORCE] [BECAUSE <reason>]"
 
 VERBS: dict[str, Verb] = {
     "USER": Verb(
@@ -324,6 +328,85 @@ VERBS: dict[str, Verb] = {
         1,
         2,
         calls=("BackupService/RestoreBackup",),
+    ),
+    "RULES": Verb(
+        "RULES",
+        "list the address rules",
+        access.rules,
+        calls=("AccessService/ListRules",),
+    ),
+    "ALLOW": Verb(
+        f"ALLOW {RULE}",
+        "let a network in",
+        access.set_rule,
+        1,
+        None,
+        calls=("AccessService/CreateRule",),
+    ),
+    "DENY": Verb(
+        f"DENY {RULE}",
+        "keep a network out",
+        access.set_rule,
+        1,
+        None,
+        calls=("AccessService/CreateRule",),
+    ),
+    "REMOVE_RULE": Verb(
+        "REMOVE_RULE <id> [FORCE]",
+        "remove an address rule",
+        access.remove_rule,
+        1,
+        2,
+        calls=("AccessService/DeleteRule",),
+    ),
+    "BANS": Verb(
+        "BANS",
+        "list banned networks and suspended accounts",
+        access.bans,
+        calls=(
+            "AccessService/ListBans",
+            "AccessService/ListSuspensions",
+        ),
+    ),
+    "BAN": Verb(
+        f"BAN <network> {FOR_A_TIME}",
+        "keep a network out of everything; its sessions end",
+        access.ban,
+        1,
+        None,
+        calls=("AccessService/CreateBan",),
+    ),
+    "UNBAN": Verb(
+        "UNBAN <network>",
+        "let a banned network in again",
+        access.unban,
+        1,
+        1,
+        calls=("AccessService/DeleteBan",),
+    ),
+    "SUSPEND": Verb(
+        f"SUSPEND <username> {FOR_A_TIME}",
+        "keep an account out; its sessions and logins end",
+        access.suspend,
+        1,
+        None,
+        calls=("AccessService/SuspendAccount",),
+    ),
+    "RESUME": Verb(
+        "RESUME <username>",
+        "let a suspended account log in again",
+        access.resume,
+        1,
+        1,
+        calls=("AccessService/ResumeAccount",),
+    ),
+    "WHY": Verb(
+        "WHY <address|username> [<address|username>]",
+        "what would happen to a login, and what decides",
+        access.why,
+        1,
+        2,
+        calls=("AccessService/ExplainAccess",),
     ),
 }
 

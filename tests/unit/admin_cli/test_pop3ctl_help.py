@@ -113,7 +113,7 @@ def test_completion_is_printed(pop3ctl: Tool, shell: str, word: str) -> None:
     ("line", "at", "expected"),
     [
         ("pop3ctl acc", 1, {"plain,accounts"}),
-        ("pop3ctl accounts re", 2, {"plain,reset-password"}),
+        ("pop3ctl accounts res", 2, {"plain,reset-password", "plain,resume"}),
         (
             "pop3ctl accounts add --role ",
             4,
