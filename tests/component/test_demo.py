@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import scale
 from component.conftest import Service
 from support import daemon
+from support.faults import CHANGING, Faults, Mode
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +41,42 @@ def test_a_store_with_accounts_gets_no_demo(tmp_path: Path) -> None:
     with daemon.running(tmp_path, "--demo") as running:
         accounts = Service(running).manage(lambda admin: admin.list_accounts())
     assert [account.name for account in accounts] == ["default"]
+
+
+@pytest.mark.timeout(600)
+def test_a_first_start_that_is_killed_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
+    faults = Faults(tmp_path)
+    watched = tmp_path / "watched"
+    with faults.acting(Mode.WATCH, watched, kinds=CHANGING):
+        with daemon.running(watched, "--demo", environment=faults.environment):
+            steps = faults.count
+    assert steps > 100
+    for at in range(1, steps + 1, 1 if scale.EVERY_STEP else max(steps // 9, 1)):
+        folder = tmp_path / f"killed{at}"
+        with (
+            faults.acting(Mode.KILL_BEFORE, folder, at, kinds=CHANGING),
+            pytest.raises(RuntimeError, match="pop3d did not start"),
+            daemon.running(folder, "--demo", environment=faults.environment),
+        ):
+            pass
+        with daemon.running(folder, "--demo") as running:
+            service = Service(running)
+            accounts = service.manage(lambda admin: admin.list_accounts())
+            assert [it.name for it in accounts] == ["default", "user1", "user2", "user3"], at
+            for number in (1, 2, 3):
+                with service.connect() as client:
+                    assert client.log_in(f"user{number}", f"pass{number}") == "+OK Logged in"
+                    assert client.ask("STAT").startswith("+OK 4 "), (at, number)
+
+
+def test_mail_that_was_there_before_the_demo_is_left_alone(tmp_path: Path) -> None:
+    own = tmp_path / "mail" / "user1" / "new"
+    own.mkdir(parents=True)
+    (own / "1.M1P1.host").write_bytes(b"Subject: own\n\nmine\n")
+    with daemon.running(tmp_path, "--demo") as running, Service(running).connect() as client:
+        assert client.log_in("user1", "pass1") == "+OK Logged in"
+        assert client.ask_many("RETR 1")[1].endswith(b"mine\r\n")
+        assert client.ask("STAT").startswith("+OK 1 ")
 
 
 @pytest.mark.parametrize(
