@@ -206,7 +206,7 @@ class Supervisor:
                 scram,
                 store.secrets,
                 self._sessions,
-                [roles.load, settings.reload],
+                [roles.load, settings.reload, lambda: self._apply_retention(store)],
             )
             backups = BackupDesk(
                 store,
