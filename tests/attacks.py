@@ -74,7 +74,7 @@ ATTACKS: dict[int, Attack] = {
     49: Attack("SCMP misused", ("before login", "as non-admin", "pipelined", "crlf in names")),
     52: Attack(
         "gRPC misused",
-        ("no token", "wrong role", "100 MiB", "10,000 streams", "slow watcher"),
+        ("no token", "wrong role", "100 MiB", "10,000 streams", "slow watcher", "pings"),
     ),
     53: Attack("the gateway used to gain rights", ("secret alone", "no secret", "other words")),
     54: Attack("gateway or service alone", ("service down", "gateway down")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -250,6 +251,21 @@ def test_who_has_no_token_opens_no_stream_but_some_of_health(service: Service) -
     refused, some = asyncio.run(open_all())
     assert refused == {grpc.StatusCode.UNAUTHENTICATED: scale.STREAMS}
     assert some == {None: MAX_OF_NOBODY, grpc.StatusCode.RESOURCE_EXHAUSTED: 50}
+    assert service.manage(lambda admin: admin.get_status())
+
+
+@pytest.mark.attack(52, "pings")
+def test_a_flood_of_pings_ends_that_connection_alone(service: Service) -> None:
+    ping = b"\0\0\x08\x06\0\0\0\0\0" + bytes(8)
+    with socket.create_connection(("127.0.0.1", service.daemon.grpc), 30) as sock:
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(ping * 1000)
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while octets := sock.recv(65536):
+                received += octets
+    assert b"too_many_pings" in received
     assert service.manage(lambda admin: admin.get_status())
 
 
