@@ -10,6 +10,7 @@ from scramp.core import CBindData
 from component.conftest import Service
 from component.test_tls import SETTINGS, WAYS, Secure, configured
 from support import daemon
+from support.events import wait_for
 from support.pop3 import Pop3
 
 SCRAM, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
@@ -227,12 +228,16 @@ def test_a_scram_login_is_throttled_as_any(own_service: Callable[..., Service]) 
         for _ in range(3):
             assert log_in(client, ScramClient([SCRAM], "nobody", "wrong")) == WRONG
         assert client.log_in("nobody", "wrong") == WRONG
-    delays = [
-        float(word.removeprefix("delay_s="))
-        for line in service.daemon.log
-        if 'event="login refused"' in line
-        for word in line.split()
-        if word.startswith("delay_s=")
-    ]
-    assert len(delays) == 4
+
+    def told() -> list[float]:
+        return [
+            float(word.removeprefix("delay_s="))
+            for line in service.daemon.log
+            if 'event="login refused"' in line
+            for word in line.split()
+            if word.startswith("delay_s=")
+        ]
+
+    wait_for(lambda: len(told()) == 4)
+    delays = told()
     assert delays[3] > 2 * delays[0]  # doubled each time, less the time that the check took

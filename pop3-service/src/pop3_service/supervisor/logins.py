@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import structlog
 
@@ -26,7 +27,7 @@ from pop3_service.domain.errors import (
 from pop3_service.domain.session import SessionEvent
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.login_times import LoginTimes
-from pop3_service.supervisor.sasl import Check, Claim, ReadClaim, WrongProof
+from pop3_service.supervisor.sasl import Check, CheckOutcome, Claim, ReadClaim, WrongProof
 from pop3_service.supervisor.throttle import Attempt, Throttle
 from pop3mgmt.reasons import Reason
 
@@ -88,9 +89,7 @@ class LoginDesk:
         claim = self._claimed(evidence)
         attempt = self._throttle.attempt(evidence.peer, claim.name)
         try:
-            if claim.decides:
-                await self._throttle.wait(attempt)
-            outcome = await check(evidence)
+            outcome = await self._checked(check(evidence), claim, attempt)
         except ServiceError as error:
             return self._failed(error, claim.name, evidence, attempt)
         if isinstance(outcome, WrongProof):
@@ -109,6 +108,25 @@ class LoginDesk:
         if isinstance(outcome, Admitted):
             self._throttle.right(attempt, outcome.account)
         return outcome
+
+    async def _checked(
+        self, check: Coroutine[Any, Any, CheckOutcome], claim: Claim, attempt: Attempt
+    ) -> CheckOutcome:
+        """Await a check, once it may be made.
+
+        Raises:
+            LoginThrottled: it may not.
+        """
+        try:
+            if not claim.decides:
+                return await check
+            if not claim.in_turn:
+                await self._throttle.wait(attempt)
+                return await check
+            async with self._throttle.turn(attempt):
+                return await check
+        finally:
+            check.close()
 
     def _claimed(self, evidence: Evidence) -> Claim:
         read = self._claims.get(evidence.mechanism)

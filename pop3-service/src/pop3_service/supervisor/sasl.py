@@ -5,9 +5,9 @@ No hash, key or secret of the service crosses the seam: the worker passes the cl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pop3_service.control.plane import Admitted, Challenged, Evidence, Refused
 from pop3_service.pop3.sasl import bearer
@@ -37,18 +37,21 @@ class Claim:
     """What a message claims, before it is checked: whose account it is.
 
     ``decides`` says that its check tells whether a secret was right; ``secret`` is what would be
-    sent again by who sends the same wrong one, if there is such a thing.
+    sent again by who sends the same wrong one, if there is such a thing. ``in_turn`` says that the
+    check takes no longer than a password's; one that may ask another server holds nobody up.
     """
 
     name: bytes = b""
     decides: bool = True
+    in_turn: bool = True
     secret: bytes = field(default=b"", repr=False)
 
 
 ReadClaim = Callable[[Evidence], Claim]
 """Reads what a message claims. Raises InvalidArgument: it is not one of the mechanism."""
 
-Check = Callable[[Evidence], Awaitable[Admitted | Refused | Challenged | WrongProof]]
+CheckOutcome = Admitted | Refused | Challenged | WrongProof
+Check = Callable[[Evidence], Coroutine[Any, Any, CheckOutcome]]
 """Looks at one message. What fails raises a ServiceError; InvalidArgument is for a message that is
 not one of the mechanism."""
 
@@ -76,4 +79,4 @@ def claims(scram: ScramDesk) -> dict[str, ReadClaim]:
 
 
 def _claim_of_bearer(given: bearer.Bearer) -> Claim:
-    return Claim(given.name, secret=given.token)
+    return Claim(given.name, in_turn=False, secret=given.token)
