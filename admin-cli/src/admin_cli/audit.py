@@ -165,11 +165,11 @@ def follow(meant: AuditFilter) -> None:
     calls=("AuditService/VerifyAudit",),
     examples=("pop3ctl audit verify", "pop3ctl audit verify --head 42:5195343e…"),
 )
-@click.option("--head", type=TEXT, default="", metavar="BATCH:HASH",
+@click.option("--head", type=TEXT, default=None, metavar="BATCH:HASH",
               help="A head that the chain must have come past: the log tells it.")  # fmt: skip
-def verify(head: str) -> int:
+def verify(head: str | None) -> int:
     """Look at the whole audit for what was changed, removed or cut off; exit 11 if anything was."""
-    found = call(lambda caller: caller.verify_audit(head))
+    found = call(lambda caller: caller.verify_audit(head or ""))
     record = verification_record(found)
     show_facts(record, VERIFY_COLUMNS)
     if not as_json():
