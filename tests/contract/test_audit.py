@@ -45,7 +45,7 @@ async def test_entries_are_given_newest_first_in_pages(service: Service) -> None
     assert entry.entry_time.ToDatetime(UTC) == service.clock.now()
     assert (entry.actor, entry.via, entry.outcome, entry.count) == ("default", "grpc", "ok", 1)
     assert entry.actor_kind == AuditEntry.ACTOR_KIND_ACCOUNT
-    assert entry.after_json == '{"maildrop": true, "role": "user"}'
+    assert entry.after_json == ('{"maildrop": true, "must_change_password": false, "role": "user"}')
 
 
 async def test_a_page_token_leads_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

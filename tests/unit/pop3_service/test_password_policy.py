@@ -179,6 +179,7 @@ async def estimate(password: str, name: str = "ana") -> Strength:
         ("default", 1, True),
         ("pass1", 1, True),
         ("aaaaaaaaaaaaaaaa", 0, False),
+        ("own secret", 2, False),  # it holds a common word, and more
         ("correct horse battery staple", 4, False),
         ("contraseña de mi abuela", 4, False),
     ],

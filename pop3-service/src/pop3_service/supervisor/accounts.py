@@ -167,7 +167,14 @@ class AccountsDesk:
             await self._maildrops.create(checked)
         verifier = await self._make_verifier(checked, password)
         await self._accounts.insert(account, self._settings().max_accounts, verifier)
-        describe(target=checked, after={"role": str(role), "maildrop": has_maildrop})
+        describe(
+            target=checked,
+            after={
+                "role": str(role),
+                "maildrop": has_maildrop,
+                "must_change_password": must_change,
+            },
+        )
         log.info("account created", name=str(checked), role=str(role), by=by.name)
         return account
 

@@ -17,14 +17,19 @@ COMMON = (
     Hint.ThisIsATop10Password,
     Hint.ThisIsATop100Password,
     Hint.ThisIsACommonPassword,
-    Hint.ThisIsSimilarToACommonlyUsedPassword,
 )
+MOST_GUESSES_LOG10 = 4.0
+"""What is nearly a common password takes so many guesses; one with more around it takes more."""
 
 
 def estimate(password: str, known: list[str]) -> dict[str, object]:
     """Give the score, and whether it is a common password; ``known`` is guessed early."""
-    feedback = zxcvbn(password).feedback
-    is_common = feedback is not None and feedback.warning in COMMON
+    alone = zxcvbn(password)  # what is known would hide that it is common too
+    hint = alone.feedback.warning if alone.feedback else None
+    is_common = hint in COMMON or (
+        hint == Hint.ThisIsSimilarToACommonlyUsedPassword
+        and alone.guesses_log10 <= MOST_GUESSES_LOG10
+    )
     return {"score": int(zxcvbn(password, known).score), "is_common": is_common}
 
 
