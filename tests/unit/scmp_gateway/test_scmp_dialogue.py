@@ -222,3 +222,12 @@ async def test_a_login_that_has_ended_is_ended_no_more(talk: Talk) -> None:
     await talk.ask(b"STATUS")
     talk.dialogue.lost("idle")
     assert talk.ended == [None]
+
+
+@pytest.mark.parametrize("reason", [Reason.ADDRESS_DENIED, Reason.ACCOUNT_SUSPENDED])
+async def test_who_may_not_come_in_any_more_is_told_so_and_let_go(
+    talk: Talk, reason: Reason
+) -> None:
+    talk.login.status = ManagementError(reason, "not from here")
+    assert await talk.ask(b"BYTES_TRANS") == "-ERR [DENIED] not from here"
+    assert talk.dialogue.finished
