@@ -285,7 +285,7 @@ class Service:
                 scram,
                 store.secrets,
                 self.sessions,
-                [roles.load, settings.reload],
+                [roles.load, settings.reload, access.reload],
             )
             self.backups = BackupDesk(
                 store,

@@ -354,3 +354,18 @@ async def test_why_asks_about_something_that_is_there(service: Service) -> None:
     assert await refused(service.admin.explain_access("300.1.2.3")) is Reason.INVALID_ARGUMENT
     call = service.admin.explain_access(account_name="nobody")
     assert await refused(call) is Reason.ACCOUNT_NOT_FOUND
+
+
+# --- a restore --------------------
+
+
+async def test_a_restore_brings_back_the_rules_of_then(service: Service) -> None:
+    made, _ = await service.admin.create_rule(rule("deny", ELSEWHERE))
+    backup = await service.admin.create_backup()
+    await service.admin.delete_rule(made.id)
+    await service.admin.ban("203.0.113.0/24")
+    await service.admin.restore_backup(backup.name)
+    assert [worker.access.rules[0].network for worker in service.workers] == [ELSEWHERE] * 2
+    admin = await service.client.login("default", ADMIN_PASSWORD)
+    assert await admin.list_rules() == [made]
+    assert await admin.list_bans() == []

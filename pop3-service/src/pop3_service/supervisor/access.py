@@ -69,6 +69,11 @@ class AccessGate:
         """Read what is stored; workers are told when they start."""
         self.current = Access(await self._store.load())
 
+    async def reload(self) -> None:
+        """Read what is stored anew, and put it in force."""
+        async with self.changing:
+            await self.put(await self._store.load())
+
     # --- who may come in to manage --------------------
 
     def check(self, principal: Principal) -> None:

@@ -206,7 +206,12 @@ class Supervisor:
                 scram,
                 store.secrets,
                 self._sessions,
-                [roles.load, settings.reload, lambda: self._apply_retention(store)],
+                [
+                    roles.load,
+                    settings.reload,
+                    lambda: self._apply_retention(store),
+                    access.reload,
+                ],
             )
             backups = BackupDesk(
                 store,
