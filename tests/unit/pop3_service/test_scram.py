@@ -15,7 +15,12 @@ from scramp import ScramClient
 import scale
 from pop3_service.control.plane import Admitted, Challenged, Evidence
 from pop3_service.domain.account import Account, AccountName
-from pop3_service.domain.errors import InvalidArgument, StoreUnavailable
+from pop3_service.domain.errors import (
+    InvalidArgument,
+    PasswordExpired,
+    PasswordMustChange,
+    StoreUnavailable,
+)
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import ITERATIONS, SALT_OCTETS, MadeUp, Verifier, make_verifier
 from pop3_service.domain.settings import Settings
@@ -467,6 +472,19 @@ async def test_attack_25_an_account_that_changes_within_the_exchange_is_not_let_
     else:
         told = await desk.ask(b"", state)
     assert told == WrongProof(b"user")
+
+
+@pytest.mark.parametrize("hindrance", [PasswordMustChange, PasswordExpired])
+async def test_a_right_password_that_is_to_be_changed_first_lets_nobody_in(
+    with_apps: Desk, hindrance: type[PasswordMustChange | PasswordExpired]
+) -> None:
+    with_apps.authenticator.hindrance = lambda account: hindrance(account.name)
+    with pytest.raises(hindrance) as refused:
+        await with_apps.log_in("ana", "secret")
+    assert refused.value.name == "ana"
+    assert isinstance(await with_apps.log_in("ana", "wrong"), WrongProof)
+    # An app password is not the one that is to be changed.
+    assert await with_apps.log_in("eva", "abcd-efgh-9") == Admitted("eva", app_password="phone")
 
 
 async def test_scram_that_is_switched_off_is_off_at_once(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -98,6 +99,20 @@ def test_one_token_too_many_ends_the_oldest_of_that_account(tokens: Tokens) -> N
     own = [tokens.issue(ANA)[0] for _ in range(MAX_PER_ACCOUNT + 1)]
     assert [lives(tokens, token) for token in own] == [False] + [True] * MAX_PER_ACCOUNT
     assert lives(tokens, other)
+
+
+def test_a_restricted_login_has_no_rights_until_its_password_is_changed(tokens: Tokens) -> None:
+    token, _ = tokens.issue(replace(ANA, is_restricted=True))
+    other, _ = tokens.issue(replace(EVA, is_restricted=True))
+    assert tokens.principal(token).rights == frozenset()
+    tokens.set_role(ANA.name, "admin")
+    assert tokens.principal(token).rights == frozenset()
+    tokens.unrestrict(token)
+    assert tokens.principal(token).rights
+    assert tokens.principal(other).is_restricted
+    tokens.end(token)
+    tokens.unrestrict(token)  # it may have ended meanwhile
+    assert not lives(tokens, token)
 
 
 def test_dead_tokens_are_dropped(tokens: Tokens, clock: FakeClock) -> None:

@@ -18,19 +18,25 @@ COMMON = (
     Hint.ThisIsATop100Password,
     Hint.ThisIsACommonPassword,
 )
+STRONG = 3
+"""No common password has this score; those that take long to estimate have it."""
 MOST_GUESSES_LOG10 = 4.0
 """What is nearly a common password takes so many guesses; one with more around it takes more."""
 
 
 def estimate(password: str, known: list[str]) -> dict[str, object]:
     """Give the score, and whether it is a common password; ``known`` is guessed early."""
-    alone = zxcvbn(password)  # what is known would hide that it is common too
-    hint = alone.feedback.warning if alone.feedback else None
-    is_common = hint in COMMON or (
+    score = int(zxcvbn(password, known).score)
+    return {"score": score, "is_common": score < STRONG and _is_common(password)}
+
+
+def _is_common(password: str) -> bool:
+    found = zxcvbn(password)  # what is known would hide that it is common too
+    hint = found.feedback.warning if found.feedback else None
+    return hint in COMMON or (
         hint == Hint.ThisIsSimilarToACommonlyUsedPassword
-        and alone.guesses_log10 <= MOST_GUESSES_LOG10
+        and found.guesses_log10 <= MOST_GUESSES_LOG10
     )
-    return {"score": int(zxcvbn(password, known).score), "is_common": is_common}
 
 
 def main() -> None:

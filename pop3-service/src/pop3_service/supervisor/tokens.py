@@ -54,9 +54,8 @@ class Tokens:
             InvalidCredentials: it is unknown, ended or expired.
         """
         principal = self._find(token).principal
-        if principal.is_restricted:
-            return principal
-        return replace(principal, rights=self._rights(principal.role))
+        rights = frozenset() if principal.is_restricted else self._rights(principal.role)
+        return replace(principal, rights=rights)
 
     def expire_time(self, token: str) -> datetime:
         """Give when a token ends.
