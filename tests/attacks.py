@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parent
-NUMBERS = (*range(1, 39), 49, *range(52, 55), *range(56, 61))
+NUMBERS = (*range(1, 39), *range(49, 61))
 """The attacks on the POP3 port, its maildrops and its network."""
 
 
@@ -72,12 +72,18 @@ ATTACKS: dict[int, Attack] = {
     ),
     38: Attack("TOP at its ends", ("0", "1", "huge", "no blank line")),
     49: Attack("SCMP misused", ("before login", "as non-admin", "pipelined", "crlf in names")),
+    50: Attack(
+        "the number of accounts at its ends",
+        ("twice", "at the maximum", "below the count", "0", "negative", "2^63", "raced"),
+    ),
+    51: Attack("deleting whom one should not", ("oneself", "the last admin", "logged in")),
     52: Attack(
         "gRPC misused",
         ("no token", "wrong role", "100 MiB", "10,000 streams", "slow watcher", "pings"),
     ),
     53: Attack("the gateway used to gain rights", ("secret alone", "no secret", "other words")),
     54: Attack("gateway or service alone", ("service down", "gateway down")),
+    55: Attack("counters under abrupt closes", ("resets", "killed worker")),
     56: Attack("a PROXY header that is false, broken or missing"),
     57: Attack("more connections than there is room for", ("10,000", "descriptors")),
     58: Attack("an IPv4 address written as an IPv6 one", ("bans", "allow lists")),

@@ -171,6 +171,7 @@ async def test_a_taken_name_is_told_as_such_at_the_limit_too(store: Store) -> No
     assert await store.accounts.count() == 1
 
 
+@pytest.mark.attack(50, "raced")
 async def test_many_inserts_at_once_stop_exactly_at_the_limit(store: Store) -> None:
     results = await asyncio.gather(
         *(store.accounts.insert(account(f"user{n}"), 7) for n in range(20)), return_exceptions=True
