@@ -83,6 +83,24 @@ def test_a_restore_is_in_force_on_every_worker_and_open_session_within_a_second(
     assert secret not in log
 
 
+def test_a_restore_brings_back_suspensions_on_every_worker(
+    with_workers: Callable[..., Service], tmp_path: Path
+) -> None:
+    service = with_workers(**OPEN)
+    box, other = service.account(b"one\n"), service.account(b"two\n")
+    service.manage(lambda admin: admin.suspend_account(box.name, "as the backup has it"))
+    file = tmp_path / "it.tar"
+    assert run(service, "backup", "create", str(file)).returncode == 0
+    service.manage(lambda admin: admin.resume_account(box.name))
+    service.manage(lambda admin: admin.suspend_account(other.name, "later"))
+    assert logs_in(service, box.name)
+    assert not logs_in(service, other.name)
+    assert run(service, "backup", "restore", str(file), "--yes").returncode == 0
+    for _ in range(4):
+        assert not logs_in(service, box.name)
+        assert logs_in(service, other.name)
+
+
 def test_pop3ctl_tells_a_good_file_from_a_bad_one(
     in_one_process: Callable[..., Service], tmp_path: Path
 ) -> None:

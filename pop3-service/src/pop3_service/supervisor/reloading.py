@@ -44,8 +44,12 @@ class Reloading:
 
     async def apply(self) -> int:
         """Put in force what is stored now; give how many sessions were ended."""
-        self._scram.salts_changed(MadeUp(await self._secrets.get(SALT_KEY)))
-        ended = await self._sessions.disconnect(DisconnectOrder(everybody=True, forget=True))
-        for load in self._loads:
-            await load()
-        return ended
+        before = await self._sessions.list()
+        try:
+            self._scram.salts_changed(MadeUp(await self._secrets.get(SALT_KEY)))
+            for load in self._loads:
+                await load()
+        finally:
+            # At the end, so that none goes on that came in by what was in force before.
+            await self._sessions.disconnect(DisconnectOrder(everybody=True, forget=True))
+        return sum(bool(session.account) for session in before)
