@@ -12,6 +12,7 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import access_pb2
 from pop3mgmt.v1.access_pb2 import AddressRule
+from pop3mgmt.v1.audit_pb2 import AuditFilter
 from unit.pop3_service.clock import FakeClock
 
 HERE = "127.0.0.1"
@@ -369,3 +370,17 @@ async def test_a_restore_brings_back_the_rules_of_then(service: Service) -> None
     admin = await service.client.login("default", ADMIN_PASSWORD)
     assert await admin.list_rules() == [made]
     assert await admin.list_bans() == []
+
+
+# --- the audit --------------------
+
+
+async def test_the_audit_tells_what_was_done_and_what_was_refused(service: Service) -> None:
+    await service.admin.ban(ELSEWHERE, "guesses passwords")
+    await refused(service.admin.ban(HERE))
+    meant = AuditFilter(action="access.create_ban")
+    entries = [it async for it in service.admin.list_audit_entries(meant)]
+    assert {(it.target, it.outcome) for it in entries} == {
+        (ELSEWHERE, "ok"),
+        (f"{HERE}/32", "WOULD_LOCK_OUT"),
+    }

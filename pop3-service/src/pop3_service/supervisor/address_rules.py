@@ -54,6 +54,7 @@ class RulesDesk:
             set_by=str(by.name),
             set_time_s=self._gate.now_s(),
         )
+        describe(target=rule.network)
         await self._check_subject(rule, by)
         async with self._gate.changing:
             table = self._gate.current.table
@@ -76,6 +77,7 @@ class RulesDesk:
         Raises:
             RuleNotFound, PermissionDenied, WouldLockOut
         """
+        describe(target=f"rule {number}")
         async with self._gate.changing:
             table = self._gate.current.table
             rule = next((it for it in table.rules if it.id == number), None)
@@ -86,7 +88,7 @@ class RulesDesk:
             self._gate.check_lock_out(new, by, force)
             await self._store.delete_rule(number)
             ended = await self._gate.put(new)
-        describe(target=f"rule {number}", before=_told(rule), after={"sessions_ended": ended})
+        describe(before=_told(rule), after={"sessions_ended": ended})
         log.info("address rule deleted", by=by.name, rule=str(rule), sessions=ended)
         return rule, ended
 

@@ -69,6 +69,7 @@ class BansDesk:
             set_by=str(by.name),
             set_time_s=self._gate.now_s(),
         )
+        describe(target=ban.network)
         async with self._gate.changing:
             table = self._gate.current.table
             others = tuple(it for it in table.bans if it.network != ban.network)
@@ -79,7 +80,7 @@ class BansDesk:
             self._gate.check_lock_out(new, by, force)
             await self._store.put_ban(ban)
             ended = await self._gate.put(new)
-        describe(target=ban.network, after=_told(ban) | {"sessions_ended": ended})
+        describe(after=_told(ban) | {"sessions_ended": ended})
         log.info("network banned", by=by.name, network=ban.network, sessions=ended)
         return ban, ended
 
@@ -90,6 +91,7 @@ class BansDesk:
             InvalidArgument, BanNotFound
         """
         network = parse_network(network)
+        describe(target=network)
         async with self._gate.changing:
             table = self._gate.current.table
             ban = next((it for it in table.bans if it.network == network), None)
@@ -97,7 +99,7 @@ class BansDesk:
                 raise BanNotFound(f"there is no ban of {network}")
             await self._store.delete_bans([network])
             await self._gate.put(replace(table, bans=tuple(it for it in table.bans if it != ban)))
-        describe(target=network, before=_told(ban))
+        describe(before=_told(ban))
         log.info("ban lifted", by=by.name, network=network)
         return ban
 
@@ -111,6 +113,7 @@ class BansDesk:
         Raises:
             InvalidArgument, AccountNotFound, PermissionDenied, LastAdmin, WouldLockOut
         """
+        describe(target=suspension.account)
         account = await self._gate.governed(suspension.account, by)
         suspension = replace(
             suspension,
@@ -137,6 +140,7 @@ class BansDesk:
         Raises:
             AccountNotFound, PermissionDenied, BanNotFound
         """
+        describe(target=name)
         account = await self._gate.governed(name, by)
         async with self._gate.changing:
             table = self._gate.current.table
