@@ -147,3 +147,17 @@ def test_which_app_password_it_was_is_kept(logins: RememberedLogins) -> None:
     assert app.app_password == "phone"
     logins.forget("ana")
     assert logins.find(b"ana", b"other") is None
+
+
+def test_everybody_is_forgotten_at_once_and_what_is_verified_meanwhile_is_told_so(
+    logins: RememberedLogins,
+) -> None:
+    for name in ("ana", "eva"):
+        logins.remember(name.encode(), b"secret", name)
+    before = logins.changes
+    logins.forget_all()
+    assert logins.changes > before
+    assert logins.find(b"ana", b"secret") is None
+    assert logins.find(b"eva", b"secret") is None
+    logins.remember(b"ana", b"secret", "ana")
+    logins.forget("ana")

@@ -95,6 +95,7 @@ class RememberedLogins:
 
     def forget_all(self) -> None:
         """Drop what is known of everybody."""
+        self.changes += 1
         self._logins.clear()
         self._by_account.clear()
 

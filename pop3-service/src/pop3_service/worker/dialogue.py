@@ -377,14 +377,21 @@ class Pop3Dialogue:
         return context.end_point if isinstance(context, ServerContext) else b""
 
     async def _checked(self, check: Awaitable[T]) -> T | Refused:
-        """Give the outcome of a check; who was changed or deleted meanwhile is refused."""
+        """Give the outcome of a check; who was changed meanwhile is refused."""
         self._changed = set()
         try:
             outcome = await check
-            if isinstance(outcome, Admitted) and ({outcome.account, EVERYBODY} & self._changed):
-                self._report(outcome.account, Reason.INVALID_CREDENTIALS.value)
-                return Refused(Reason.INVALID_CREDENTIALS)
-            return outcome
+            if not isinstance(outcome, Admitted):
+                return outcome
+            reason = None
+            if EVERYBODY in self._changed:  # by other accounts: nobody knows what it would be now
+                reason = Reason.STORE_UNAVAILABLE
+            elif outcome.account in self._changed:
+                reason = Reason.INVALID_CREDENTIALS
+            if reason is None:
+                return outcome
+            self._report(outcome.account, reason.value)
+            return Refused(reason)
         finally:
             self._changed = None
 
