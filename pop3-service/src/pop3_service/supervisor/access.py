@@ -55,8 +55,6 @@ class AccessGate:
     ) -> None:
         self.current = Access()
         self.changing = asyncio.Lock()
-        self.on_change: list[Callable[[], None]] = []
-        """Told after each change that it is in force."""
         self._store = store
         self._accounts = accounts
         self._apply = apply
@@ -100,10 +98,7 @@ class AccessGate:
         """Put a table in force here and on every worker; give how many sessions ended."""
         self.current = Access(table)
         self._changed.set()
-        ended = await self._apply(table)
-        for told in self.on_change:
-            told()
-        return ended
+        return await self._apply(table)
 
     async def governed(self, name: str, by: Principal) -> AccountName:
         """Give the name of an account that is there, and has no rights that the caller lacks."""
