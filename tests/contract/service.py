@@ -265,6 +265,7 @@ class Service:
             )
             await access.load()
             accounts.on_deleted = access.account_deleted
+            access.on_ended = self.audit.note_end
             await stack.enter_async_context(access.running())
             imports = AccountImport(
                 store.accounts, self.authenticator, maildrops, lambda: settings.current, clock

@@ -131,7 +131,7 @@ async def test_an_entry_is_one_line_of_scmp(ways: Ways) -> None:
     _, _, head, made, limit, dot, none, end = answered
     assert head == "+OK 2 entries, the newest first"
     assert " default accounts.create ok target=eva from=127.0.0.1 via=" in made
-    assert made.endswith(' after={"maildrop": true, "role": "user"}')
+    assert json.loads(made.partition(" after=")[2])["role"] == "user"
     assert ' before={"max_accounts": 10000} after={"max_accounts": 77}' in limit
     assert (none, dot, end) == ("+OK 0 entries, the newest first", ".", ".")
 
@@ -147,7 +147,7 @@ async def test_entries_are_a_table_or_json_lines(ways: Ways) -> None:
     [entry] = [json.loads(it) for it in told.stdout.splitlines()]
     assert (entry["actor"], entry["actor_kind"]) == ("default", "account")
     assert (entry["target"], entry["outcome"], entry["count"]) == ("ana", "ok", 1)
-    assert entry["after"] == {"maildrop": True, "role": "user"}
+    assert entry["after"]["role"] == "user"
     later = await ways.pop3ctl("list", "--since", "2100-01-01", "--json")
     assert json.loads(later.stdout) == []
     assert (await ways.pop3ctl("list", "--until", "tomorrow")).exit_code == 2

@@ -79,6 +79,36 @@ async def test_settings_are_told_before_and_after(service: Service) -> None:
     assert entry.after == {"max_accounts": 7, "apop": True}
 
 
+async def test_roles_are_told_before_and_after(service: Service) -> None:
+    admin = service.admin
+    await service.user("ana")
+    await admin.create_role("helpdesk", ["accounts.read"])
+    await admin.update_role("helpdesk", ["accounts.read", "own"])
+    await admin.set_role("ana", "helpdesk")
+    given, changed, made = await newest(service, 3, actor="default", outcome=OK)
+    assert (given.action, given.target) == ("accounts.set_role", "ana")
+    assert (given.before, given.after["role"]) == ({"role": "user"}, "helpdesk")
+    assert (changed.action, changed.target) == ("roles.update", "helpdesk")
+    assert changed.before == {"rights": ["accounts.read"]}
+    assert changed.after == {"rights": ["accounts.read", "own"]}
+    assert (made.action, made.target) == ("roles.create", "helpdesk")
+
+
+async def test_a_ban_that_ends_by_itself_is_told(service: Service) -> None:
+    await service.user("ana")
+    await service.admin.ban("198.51.100.7", "guessing", 3600)
+    await service.admin.suspend_account("ana", "unpaid", 3600)
+    service.clock.move(3600)
+    async with asyncio.timeout(10):
+        while len(await newest(service, 10, action="access.end_")) < 2:
+            await asyncio.sleep(0)
+    found = {it.action: it for it in await newest(service, 2, action="access.end_")}
+    ban, suspension = found["access.end_ban"], found["access.end_suspension"]
+    assert (ban.actor_kind, ban.target) == (ActorKind.SERVICE, "198.51.100.7/32")
+    assert ban.before == {"reason": "guessing", "set_by": "default"}
+    assert suspension.target == "ana"
+
+
 async def test_what_fails_is_told_with_its_reason(service: Service) -> None:
     await service.admin.create_account("ana", "secret")
     with pytest.raises(ManagementError):

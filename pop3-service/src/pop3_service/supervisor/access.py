@@ -55,6 +55,8 @@ class AccessGate:
     ) -> None:
         self.current = Access()
         self.changing = asyncio.Lock()
+        self.on_ended: Callable[[Ban | Suspension], None] = lambda _: None
+        """Told of each ban and suspension that is over by itself."""
         self._store = store
         self._accounts = accounts
         self._apply = apply
@@ -194,6 +196,7 @@ class AccessGate:
         ended: list[Ban | Suspension] = [*bans, *suspensions]
         for ground in ended:
             log.info("ended by itself", what=str(ground), set_by=ground.set_by)
+            self.on_ended(ground)
 
     def now_s(self) -> float:
         """Give the time (Unix)."""

@@ -208,12 +208,17 @@ class AccountsDesk:
             AccountNotFound, LastAdmin, RoleNotFound
             PermissionDenied: its role, or the new one, has rights that the caller lacks.
         """
+        describe(target=name)
         account = await self.governed(name, by)
         by.require_all(self._roles.get(role).rights, "giving this role")
         await self._accounts.set_role(account.name, role)
         self._tokens.set_role(account.name, role)
         self._authenticator.account_changed(account.name)
         ended = await self._disconnect(account.name)
+        describe(
+            before={"role": str(account.role)},
+            after={"role": str(role), "ended_sessions": ended},
+        )
         log.info(
             "role given", name=account.name, old=account.role, new=role, by=by.name, sessions=ended
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from lineproto.clock import Clock
+from pop3_service.domain.address_rules import Ban, Suspension
 from pop3_service.domain.audit import OK, ActorKind, AuditEntry, LoginEvent, Via, describing
 from pop3_service.domain.audit_log import AuditFilter, AuditHead, Verification
 from pop3_service.domain.errors import InvalidArgument, ServiceError, StoreUnavailable
@@ -163,6 +164,17 @@ class AuditDesk:
                             after=said.after,
                         )
                     )
+
+    def note_end(self, ended: Ban | Suspension) -> None:
+        """Take that a ban or a suspension is over by itself."""
+        action, target = (
+            ("access.end_ban", ended.network)
+            if isinstance(ended, Ban)
+            else ("access.end_suspension", ended.account)
+        )
+        before = {"reason": ended.reason, "set_by": ended.set_by}
+        kind = ActorKind.SERVICE
+        self.note(AuditEntry(self._now_s(), action, "", kind, target=target, before=before))
 
     def note_expiry(self, account: str, days: int, count: int, octets: int) -> None:
         """Take that old mail of an account was removed."""

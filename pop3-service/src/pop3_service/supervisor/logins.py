@@ -163,7 +163,7 @@ class LoginDesk:
         **more: str,
     ) -> Refused:
         reason, delay_s = self._throttle.wrong(attempt, secret)
-        self._note(name, asked, Reason.INVALID_CREDENTIALS)
+        self._note(name, asked, reason)
         log.info(
             "login refused",
             reason=Reason.INVALID_CREDENTIALS,

@@ -184,6 +184,7 @@ class Supervisor:
             )
             await access.load()
             accounts.on_deleted = access.account_deleted
+            access.on_ended = audit.note_end
             await stack.enter_async_context(access.running())
             app_passwords = AppPasswordDesk(
                 store.app_passwords, scram.make_for_app, accounts.end_pop3, clock

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import structlog
 
 from pop3_service.domain.account import Principal
+from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import InvalidArgument, RoleExists, RoleNotFound
 from pop3_service.domain.rights import BUILT_IN, Right, Role, parse_rights, parse_role_name
 from pop3_service.storage.roles import RoleStore
@@ -52,12 +53,14 @@ class RolesDesk:
         Raises:
             InvalidArgument, PermissionDenied, RoleExists
         """
+        describe(target=name)
         role = Role(parse_role_name(name), parse_rights(rights))
         by.require_all(role.rights, "making this role")
         if name in BUILT_IN:
             raise RoleExists(name)
         await self._store.insert(role)
         self._roles[name] = role
+        describe(after={"rights": sorted(role.rights)})
         log.info("role created", name=name, rights=sorted(role.rights), by=by.name)
         return role
 
@@ -67,11 +70,13 @@ class RolesDesk:
         Raises:
             InvalidArgument, PermissionDenied, RoleNotFound
         """
+        describe(target=name)
         old = self._changeable(name, by)
         role = Role(name, parse_rights(rights))
         by.require_all(role.rights, "this change")
         await self._store.replace(role)
         self._roles[name] = role
+        describe(before={"rights": sorted(old.rights)}, after={"rights": sorted(role.rights)})
         log.info(
             "role changed", name=name, old=sorted(old.rights), new=sorted(role.rights), by=by.name
         )
@@ -83,9 +88,11 @@ class RolesDesk:
         Raises:
             InvalidArgument, PermissionDenied, RoleInUse, RoleNotFound
         """
-        self._changeable(name, by)
+        describe(target=name)
+        old = self._changeable(name, by)
         await self._store.delete(name)
         self._roles.pop(name, None)
+        describe(before={"rights": sorted(old.rights)})
         log.info("role deleted", name=name, by=by.name)
 
     def _changeable(self, name: str, by: Principal) -> Role:
