@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from contract.service import Service
+from contract.service import Service, event
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 
@@ -69,6 +69,33 @@ async def test_a_stream_ends_when_its_right_is_gone(
     await service.admin.update_role("watcher", ["status.read"])
     async with asyncio.timeout(10):
         assert await refused(anext(events)) is Reason.PERMISSION_DENIED
+
+
+async def test_a_stream_of_others_ends_for_who_is_left_with_his_own(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pop3_service.api.access.LOOK_AGAIN_S", 0.01)
+    ana = await service.user()
+    await service.admin.set_role("ana", "operator")
+    events = ana.watch_sessions()
+    assert await anext(events) is None
+    await service.admin.set_role("ana", "user")
+    service.sessions.publish(event(1, "ben"))
+    async with asyncio.timeout(10):
+        assert await refused(anext(events)) is Reason.PERMISSION_DENIED
+
+
+async def test_a_stream_of_his_own_goes_on_with_more_rights(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pop3_service.api.access.LOOK_AGAIN_S", 0.01)
+    ana = await service.user()
+    events = ana.watch_sessions()
+    assert await anext(events) is None
+    await service.admin.set_role("ana", "operator")
+    service.sessions.publish(event(1, "ana"))
+    async with asyncio.timeout(10):
+        assert await anext(events) is not None
 
 
 async def test_nobody_climbs(service: Service) -> None:

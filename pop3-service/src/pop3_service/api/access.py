@@ -254,7 +254,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             return _counted(handler, self._streams)
         behaviour = self._auditing.told(details.method, handler, _inner(handler), _who)
         identify = partial(self._identify, details, passed_on)
-        return _wrapped(handler, behaviour, identify, self._acts, self._streams)
+        asked = ACCESS[details.method].rights
+        return _wrapped(handler, behaviour, identify, self._acts, self._streams, asked)
 
     async def _identify(
         self,
@@ -384,7 +385,13 @@ def _wrapped(
     identify: Callable[[grpc.aio.ServicerContext[Any, Any]], Awaitable[Principal | None]],
     acts: set[asyncio.Task[Any]],
     streams: OpenStreams,
+    asked: frozenset[Right],
 ) -> grpc.RpcMethodHandler[Any, Any]:
+    """Wrap a method; a stream ends when its caller loses a right of those ``asked`` for.
+
+    With the others he might have begun it, but what it gives was chosen by the right that is gone.
+    """
+
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
             await identify(context)
@@ -402,17 +409,21 @@ def _wrapped(
     async def stream(
         request: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
+        held: frozenset[Right] = frozenset()
         waiting: asyncio.Future[Any] | None = None
         responses: AsyncIterator[Any] | None = None
         counting = contextlib.ExitStack()
         try:
             principal = await identify(context)
+            held = asked & (principal.rights if principal else held)
             counting.enter_context(streams.one_more(_streaming(principal)))
             responses = aiter(behaviour(request, context))
             while True:
                 waiting = waiting or asyncio.ensure_future(anext(responses, _END))
                 await asyncio.wait({waiting}, timeout=LOOK_AGAIN_S)
-                await identify(context)
+                principal = await identify(context)
+                if principal is not None and not held <= principal.rights:
+                    raise PermissionDenied("your rights have changed meanwhile")
                 if not waiting.done():
                     continue
                 response, waiting = waiting.result(), None
