@@ -1,4 +1,7 @@
-"""A wrong user and a wrong password: the two cannot be told apart by the time of the answer."""
+"""A wrong user and a wrong password: the two cannot be told apart by the time of the answer.
+
+Nor can a wrong password of an account that is suspended.
+"""
 
 from __future__ import annotations
 
@@ -95,13 +98,20 @@ def measured(tmp_path: Path) -> Iterator[Service]:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_wrong_user_takes_as_long_as_a_wrong_password(measured: Service, way: str) -> None:
     """Tried in turns, and in a random order, so that a busy machine is as busy for both."""
-    box, chance = measured.account(), random.Random(17)
-    taken: dict[str, list[float]] = {"user": [], "password": []}
+    box, suspended, chance = measured.account(), measured.account(), random.Random(17)
+    measured.manage(lambda admin: admin.suspend_account(suspended.name, "a test"))
+    taken: dict[str, list[float]] = {"user": [], "password": [], "suspended": []}
     with asyncio.Runner() as runner:
         for number in range(scale.TIMED_TRIES):
-            names = [("user", f"n{number % 90}"), ("password", box.name)]
+            names = [
+                ("user", f"n{number % 90}"),
+                ("password", box.name),
+                ("suspended", suspended.name),
+            ]
             chance.shuffle(names)
             for what, name in names:
                 taken[what].append(WAYS[way](measured, runner, name, f"wrong{number}"))
-    print("\n" + row(f"{way}: wrong user, wrong password", taken["user"], taken["password"]))
-    assert compare(taken["user"], taken["password"]).least > CHANCE
+    users = taken.pop("user")
+    for what, times in taken.items():
+        print("\n" + row(f"{way}: wrong user, wrong password ({what})", users, times))
+    assert all(compare(users, times).least > CHANCE for times in taken.values())
