@@ -248,7 +248,7 @@ class Service:
                 self.apop.seal,
                 self.rules,
             )
-            self.store, self.scram = store, scram
+            self.store, self.scram, self.desk = store, scram, accounts
             app_passwords = AppPasswordDesk(
                 store.app_passwords, scram.make_for_app, accounts.end_pop3, clock
             )

@@ -122,6 +122,61 @@ async def test_nobody_climbs(service: Service) -> None:
     assert (await ana.get_account("ben")).role_name == "helpdesk"
 
 
+@pytest.mark.parametrize("act", ["reset_password", "set_apop_secret"])
+async def test_an_act_on_an_account_that_rises_meanwhile_is_refused(
+    service: Service, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    await service.admin.create_role("helpdesk", ["own", "accounts.read", "accounts.write"])
+    await service.admin.create_account("ana", "secret", "helpdesk")
+    await service.admin.create_account("ben", "secret")
+    ana = await service.client.login("ana", "secret")
+    begun, risen = asyncio.Event(), asyncio.Event()
+    slow = {"reset_password": "hash", "set_apop_secret": "seal"}[act]
+    of = service.authenticator if slow == "hash" else service.desk
+    name = slow if slow == "hash" else "_seal"
+    before = getattr(of, name)
+
+    async def slowly(*given):
+        begun.set()
+        await risen.wait()
+        return await before(*given)
+
+    monkeypatch.setattr(of, name, slowly)
+    acting = asyncio.create_task(refused(getattr(ana, act)("ben")))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        await service.admin.set_role("ben", "admin")
+        risen.set()
+        assert await acting is Reason.PERMISSION_DENIED
+    await service.client.login("ben", "secret")
+    assert not (await service.admin.get_account("ben")).has_apop_secret
+
+
+async def test_a_role_that_grows_meanwhile_is_not_given(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.admin.create_role("helpdesk", ["own", "accounts.read", "accounts.write"])
+    await service.admin.create_role("reader", ["own"])
+    await service.admin.create_account("ana", "secret", "helpdesk")
+    ana = await service.client.login("ana", "secret")
+    begun, grown = asyncio.Event(), asyncio.Event()
+    before = service.authenticator.hash
+
+    async def slowly(password):
+        begun.set()
+        await grown.wait()
+        return await before(password)
+
+    monkeypatch.setattr(service.authenticator, "hash", slowly)
+    making = asyncio.create_task(refused(ana.create_account("eva", "secret", "reader")))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        await service.admin.update_role("reader", ["own", "mail.read"])
+        grown.set()
+        assert await making is Reason.PERMISSION_DENIED
+    assert await refused(service.admin.get_account("eva")) is Reason.ACCOUNT_NOT_FOUND
+
+
 async def test_the_last_admin_stays_one(service: Service) -> None:
     assert await refused(service.admin.set_role("default", "user")) is Reason.LAST_ADMIN
     await service.admin.create_account("eva", "x", "admin")

@@ -166,7 +166,9 @@ class AccountsDesk:
         if has_maildrop:
             await self._maildrops.create(checked)
         verifier = await self._make_verifier(checked, password)
-        await self._accounts.insert(account, self._settings().max_accounts, verifier)
+        async with self._roles.changing:  # the role may be another one than it was
+            by.require_all(self._roles.get(role).rights, "giving this role")
+            await self._accounts.insert(account, self._settings().max_accounts, verifier)
         describe(
             target=checked,
             after={
@@ -185,8 +187,9 @@ class AccountsDesk:
             AccountNotFound, LastAdmin, MaildropUnavailable, PermissionDenied
         """
         describe(target=name)
-        account = await self.governed(name, by)
-        await self._accounts.delete(account.name)
+        async with self._roles.changing:
+            account = await self.governed(name, by)
+            await self._accounts.delete(account.name)
         ended = await self._end(account.name)
         self._authenticator.on_deleted(account.name)
         if account.preferences.retention_days and self.on_retention_gone is not None:
@@ -209,11 +212,12 @@ class AccountsDesk:
             PermissionDenied: its role, or the new one, has rights that the caller lacks.
         """
         describe(target=name)
-        account = await self.governed(name, by)
-        by.require_all(self._roles.get(role).rights, "giving this role")
-        await self._accounts.set_role(account.name, role)
-        self._tokens.set_role(account.name, role)
-        self._authenticator.account_changed(account.name)
+        async with self._roles.changing:
+            account = await self.governed(name, by)
+            by.require_all(self._roles.get(role).rights, "giving this role")
+            await self._accounts.set_role(account.name, role)
+            self._tokens.set_role(account.name, role)
+            self._authenticator.account_changed(account.name)
         ended = await self._disconnect(account.name)
         describe(
             before={"role": str(account.role)},
@@ -241,15 +245,17 @@ class AccountsDesk:
         password = random_password()
         hashed = await self._authenticator.hash(password.encode())
         verifier = await self._make_verifier(account.name, password.encode())
-        await self._accounts.set_password(
-            account.name,
-            hashed,
-            verifier=verifier,
-            time=self._clock.now(),
-            must_change=must_change,
-            keep=self._rules.kept,
-            revoke_app_passwords=True,
-        )
+        async with self._roles.changing:
+            await self.governed(name, by)  # it may have been given another role meanwhile
+            await self._accounts.set_password(
+                account.name,
+                hashed,
+                verifier=verifier,
+                time=self._clock.now(),
+                must_change=must_change,
+                keep=self._rules.kept,
+                revoke_app_passwords=True,
+            )
         ended = await self._end(account.name)
         describe(
             before={"must_change_password": account.must_change_password},
@@ -313,8 +319,10 @@ class AccountsDesk:
         secret = secret or random_password()
         check_apop_secret(secret.encode())
         sealed = await self._seal(account.name, secret.encode())
-        await self._accounts.set_apop_secret(account.name, sealed)
-        ended = await self._disconnect(account.name)
+        async with self._roles.changing:
+            await self.governed(name, by)  # it may have been given another role meanwhile
+            await self._accounts.set_apop_secret(account.name, sealed)
+        ended = await self.end_pop3(account.name)
         describe(
             before={"apop": account.has_apop_secret}, after={"apop": True, "ended_sessions": ended}
         )
@@ -324,9 +332,10 @@ class AccountsDesk:
     async def remove_apop_secret(self, name: str, by: Principal) -> int:
         """Take an account's secret for APOP away; give how many sessions were ended."""
         describe(target=name)
-        account = await self.governed(name, by)
-        await self._accounts.set_apop_secret(account.name, None)
-        ended = await self._disconnect(account.name)
+        async with self._roles.changing:
+            account = await self.governed(name, by)
+            await self._accounts.set_apop_secret(account.name, None)
+        ended = await self.end_pop3(account.name)
         describe(
             before={"apop": account.has_apop_secret}, after={"apop": False, "ended_sessions": ended}
         )

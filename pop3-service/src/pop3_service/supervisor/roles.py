@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 import structlog
@@ -16,11 +17,16 @@ log = structlog.get_logger()
 
 
 class RolesDesk:
-    """The roles in force. They are kept in memory: every management call asks for one."""
+    """The roles in force. They are kept in memory: every management call asks for one.
+
+    ``changing`` is held from looking at a caller's and a role's rights until what they allow is
+    stored: no account is given a role that has become another one meanwhile.
+    """
 
     def __init__(self, store: RoleStore) -> None:
         self._store = store
         self._roles: dict[str, Role] = dict(BUILT_IN)
+        self.changing = asyncio.Lock()
 
     async def load(self) -> None:
         """Read the roles that are stored."""
@@ -58,9 +64,10 @@ class RolesDesk:
         by.require_all(role.rights, "making this role")
         if name in BUILT_IN:
             raise RoleExists(name)
-        await self._store.insert(role)
-        self._roles[name] = role
-        describe(after={"rights": sorted(role.rights)})
+        async with self.changing:
+            await self._store.insert(role)
+            self._roles[name] = role
+        describe(after=_told(role))
         log.info("role created", name=name, rights=sorted(role.rights), by=by.name)
         return role
 
@@ -71,12 +78,13 @@ class RolesDesk:
             InvalidArgument, PermissionDenied, RoleNotFound
         """
         describe(target=name)
-        old = self._changeable(name, by)
-        role = Role(name, parse_rights(rights))
-        by.require_all(role.rights, "this change")
-        await self._store.replace(role)
-        self._roles[name] = role
-        describe(before={"rights": sorted(old.rights)}, after={"rights": sorted(role.rights)})
+        async with self.changing:
+            old = self._changeable(name, by)
+            role = Role(name, parse_rights(rights))
+            by.require_all(role.rights, "this change")
+            await self._store.replace(role)
+            self._roles[name] = role
+        describe(before=_told(old), after=_told(role))
         log.info(
             "role changed", name=name, old=sorted(old.rights), new=sorted(role.rights), by=by.name
         )
@@ -89,10 +97,11 @@ class RolesDesk:
             InvalidArgument, PermissionDenied, RoleInUse, RoleNotFound
         """
         describe(target=name)
-        old = self._changeable(name, by)
-        await self._store.delete(name)
-        self._roles.pop(name, None)
-        describe(before={"rights": sorted(old.rights)})
+        async with self.changing:
+            old = self._changeable(name, by)
+            await self._store.delete(name)
+            self._roles.pop(name, None)
+        describe(before=_told(old))
         log.info("role deleted", name=name, by=by.name)
 
     def _changeable(self, name: str, by: Principal) -> Role:
@@ -101,3 +110,8 @@ class RolesDesk:
             raise InvalidArgument(f"role {name!r} is built in and stays as it is")
         by.require_all(role.rights, "changing this role")
         return role
+
+
+def _told(role: Role) -> dict[str, object]:
+    """Give what the audit is told."""
+    return {"rights": sorted(role.rights)}
