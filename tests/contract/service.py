@@ -224,7 +224,10 @@ class Service:
             )
             self.authenticator.on_verified = scram.learn
             self.apop = Apop(
-                store.accounts, self.folder / "data" / "apop.key", lambda: settings.current
+                store.accounts,
+                self.folder / "data" / "apop.key",
+                lambda: settings.current,
+                lambda: self.authenticator.changes,
             )
             self.rules = PasswordRules(
                 store.accounts,
@@ -323,7 +326,9 @@ class Service:
                     SessionsServicer(self.sessions),
                     ServerServicer(status, settings, self.certificates, self._restart, clock),
                     MaildropServicer(maildrops, accounts),
-                    OwnAccountServicer(accounts, app_passwords, preferences, self.audit.logins_of),
+                    OwnAccountServicer(
+                        accounts, app_passwords, preferences, self.audit.logins_of, tokens
+                    ),
                     RolesServicer(roles),
                     AuditServicer(self.audit),
                     ThrottleServicer(throttle, clock),

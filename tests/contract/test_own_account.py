@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -72,6 +73,41 @@ async def test_a_reset_revokes_all_and_the_owners_change_none(service: Service) 
     assert len(await ana.list_app_passwords()) == 1
     await service.admin.reset_password("ana")
     assert await service.admin.list_app_passwords("ana") == []
+
+
+async def test_one_that_is_made_during_a_reset_does_not_outlive_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who had the account makes them while it is taken from him."""
+    ana = await service.user()
+    begun, reset = asyncio.Event(), asyncio.Event()
+    in_thread = service.authenticator.in_thread
+
+    async def slowly(work: Callable[..., object], *given: object) -> object:
+        if work.__name__ == "make_verifier" and not reset.is_set():
+            begun.set()
+            await reset.wait()
+        return await in_thread(work, *given)
+
+    monkeypatch.setattr(service.authenticator, "in_thread", slowly)
+    making = asyncio.create_task(refused(ana.create_app_password("phone")))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        await service.admin.reset_password("ana")
+        reset.set()
+        assert await making is Reason.INVALID_CREDENTIALS
+    assert await service.admin.list_app_passwords("ana") == []
+
+
+async def test_recent_logins_of_an_account_before_of_that_name_are_not_told(
+    service: Service,
+) -> None:
+    await service.user()
+    assert len(await service.admin.get_recent_logins(account_name="ana")) == 1
+    await service.admin.delete_account("ana")
+    service.clock.move(1)
+    ana = await service.user()
+    assert len(await ana.get_recent_logins()) == 1
 
 
 async def test_others_are_managed_by_who_may_and_by_nobody_else(service: Service) -> None:

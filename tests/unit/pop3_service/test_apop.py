@@ -53,7 +53,13 @@ class Desk:
     def __init__(self, path: Path) -> None:
         self.accounts = FakeAccounts()
         self.settings = Settings().changed({"apop": True})
-        self.apop = Apop(self.accounts, path, lambda: self.settings)  # type: ignore[arg-type]
+        self.changes = 0
+        self.apop = Apop(
+            self.accounts,  # type: ignore[arg-type]
+            path,
+            lambda: self.settings,
+            lambda: self.changes,
+        )
 
     async def set(self, name: str = "ana", secret: bytes = SECRET) -> None:
         self.accounts.sealed[name] = await self.apop.seal(AccountName(name), secret)
@@ -105,6 +111,20 @@ async def test_who_has_no_secret_is_refused_after_the_same_work(desk: Desk, name
         assert await desk.check(name) == WrongProof(name)
         assert await desk.check(digest=b"wrong") == WrongProof(b"ana")
     assert len(opened) == len(desk.accounts.asked) == 2
+
+
+async def test_a_secret_that_goes_while_it_is_looked_at_opens_nothing(desk: Desk) -> None:
+    await desk.set()
+    get = desk.accounts.get
+
+    async def and_then_gone(name: str) -> Account | None:
+        found = await get(name)
+        del desk.accounts.sealed["ana"]
+        desk.changes += 1
+        return found
+
+    desk.accounts.get = and_then_gone  # type: ignore[method-assign]
+    assert await desk.check() == WrongProof(b"ana")
 
 
 async def test_no_secret_that_can_be_known_stands_for_those_who_have_none(desk: Desk) -> None:

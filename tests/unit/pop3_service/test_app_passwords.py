@@ -228,7 +228,7 @@ async def test_it_lets_its_account_in_until_it_is_revoked(
     desk: tuple[AppPasswordDesk, Authenticator, Ended],
 ) -> None:
     own, authenticator, ended = desk
-    made, password = await own.create(ANA, "phone")
+    made, password = await own.create(ANA, "phone", bool)
     assert made.name == "phone"
     for _ in range(2):  # the second is remembered
         admitted = await authenticator.login(b"ana", password.encode())
@@ -251,7 +251,7 @@ async def test_all_of_an_account_are_revoked_at_once(
     desk: tuple[AppPasswordDesk, Authenticator, Ended],
 ) -> None:
     own, authenticator, _ = desk
-    passwords = [(await own.create(ANA, name))[1] for name in ("one", "two")]
+    passwords = [(await own.create(ANA, name, bool))[1] for name in ("one", "two")]
     assert await own.revoke_all(ANA) == (2, 3)
     for password in passwords:
         assert await authenticator.login(b"ana", password.encode()) is None
@@ -259,11 +259,20 @@ async def test_all_of_an_account_are_revoked_at_once(
         await own.revoke(ANA, "one")
 
 
+async def test_it_is_revoked_however_its_name_is_written(
+    desk: tuple[AppPasswordDesk, Authenticator, Ended],
+) -> None:
+    own, _, _ = desk
+    await own.create(ANA, "tel\u00e9fono", bool)
+    await own.revoke(ANA, "tele\u0301fono")
+    assert await own.list(ANA) == []
+
+
 async def test_it_is_no_password_of_the_management(
     desk: tuple[AppPasswordDesk, Authenticator, Ended], store: Store
 ) -> None:
     own, authenticator, _ = desk
-    _, password = await own.create(ANA, "phone")
+    _, password = await own.create(ANA, "phone", bool)
     assert await authenticator.verify(b"ana", password.encode()) is None
     ana = await store.accounts.get("ana")
     assert ana is not None
@@ -274,7 +283,7 @@ async def test_revoked_while_it_is_looked_up_it_lets_nobody_in(
     desk: tuple[AppPasswordDesk, Authenticator, Ended],
 ) -> None:
     own, authenticator, _ = desk
-    _, password = await own.create(ANA, "phone")
+    _, password = await own.create(ANA, "phone", bool)
     find, seen = own.find, 0
 
     async def and_then_revoked(name: bytes, given: bytes) -> tuple[AccountName, str] | None:
@@ -296,7 +305,7 @@ async def test_a_wrong_password_goes_one_way_whoever_has_app_passwords(
 ) -> None:
     """One look-up and one hash for a wrong password of the shape; the hash alone for any other."""
     own, authenticator, _ = desk
-    await own.create(ANA, "phone")
+    await own.create(ANA, "phone", bool)
     steps: list[str] = []
     find, verify = own.find, authenticator._verify
 
@@ -321,7 +330,7 @@ async def test_a_last_use_is_stored_within_a_while_and_before_it_is_listed(
     desk: tuple[AppPasswordDesk, Authenticator, Ended],
 ) -> None:
     own, _, _ = desk
-    await own.create(ANA, "phone")
+    await own.create(ANA, "phone", bool)
     event = LoginEvent(1000.0, "ana", PEER, "PASS", "", "", "phone")
     own.note_logins([event._replace(reason="MAILDROP_IN_USE"), event._replace(app_password="")])
     assert [it.last_use_time for it in await own.list(ANA)] == [None]
@@ -335,7 +344,7 @@ async def test_the_last_uses_of_all_are_stored_when_the_service_ends(
     desk: tuple[AppPasswordDesk, Authenticator, Ended], store: Store
 ) -> None:
     own, _, _ = desk
-    await own.create(ANA, "phone")
+    await own.create(ANA, "phone", bool)
     async with own.storing():
         own.note_logins([LoginEvent(1000.0, "ana", PEER, "PASS", "", "", "phone")])
     assert [it.last_use_peer for it in await store.app_passwords.list("ana")] == [PEER]

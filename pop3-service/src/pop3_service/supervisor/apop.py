@@ -36,8 +36,14 @@ class Apop:
     """Seals secrets, and checks digests. ``key_path`` is made when it is needed first."""
 
     def __init__(
-        self, accounts: AccountStore, key_path: Path, settings: Callable[[], Settings]
+        self,
+        accounts: AccountStore,
+        key_path: Path,
+        settings: Callable[[], Settings],
+        changes: Callable[[], int],
     ) -> None:
+        """``changes`` counts the changes of accounts; what was seen before is read anew."""
+        self._changes = changes
         self._accounts = accounts
         self._key_path = key_path
         self._settings = settings
@@ -66,12 +72,16 @@ class Apop:
         if not self._settings().apop:
             return WrongProof(name, why="APOP is off")
         sealer = await self._ready()
-        account = _account_name(name)
+        account, changes = _account_name(name), self._changes()
         sealed = await self._accounts.apop_secret(account)
         secret = self._open(sealer, sealed, account)
         right = hmac.compare_digest(_digest(evidence.state, secret), digest)
         found = await self._accounts.get(account) if right and sealed is not None else None
-        return WrongProof(name) if found is None else Admitted(found.name, facts=found.facts)
+        if found is None:
+            return WrongProof(name)
+        if changes != self._changes():  # is it still the secret of this account?
+            return await self.check(evidence)
+        return Admitted(found.name, facts=found.facts)
 
     def _open(self, sealer: Sealer, sealed: bytes | None, name: AccountName) -> bytes:
         from pop3_service.supervisor import sealing  # imported already: by who made the sealer

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 
@@ -56,8 +57,13 @@ class AppPasswordDesk:
         await self._flush()
         return await self._stored.list(account)
 
-    async def create(self, account: AccountName, name: str) -> tuple[AppPassword, str]:
+    async def create(
+        self, account: AccountName, name: str, still_in: Callable[[], object]
+    ) -> tuple[AppPassword, str]:
         """Make one; give it and the password, which is told only now.
+
+        ``still_in`` raises a ServiceError when the caller's login has ended meanwhile: then what
+        ended it has revoked all app passwords, and this one goes as well.
 
         Raises:
             InvalidArgument, AccountNotFound, AppPasswordExists, AppPasswordLimit
@@ -68,6 +74,11 @@ class AppPasswordDesk:
         assert digest is not None  # noqa: S101 - it was made in this shape
         verifier = await self._make_verifier(account, password.encode())
         await self._stored.insert(account, made, digest, verifier)
+        try:
+            still_in()
+        except ServiceError:
+            await self._stored.delete(account, made.name)
+            raise
         describe(target=account, after={"app_password": made.name})
         log.info("app password made", account=account, name=made.name)
         return made, password
@@ -81,6 +92,7 @@ class AppPasswordDesk:
         Raises:
             AppPasswordNotFound
         """
+        name = unicodedata.normalize("NFC", name)
         await self._stored.delete(account, name)
         ended = await self._end_pop3(account)
         describe(target=account, before={"app_password": name}, after={"ended_sessions": ended})

@@ -160,7 +160,12 @@ class Supervisor:
             )
             authenticator.on_verified = scram.learn
             authenticator.on_deleted = throttle.places.forget
-            apop = Apop(store.accounts, keys(config)["apop.key"], lambda: settings.current)
+            apop = Apop(
+                store.accounts,
+                keys(config)["apop.key"],
+                lambda: settings.current,
+                lambda: authenticator.changes,
+            )
             rules = PasswordRules(
                 store.accounts, authenticator, lambda: settings.current, clock, Estimator().strength
             )
@@ -288,7 +293,9 @@ class Supervisor:
                     SessionsServicer(self._sessions),
                     ServerServicer(status, settings, self._certificates, pool.restart, clock),
                     MaildropServicer(maildrops, accounts),
-                    OwnAccountServicer(accounts, app_passwords, preferences, audit.logins_of),
+                    OwnAccountServicer(
+                        accounts, app_passwords, preferences, audit.logins_of, tokens
+                    ),
                     RolesServicer(roles),
                     AuditServicer(audit),
                     ThrottleServicer(throttle, clock),

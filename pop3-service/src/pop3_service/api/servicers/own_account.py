@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
-from pop3_service.api.access import caller, own_or
+from pop3_service.api.access import caller, caller_token, own_or
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import offset_page, timestamp
 from pop3_service.domain.account import Account
@@ -17,6 +18,7 @@ from pop3_service.domain.rights import Right
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.preferences import PreferencesDesk
+from pop3_service.supervisor.tokens import Tokens
 from pop3mgmt.v1 import own_account_pb2, own_account_pb2_grpc
 
 LOGINS = 20
@@ -35,8 +37,10 @@ class OwnAccountServicer(own_account_pb2_grpc.OwnAccountServiceServicer):
         app_passwords: AppPasswordDesk,
         preferences: PreferencesDesk,
         logins_of: LoginsOf,
+        tokens: Tokens,
     ) -> None:
         """``logins_of`` gives an account's recent logins, newest first, so many at most."""
+        self._tokens = tokens
         self._accounts = accounts
         self._app_passwords = app_passwords
         self._preferences = preferences
@@ -63,7 +67,10 @@ class OwnAccountServicer(own_account_pb2_grpc.OwnAccountServiceServicer):
             raise InvalidArgument(f"the limit is from 0 to {MOST_LOGINS}")
         account = await self._seen(request.account_name)
         found = await self._logins_of(account.name, request.limit or LOGINS)
-        return own_account_pb2.GetRecentLoginsResponse(logins=map(login_message, found))
+        # Those before are of somebody else who had an account of this name.
+        begin_s = account.create_time.timestamp()
+        own = [it for it in found if it.time_s >= begin_s]
+        return own_account_pb2.GetRecentLoginsResponse(logins=map(login_message, own))
 
     async def GetPreferences(
         self, request: own_account_pb2.GetPreferencesRequest, context: Context
@@ -77,7 +84,8 @@ class OwnAccountServicer(own_account_pb2_grpc.OwnAccountServiceServicer):
         self, request: own_account_pb2.CreateAppPasswordRequest, context: Context
     ) -> own_account_pb2.CreateAppPasswordResponse:
         """Make an app password for the caller."""
-        made, password = await self._app_passwords.create(caller().name, request.name)
+        still_in = partial(self._tokens.principal, caller_token())
+        made, password = await self._app_passwords.create(caller().name, request.name, still_in)
         return own_account_pb2.CreateAppPasswordResponse(
             app_password=app_password_message(made), password=password
         )
