@@ -21,6 +21,7 @@ from support import old_databases
 from support.faults import CHANGING, Faults, Mode
 from support.old_databases import ADMIN, APOP_SECRET, MAX_ACCOUNTS, PASSWORD, USER, WRITTEN
 
+NEW = "plenty of horses and a battery"
 OPEN = """
 import asyncio, pathlib, sys
 from pop3_service.storage.store import Store
@@ -50,15 +51,30 @@ def test_the_service_goes_on_with_what_each_version_left(
     assert maximum == MAX_ACCOUNTS
     with service.connect() as client:
         assert client.log_in(USER, "wrong").startswith("-ERR [AUTH]")
-        assert client.log_in(USER, PASSWORD) == "+OK Logged in"
+    password = PASSWORD
+    if revision >= "0007":  # what kept him out then keeps him out still
+        with service.connect() as client:
+            assert client.log_in(USER, PASSWORD).startswith("-ERR [")
+        asyncio.run(_let_in(service, suspended=revision >= "0008"))
+        password = NEW
+    with service.connect() as client:
+        assert client.log_in(USER, password).startswith("+OK")  # in his own language
     if revision >= "0002":
         with service.connect() as client:
-            reply = log_in_by_scram(client, ScramClient([SCRAM], USER, PASSWORD))
-            assert reply == "+OK Logged in"
+            reply = log_in_by_scram(client, ScramClient([SCRAM], USER, password))
+            assert reply.startswith("+OK")
     if revision >= "0003":
         with service.connect() as client:
             command = apop(USER, timestamp(client.greeting), APOP_SECRET.decode())
-            assert client.ask(command) == "+OK Logged in"
+            assert client.ask(command).startswith("+OK")
+
+
+async def _let_in(service: Service, *, suspended: bool) -> None:
+    """Lift the suspension, and change the password that has to be changed."""
+    async with ManagementClient(service.daemon.grpc_target) as client:
+        if suspended:
+            await (await client.login(ADMIN, PASSWORD)).resume_account(USER)
+        await (await client.login(USER, PASSWORD)).change_password(PASSWORD, NEW)
 
 
 def test_a_migration_killed_at_any_step_has_lost_nothing(tmp_path: Path) -> None:
