@@ -50,7 +50,7 @@ ATTACKS: dict[int, Attack] = {
     21: Attack("guessing from everywhere", ("one user", "one address", "ipv6")),
     22: Attack("locking somebody else out"),
     23: Attack("an APOP digest seen before"),
-    24: Attack("a token seen before, or too old"),
+    24: Attack("a token seen before, or too old", ("pop3", "management")),
     25: Attack("an account that changes while in use", ("changed", "deleted", "suspended")),
     26: Attack("two logins that race for one maildrop"),
     27: Attack("the password that everybody knows"),

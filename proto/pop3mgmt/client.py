@@ -26,6 +26,7 @@ from pop3mgmt.calls.roles import RolesCalls
 from pop3mgmt.calls.server import ServerCalls
 from pop3mgmt.calls.sessions import SessionsCalls
 from pop3mgmt.calls.throttle import ThrottleCalls
+from pop3mgmt.calls.tokens import TokensCalls
 from pop3mgmt.client_tls import ClientTls
 from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY
 from pop3mgmt.v1 import (
@@ -102,9 +103,9 @@ class ManagementClient:
         caller.take_expiry(response.expire_time.ToDatetime(UTC))
         return caller
 
-    def caller(self, token: str) -> Caller:
-        """Act with a token that was given before."""
-        return Caller(self, token)
+    def caller(self, token: str, *, client_address: str = "") -> Caller:
+        """Act with a token that was given before; see ``login``."""
+        return Caller(self, token, client_address)
 
     def passing(self, client_address: str) -> Metadata:
         """Give the metadata that passes a client on; none without an address or a secret."""
@@ -124,6 +125,7 @@ class Caller(
     ServerCalls,
     SessionsCalls,
     ThrottleCalls,
+    TokensCalls,
 ):
     """A login: its token, and every call that it may make."""
 

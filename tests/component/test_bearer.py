@@ -125,7 +125,8 @@ def test_every_wrong_token_has_one_answer(realm: Realm) -> None:
     assert realm.outcome(realm.token(box.name), box.name) == "+OK Logged in"
 
 
-def test_attack_24_a_token_is_worth_nothing_once_it_has_expired(realm: Realm) -> None:
+@pytest.mark.attack(24, "pop3")
+def test_a_token_is_worth_nothing_once_it_has_expired(realm: Realm) -> None:
     box = realm.service.account()
     short = realm.token(box.name, exp=time.time() - 58)  # two seconds are left of the leeway
     assert realm.outcome(short) == "+OK Logged in"

@@ -20,6 +20,7 @@ from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.api.servicers.throttle import ThrottleServicer
+from pop3_service.api.servicers.tokens import TokensServicer
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.access import Access, Visit
@@ -38,6 +39,7 @@ from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.automation import AutomationTokens
 from pop3_service.supervisor.backups import BackupDesk
 from pop3_service.supervisor.bans import BansDesk
 from pop3_service.supervisor.certificate_files import CertificateFiles
@@ -205,7 +207,9 @@ class Service:
             stack.callback(self.authenticator.close)
             roles = RolesDesk(store.roles)
             await roles.load()
-            tokens = Tokens(clock, roles.rights)
+            automation = AutomationTokens(store.tokens, roles, clock)
+            await automation.load()
+            tokens = Tokens(clock, roles.rights, automation)
             self.audit = AuditDesk(
                 self.folder / "data", self.folder / "data/audit.key", lambda: 0, clock
             )
@@ -289,7 +293,7 @@ class Service:
                 scram,
                 store.secrets,
                 self.sessions,
-                [roles.load, settings.reload, access.reload],
+                [roles.load, automation.load, settings.reload, access.reload],
             )
             self.backups = BackupDesk(
                 store,
@@ -343,6 +347,7 @@ class Service:
                         ),
                         WhyDesk(access, store.accounts, throttle),
                     ),
+                    TokensServicer(automation),
                 ],
                 Auditing(self.audit, clock),
                 access.check,

@@ -30,6 +30,7 @@ from pop3mgmt.v1 import (
     server_pb2,
     sessions_pb2,
     throttle_pb2,
+    tokens_pb2,
 )
 from unit.pop3_service.clock import FakeClock
 
@@ -45,6 +46,7 @@ OURS = (
     server_pb2,
     sessions_pb2,
     throttle_pb2,
+    tokens_pb2,
 )
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method

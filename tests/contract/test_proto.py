@@ -20,6 +20,7 @@ from pop3mgmt.v1 import (
     server_pb2,
     sessions_pb2,
     throttle_pb2,
+    tokens_pb2,
 )
 
 MODULES = (
@@ -34,6 +35,7 @@ MODULES = (
     server_pb2,
     sessions_pb2,
     throttle_pb2,
+    tokens_pb2,
 )
 FILES: list[FileDescriptor] = [module.DESCRIPTOR for module in MODULES]
 SOURCES = sorted(Path(accounts_pb2.__file__).parent.glob("*.proto"))

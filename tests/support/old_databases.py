@@ -33,6 +33,7 @@ OLD_HASH = "the hash of a password before"
 APP_PASSWORD_NAME = "phone"
 NETWORK = "192.0.2.0/24"
 ROLE = "helpdesk"
+TOKEN = "ci"
 
 
 def verifier() -> Verifier:
@@ -134,6 +135,15 @@ def _access(database: sqlite3.Connection, folder: Path) -> None:
     )
 
 
+def _automation_tokens(database: sqlite3.Connection, folder: Path) -> None:
+    database.execute(
+        "insert into automation_tokens (name, digest, role, networks, created_by, create_time,"
+        " expire_time, last_use_time, last_use_address) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (TOKEN, bytes(32), ROLE, json.dumps(["192.0.2.0/24"]), ADMIN, "2026-03-04 05:06:07.000008",
+         None, "2026-03-05 05:06:07.000008", "192.0.2.7"),
+    )  # fmt: skip
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
@@ -143,6 +153,7 @@ WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0006": _roles,
     "0007": _password_policy,
     "0008": _access,
+    "0009": _automation_tokens,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from admin_cli.commands import TEXT, Command, Duration, Noun
+from admin_cli.commands import ANY_TEXT, TEXT, Command, Duration, Noun
 from admin_cli.connection import call
 from admin_cli.output import (
     Column,
@@ -63,7 +63,11 @@ for_option = click.option(
     help="It ends by itself after this, as 30m, 12h or 7d; without it, never.",
 )
 reason_option = click.option(
-    "--reason", type=TEXT, default="", metavar="TEXT", help="Why, for those who look at it later."
+    "--reason",
+    type=ANY_TEXT,
+    default="",
+    metavar="TEXT",
+    help="Why, for those who look at it later.",
 )
 
 
@@ -112,7 +116,7 @@ def _rule_command(effect: str) -> None:
         show_default=True,
         help="What the rule is about.",
     )
-    @click.option("--note", type=TEXT, default="", metavar="TEXT", help="What it is for.")
+    @click.option("--note", type=ANY_TEXT, default="", metavar="TEXT", help="What it is for.")
     @force_option
     def make(network: str, subject: str, kind: str, note: str, force: bool) -> None:
         from pop3mgmt.v1 import access_pb2

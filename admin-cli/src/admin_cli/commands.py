@@ -20,16 +20,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """One command: the calls it makes, as ``AccountsService/ListAccounts``; its help's examples.
+    """One command; its help ends with examples.
 
-    Logging in and out around a call, and renewing the login, are not named.
+    ``calls`` are the calls that it makes, as ``AccountsService/ListAccounts``, ``also`` those that
+    it makes for some arguments alone. Logging in and out around a call, and renewing the login, are
+    not named.
     """
 
     def __init__(
-        self, *args: Any, examples: Sequence[str], calls: Sequence[str] = (), **attributes: Any
+        self,
+        *args: Any,
+        examples: Sequence[str],
+        calls: Sequence[str] = (),
+        also: Sequence[str] = (),
+        **attributes: Any,
     ) -> None:
         super().__init__(*args, **attributes)
         self.calls = tuple(calls)
+        self.also = tuple(also)
         self.examples = tuple(examples)
         self.params.append(json_option())
 
@@ -83,9 +91,12 @@ class LazyGroup(click.Group):
 
 
 class Text(click.ParamType[str]):
-    """An argument that can be sent: UTF-8, and not empty."""
+    """An argument that can be sent: UTF-8, and not empty unless that is a value too."""
 
     name = "text"
+
+    def __init__(self, *, may_be_empty: bool = False) -> None:
+        self.may_be_empty = may_be_empty
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Give the text, or fail as wrong usage."""
@@ -93,12 +104,13 @@ class Text(click.ParamType[str]):
             str(value).encode()
         except UnicodeEncodeError:
             self.fail("is not UTF-8", param, ctx)
-        if not value:
+        if not value and not self.may_be_empty:
             self.fail("is empty", param, ctx)
         return str(value)
 
 
 TEXT = Text()
+ANY_TEXT = Text(may_be_empty=True)
 
 
 class Role(Text):

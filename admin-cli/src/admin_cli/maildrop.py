@@ -90,7 +90,8 @@ def put_message(name: str, file: IO[bytes]) -> None:
 
 @maildrop.command(
     "show",
-    calls=("MaildropService/GetMessage", "MaildropService/ListMessages"),
+    calls=("MaildropService/GetMessage",),
+    also=("MaildropService/ListMessages",),
     examples=(
         "pop3ctl maildrop show alice 1",
         "pop3ctl maildrop show alice 1700000000.M1P2.mail > letter.eml",

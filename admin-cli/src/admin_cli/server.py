@@ -67,7 +67,8 @@ WATCH_COLUMNS = (
 
 @click.command(
     cls=Command,
-    calls=("ServerService/GetStatus", "ServerService/WatchStatus"),
+    calls=("ServerService/GetStatus",),
+    also=("ServerService/WatchStatus",),
     examples=(
         "pop3ctl status",
         "pop3ctl status --json | jq .current_connection_count",

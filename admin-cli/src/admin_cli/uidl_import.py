@@ -49,7 +49,8 @@ COLUMNS = (
 @click.command(
     "import-uidl",
     cls=Command,
-    calls=("MaildropService/ImportUniqueIds", "AccountsService/ListAccounts"),
+    calls=("MaildropService/ImportUniqueIds",),
+    also=("AccountsService/ListAccounts",),
     examples=(
         "pop3ctl maildrop import-uidl --from dovecot --all --dry-run",
         "pop3ctl maildrop import-uidl --from dovecot --format '%v.%u' alice bob",

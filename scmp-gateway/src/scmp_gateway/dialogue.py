@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
@@ -121,9 +122,11 @@ class ScmpDialogue:
     def _answer(self, line: Line) -> Reply | Coroutine[Any, Any, bytes]:
         """Answer a verb that needs no handler of its own."""
         match line.verb:
-            case "USER" | "PASS" if self._caller is not None:
+            case "USER" | "PASS" | "AUTH_TOKEN" if self._caller is not None:
                 return Err(f"already logged in as {self._caller.account.name}")
-            case "USER" | "PASS" if not self._security.takes_password(self._connection):
+            case "USER" | "PASS" | "AUTH_TOKEN" if not self._security.takes_password(
+                self._connection
+            ):
                 return Err("no password in clear text here, use STLS or the TLS port first", "TLS")
             case "USER":
                 self._name = line.words[0]
@@ -133,6 +136,10 @@ class ScmpDialogue:
                     return Err("send USER first")
                 name, self._name = self._name, None
                 return self._login(name, line.rest)
+            case "AUTH_TOKEN":
+                return self._login_by_token(line.words[0])
+            case "LOGOUT" if self._caller is not None:
+                return self._logout(self._caller)
             case "CAPA" | "HELP" if self._caller is not None:
                 return self._told_to(self._caller, line.verb)
             case "CAPA":
@@ -183,6 +190,26 @@ class ScmpDialogue:
         warning = f"; warning: {caller.warnings[0]}" if caller.warnings else ""
         log.info("login", peer=self._connection.peer, account=caller.account.name, role=role)
         return Ok(f"logged in as {caller.account.name} ({role}){warning}").encode()
+
+    async def _login_by_token(self, token: str) -> bytes:
+        caller = self._client.caller(token, client_address=self._connection.peer)
+        try:
+            now = await caller.get_caller()
+        except ManagementError as error:
+            return refusal(error).encode()
+        caller.account.name = now.account_name or f"token/{now.token_name}"
+        caller.account.role_name = now.role_name
+        self._name, self._caller = None, caller
+        name, role = caller.account.name, now.role_name
+        log.info("login by token", peer=self._connection.peer, account=name, role=role)
+        return Ok(f"logged in as {name} ({role})").encode()
+
+    async def _logout(self, caller: Caller) -> bytes:
+        self._caller = None
+        # What is left of the login, if the service is away, ends by itself; a token does not end.
+        with contextlib.suppress(ManagementError):
+            await caller.logout()
+        return Ok("logged out").encode()
 
     async def _told_to(self, caller: Caller, verb: str) -> bytes:
         """Answer CAPA or HELP of who is logged in: it depends on rights, which may change."""

@@ -36,7 +36,7 @@ class Security:
         if self._certificate is None or _in_tls(connection) or logged_in:
             hidden.add("STLS")
         if not logged_in and not self.takes_password(connection):
-            hidden |= {"USER", "PASS"}
+            hidden |= {"USER", "PASS", "AUTH_TOKEN"}
         return frozenset(hidden)
 
 

@@ -16,7 +16,9 @@ from scmp_gateway.acts import (
     roles,
     server,
     sessions,
+    settings,
     throttle,
+    tokens,
 )
 from scmp_gateway.verb import Verb
 
@@ -64,6 +66,25 @@ VERBS: dict[str, Verb] = {
         "QUIT",
         "end",
         before_login=True,
+    ),
+    "AUTH_TOKEN": Verb(
+        "AUTH_TOKEN <token>",
+        "log in with an automation token, in place of USER and PASS",
+        None,
+        1,
+        1,
+        before_login=True,
+    ),
+    "LOGOUT": Verb(
+        "LOGOUT",
+        "end the login; the connection stays",
+        calls=("AuthService/Logout",),
+    ),
+    "WHOAMI": Verb(
+        "WHOAMI",
+        "your account, role and rights",
+        own.whoami,
+        calls=("AuthService/GetCaller",),
     ),
     "CURR_CONNEC": Verb(
         "CURR_CONNEC",
@@ -150,6 +171,30 @@ VERBS: dict[str, Verb] = {
             "SessionsService/ListSessions",
         ),
     ),
+    "SESSIONS": Verb(
+        "SESSIONS [<username>]",
+        "POP3 connections with all that is known; without the right to all, your own",
+        sessions.sessions,
+        0,
+        1,
+        calls=("SessionsService/ListSessions",),
+    ),
+    "KICK": Verb(
+        "KICK <connection>",
+        "end a POP3 connection; no mail is deleted",
+        sessions.kick,
+        1,
+        1,
+        calls=("SessionsService/DisconnectSession",),
+    ),
+    "KICK_USER": Verb(
+        "KICK_USER <username>",
+        "end all POP3 connections of an account; no mail is deleted",
+        sessions.kick_user,
+        1,
+        1,
+        calls=("SessionsService/DisconnectSession",),
+    ),
     "BYTES_TRANS": Verb(
         "BYTES_TRANS",
         "octets sent since the start",
@@ -161,6 +206,14 @@ VERBS: dict[str, Verb] = {
         "all accounts",
         accounts.users,
         calls=("AccountsService/ListAccounts",),
+    ),
+    "ACCOUNT": Verb(
+        "ACCOUNT [<username>]",
+        "what is known of an account; without a name, of your own",
+        accounts.account,
+        0,
+        1,
+        calls=("AccountsService/GetAccount",),
     ),
     "STATUS": Verb(
         "STATUS",
@@ -176,6 +229,22 @@ VERBS: dict[str, Verb] = {
         1,
         calls=("ServerService/GetSettings",),
         also=("ServerService/UpdateSettings",),
+    ),
+    "SETTINGS": Verb(
+        "SETTINGS [<name>]",
+        "all settings, or one",
+        settings.settings,
+        0,
+        1,
+        calls=("ServerService/GetSettings",),
+    ),
+    "SET": Verb(
+        "SET <name> [<value>]",
+        "change a setting; its value is the rest of the line",
+        settings.set_,
+        1,
+        None,
+        calls=("ServerService/UpdateSettings",),
     ),
     "DELETE_USER": Verb(
         "DELETE_USER <username>",
@@ -229,6 +298,22 @@ VERBS: dict[str, Verb] = {
         calls=("ServerService/GetSettings",),
         also=("ServerService/UpdateSettings",),
     ),
+    "MAIL": Verb(
+        "MAIL [<username>]",
+        "an account's messages; without a name, your own",
+        maildrops.mail,
+        0,
+        1,
+        calls=("MaildropService/ListMessages",),
+    ),
+    "SHOW_MAIL": Verb(
+        "SHOW_MAIL <uidl> [<username>]",
+        "a message, of your own maildrop unless an account is named",
+        maildrops.show_mail,
+        1,
+        2,
+        calls=("MaildropService/GetMessage",),
+    ),
     "IMPORT_UIDL": Verb(
         "IMPORT_UIDL <username> <server> [<format>]",
         "keep the unique ids of a Maildir that came from DOVECOT or COURIER",
@@ -236,6 +321,12 @@ VERBS: dict[str, Verb] = {
         2,
         3,
         calls=("MaildropService/ImportUniqueIds",),
+    ),
+    "CERTIFICATES": Verb(
+        "CERTIFICATES",
+        "the certificates in force",
+        server.certificates,
+        calls=("ServerService/ListCertificates",),
     ),
     "RELOAD_CERTIFICATES": Verb(
         "RELOAD_CERTIFICATES",
@@ -407,6 +498,28 @@ VERBS: dict[str, Verb] = {
         1,
         2,
         calls=("AccessService/ExplainAccess",),
+    ),
+    "TOKENS": Verb(
+        "TOKENS",
+        "list the automation tokens",
+        tokens.tokens,
+        calls=("TokensService/ListTokens",),
+    ),
+    "CREATE_TOKEN": Verb(
+        "CREATE_TOKEN <name> <role> [<days>] [<networks>]",
+        "make an automation token, shown once",
+        tokens.create_token,
+        2,
+        4,
+        calls=("TokensService/CreateToken",),
+    ),
+    "REVOKE_TOKEN": Verb(
+        "REVOKE_TOKEN <name>",
+        "end an automation token",
+        tokens.revoke_token,
+        1,
+        1,
+        calls=("TokensService/RevokeToken",),
     ),
 }
 

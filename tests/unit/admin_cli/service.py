@@ -25,6 +25,8 @@ from pop3mgmt.v1 import (
     sessions_pb2_grpc,
     throttle_pb2,
     throttle_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
 )
 from unit.admin_cli.own_account import OwnAccount
 
@@ -40,6 +42,7 @@ class Service(
     server_pb2_grpc.ServerServiceServicer,
     maildrop_pb2_grpc.MaildropServiceServicer,
     throttle_pb2_grpc.ThrottleServiceServicer,
+    tokens_pb2_grpc.TokensServiceServicer,
 ):
     """The service; a test reads and sets what is in it."""
 
@@ -50,6 +53,8 @@ class Service(
         self.apop_secrets: dict[str, str] = {}
         self.policy = accounts_pb2.PasswordPolicy()
         self.tokens = {TOKEN}
+        self.automation: dict[str, tokens_pb2.AutomationToken] = {}
+        self.lifetimes_s: list[float] = []
         self.logins: list[str] = []
         self.token_life_s = 3600
         self.renewals = 0
@@ -87,6 +92,7 @@ class Service(
             server_pb2_grpc.add_ServerServiceServicer_to_server,
             maildrop_pb2_grpc.add_MaildropServiceServicer_to_server,
             throttle_pb2_grpc.add_ThrottleServiceServicer_to_server,
+            tokens_pb2_grpc.add_TokensServiceServicer_to_server,
         ):
             add(self, self._server)
         own_account_pb2_grpc.add_OwnAccountServiceServicer_to_server(self.own, self._server)
@@ -208,6 +214,32 @@ class Service(
         self._admit(context)
         for line in self.imported_lines:
             yield accounts_pb2.ImportAccountsResponse(lines=[line])
+
+    # --- tokens ---
+
+    def ListTokens(self, _: Any, context: Any) -> Any:
+        self._admit(context)
+        found = list(self.automation.values())
+        return tokens_pb2.ListTokensResponse(tokens=found, total_count=len(found))
+
+    def CreateToken(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        self.lifetimes_s.append(request.lifetime.ToTimedelta().total_seconds())
+        made = tokens_pb2.AutomationToken(
+            name=request.name,
+            role_name=request.role_name,
+            networks=request.networks,
+            created_by="admin",
+        )
+        made.create_time.seconds = MADE
+        self.automation[request.name] = made
+        return tokens_pb2.CreateTokenResponse(secret="valija_secret", token=made)
+
+    def RevokeToken(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        if self.automation.pop(request.name, None) is None:
+            refuse(context, Reason.NOT_FOUND, f'no token "{request.name}"')
+        return tokens_pb2.RevokeTokenResponse()
 
     # --- sessions ---
 

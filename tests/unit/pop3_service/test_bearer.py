@@ -200,7 +200,8 @@ async def test_a_store_that_fails_is_no_wrong_token(desk: Desk) -> None:
         await desk.name()
 
 
-async def test_attack_24_a_token_ends_when_it_says_and_is_for_this_service_alone(
+@pytest.mark.attack(24, "pop3")
+async def test_a_token_ends_when_it_says_and_is_for_this_service_alone(
     desk: Desk,
 ) -> None:
     own = desk.token()

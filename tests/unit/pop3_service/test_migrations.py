@@ -34,6 +34,7 @@ from support.old_databases import (
     ROLE,
     SALT_SECRET,
     SETTINGS,
+    TOKEN,
     USER,
     WRITTEN,
 )
@@ -114,6 +115,13 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
         assert (suspension.account, suspension.set_by) == (USER, ADMIN)
         end = datetime(2036, 3, 4, 5, 6, 7, 8, UTC)
         assert suspension.end_time_s == end.timestamp()
+    if revision >= "0009":
+        [token] = await store.tokens.all()
+        assert (token.name, token.networks) == (TOKEN, ("192.0.2.0/24",))
+        assert (token.expire_time, token.last_use_time) == (
+            None,
+            datetime(2026, 3, 5, 5, 6, 7, 8, UTC),
+        )
     await store.close()
     assert opening.examine(tmp_path / FILE) == migrate.HEAD
 

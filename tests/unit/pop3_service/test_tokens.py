@@ -8,6 +8,7 @@ import pytest
 from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.errors import InvalidCredentials
 from pop3_service.domain.rights import BUILT_IN, RoleName
+from pop3_service.supervisor.automation import AutomationTokens
 from pop3_service.supervisor.tokens import LIFETIME, LONGEST, MAX_PER_ACCOUNT, Tokens
 from unit.pop3_service.clock import FakeClock
 
@@ -22,7 +23,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def tokens(clock: FakeClock) -> Tokens:
-    return Tokens(clock, lambda role: BUILT_IN[role].rights)
+    automation = AutomationTokens(None, None, clock)  # type: ignore[arg-type]
+    return Tokens(clock, lambda role: BUILT_IN[role].rights, automation)
 
 
 def lives(tokens: Tokens, token: str) -> bool:

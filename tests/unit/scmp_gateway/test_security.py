@@ -42,7 +42,7 @@ def test_a_password_is_taken_by_policy(policy: str, taken: list[Place]) -> None:
     assert [it for it in places if security.takes_password(it)] == taken
     for place in places:
         hidden = security.hidden(place, logged_in=False)
-        assert ({"USER", "PASS"} <= hidden) is (place not in taken)
+        assert ({"USER", "PASS", "AUTH_TOKEN"} <= hidden) is (place not in taken)
 
 
 def test_stls_is_offered_once_there_is_a_certificate_and_before_the_login() -> None:

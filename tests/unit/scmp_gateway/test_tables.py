@@ -19,6 +19,7 @@ from pop3mgmt.v1 import (
     server_pb2,
     sessions_pb2,
     throttle_pb2,
+    tokens_pb2,
 )
 from scmp_gateway.errors import CODE
 from scmp_gateway.verbs import VERBS, visible
@@ -46,6 +47,7 @@ METHODS = {
         server_pb2,
         sessions_pb2,
         throttle_pb2,
+        tokens_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
@@ -80,9 +82,10 @@ def test_the_specification_explains_every_code(code: str) -> None:
 def test_who_may_make_all_calls_of_a_verb_sees_it() -> None:
     everything = {call for verb in VERBS.values() for call in verb.calls}
     assert visible(everything).keys() == VERBS.keys()
-    before = {"USER", "PASS", "STLS", "CAPA", "HELP", "NOOP", "QUIT"}
+    before = {"USER", "PASS", "AUTH_TOKEN", "STLS", "CAPA", "HELP", "NOOP", "QUIT"}
     assert visible(None).keys() == visible(set()).keys() == before
-    assert visible({"SessionsService/ListSessions"}).keys() - before == {"CURR_CONNEC"}
+    lists = {"CURR_CONNEC", "SESSIONS"}
+    assert visible({"SessionsService/ListSessions"}).keys() - before == lists
     both = {"SessionsService/ListSessions", "ServerService/GetStatus"}
     assert "ALL_CONNEC" in visible(both)
 

@@ -120,6 +120,9 @@ ACCESS: dict[str, Access] = {
     f"{_V1}RolesService/CreateRole": need(Right.ROLES_WRITE),
     f"{_V1}RolesService/UpdateRole": need(Right.ROLES_WRITE),
     f"{_V1}RolesService/DeleteRole": need(Right.ROLES_WRITE),
+    f"{_V1}TokensService/ListTokens": need(Right.TOKENS_READ),
+    f"{_V1}TokensService/CreateToken": need(Right.TOKENS_WRITE),
+    f"{_V1}TokensService/RevokeToken": need(Right.TOKENS_WRITE),
     f"{_V1}SessionsService/ListSessions": need(Right.OWN, Right.SESSIONS_READ),
     f"{_V1}SessionsService/WatchSessions": need(Right.OWN, Right.SESSIONS_READ),
     f"{_V1}SessionsService/DisconnectSession": need(Right.OWN, Right.SESSIONS_DISCONNECT),
@@ -274,6 +277,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             if principal is not None:
                 principal = replace(principal, address=address)
                 self._may_come_in(principal)
+                await self._use(details.method, principal, token)
                 _principal.set(principal)
         except ServiceError as error:
             await self._tell(details, error, passed_on, context)
@@ -307,11 +311,19 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if not token:
             raise InvalidCredentials("log in first")
         principal = self._tokens.principal(token)
-        if not access.admits(principal):
+        # Nothing is told of an automation token before its network was looked at, in ``_use``.
+        if not principal.token_name and not access.admits(principal):
             if principal.is_restricted:
                 raise PasswordMustChange(principal.name)
             raise PermissionDenied
         return principal, token
+
+    async def _use(self, method: str, principal: Principal, token: str) -> None:
+        """Let an automation token be used from its networks alone, for what its role may."""
+        if principal.token_name:
+            await self._tokens.automation.use(token, principal.address)
+            if not ACCESS[method].admits(principal):
+                raise PermissionDenied
 
 
 def _origin(context: grpc.aio.ServicerContext[Any, Any], passed_on: str) -> tuple[str, Via]:

@@ -43,6 +43,8 @@ from pop3mgmt.v1 import (
     sessions_pb2_grpc,
     throttle_pb2,
     throttle_pb2_grpc,
+    tokens_pb2,
+    tokens_pb2_grpc,
 )
 
 MAX_MESSAGE = 2 * 1024 * 1024
@@ -94,6 +96,10 @@ _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     throttle_pb2_grpc.ThrottleServiceServicer: (
         throttle_pb2.DESCRIPTOR.services_by_name["ThrottleService"],
         throttle_pb2_grpc.add_ThrottleServiceServicer_to_server,
+    ),
+    tokens_pb2_grpc.TokensServiceServicer: (
+        tokens_pb2.DESCRIPTOR.services_by_name["TokensService"],
+        tokens_pb2_grpc.add_TokensServiceServicer_to_server,
     ),
 }
 """The services of the contract: what each is called, and how its servicer is added."""

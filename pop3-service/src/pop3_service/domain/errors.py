@@ -323,33 +323,57 @@ class AppPasswordLimit(ServiceError):
         self.maximum = maximum
 
 
-class RoleNotFound(ServiceError):
-    """There is no role of that name."""
+class NotFound(ServiceError):
+    """There is nothing of that name."""
 
     reason = Reason.NOT_FOUND
+
+
+class AlreadyExists(ServiceError):
+    """The name is taken."""
+
+    reason = Reason.ALREADY_EXISTS
+
+
+class RoleNotFound(NotFound):
+    """There is no role of that name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no role {name[:64]!r}")
         self.name = name
 
 
-class RoleExists(ServiceError):
+class RoleExists(AlreadyExists):
     """A role of that name is already there."""
-
-    reason = Reason.ALREADY_EXISTS
 
     def __init__(self, name: str) -> None:
         super().__init__(f"role {name!r} already exists")
         self.name = name
 
 
+class TokenNotFound(NotFound):
+    """There is no automation token of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no token {name[:64]!r}")
+        self.name = name
+
+
+class TokenExists(AlreadyExists):
+    """An automation token of that name is already there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"token {name!r} already exists")
+        self.name = name
+
+
 class RoleInUse(ServiceError):
-    """Accounts have the role that is to go."""
+    """Accounts or automation tokens have the role that is to go."""
 
     reason = Reason.STILL_IN_USE
 
-    def __init__(self, name: str, count: int) -> None:
-        super().__init__(f"{count} accounts have the role {name!r}")
+    def __init__(self, name: str, count: int, what: str = "accounts") -> None:
+        super().__init__(f"{count} {what} have the role {name!r}")
         self.count = count
 
 

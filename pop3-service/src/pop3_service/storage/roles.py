@@ -13,6 +13,9 @@ from pop3_service.domain.rights import Right, Role
 from pop3_service.storage import tables
 from pop3_service.storage.transactions import transaction
 
+HOLDERS = {"accounts": tables.accounts, "tokens": tables.automation_tokens}
+"""What has a role."""
+
 
 class RoleStore:
     """The roles that are not built in."""
@@ -60,12 +63,13 @@ class RoleStore:
 
         Raises:
             RoleNotFound: there is none of that name.
-            RoleInUse: accounts have it.
+            RoleInUse: accounts or automation tokens have it.
         """
         async with transaction(self._engine) as connection:
-            users = select(func.count()).where(tables.accounts.c.role == name)
-            if count := await connection.scalar(users):
-                raise RoleInUse(name, count)
+            for what, table in HOLDERS.items():
+                users = select(func.count()).where(table.c.role == name)
+                if count := await connection.scalar(users):
+                    raise RoleInUse(name, count, what)
             result = await connection.execute(
                 delete(tables.roles).where(tables.roles.c.name == name)
             )

@@ -34,6 +34,7 @@ from pop3_service.storage.roles import RoleStore
 from pop3_service.storage.secrets import SecretStore
 from pop3_service.storage.settings import SettingsStore
 from pop3_service.storage.throttle import ThrottleStore
+from pop3_service.storage.tokens import TokenStore
 
 FILE = ACCOUNTS
 LOCK = "valija.lock"
@@ -49,6 +50,7 @@ class Store:
         self.access = AccessStore(engine)
         self.settings = SettingsStore(engine)
         self.roles = RoleStore(engine)
+        self.tokens = TokenStore(engine)
         self.secrets = SecretStore(engine)
         self.app_passwords = AppPasswordStore(engine)
         self.preferences = PreferencesStore(engine)

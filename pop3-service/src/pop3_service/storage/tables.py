@@ -120,3 +120,17 @@ suspensions = Table(
     Column("set_by", String(255), nullable=False),
     Column("set_time", DateTime, nullable=False),
 )
+
+automation_tokens = Table(
+    "automation_tokens",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("networks", Text, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("create_time", DateTime, nullable=False),
+    Column("expire_time", DateTime),
+    Column("last_use_time", DateTime),
+    Column("last_use_address", String(64), nullable=False),
+)

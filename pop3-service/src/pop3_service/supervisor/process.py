@@ -32,6 +32,7 @@ from pop3_service.api.servicers.roles import RolesServicer
 from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.api.servicers.throttle import ThrottleServicer
+from pop3_service.api.servicers.tokens import TokensServicer
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import ListenerConfig, WorkerConfig
@@ -53,6 +54,7 @@ from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.automation import AutomationTokens
 from pop3_service.supervisor.backups import BackupDesk
 from pop3_service.supervisor.bans import BansDesk
 from pop3_service.supervisor.bearer import BearerTokens
@@ -137,7 +139,10 @@ class Supervisor:
             stack.callback(authenticator.close)
             roles = RolesDesk(store.roles)
             await roles.load()
-            tokens, maildrops = Tokens(clock, roles.rights), MaildirStore(self._paths, clock)
+            automation = AutomationTokens(store.tokens, roles, clock)
+            await automation.load()
+            tokens = Tokens(clock, roles.rights, automation)
+            maildrops = MaildirStore(self._paths, clock)
             audit = AuditDesk(
                 config.data_dir,
                 keys(config)["audit.key"],
@@ -214,6 +219,7 @@ class Supervisor:
                 self._sessions,
                 [
                     roles.load,
+                    automation.load,
                     settings.reload,
                     lambda: self._apply_retention(store),
                     access.reload,
@@ -305,6 +311,7 @@ class Supervisor:
                         BansDesk(access, store.access, accounts.end, shared),
                         WhyDesk(access, store.accounts, throttle),
                     ),
+                    TokensServicer(automation),
                 ],
                 Auditing(audit, clock),
                 access.check,

@@ -12,6 +12,7 @@ from lineproto.clock import Clock
 from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.errors import InvalidCredentials
 from pop3_service.domain.rights import Right
+from pop3_service.supervisor.automation import AutomationTokens
 
 LIFETIME = timedelta(hours=1)
 LONGEST = timedelta(hours=24)
@@ -30,8 +31,14 @@ class _Login:
 class Tokens:
     """All management logins that live."""
 
-    def __init__(self, clock: Clock, rights: Callable[[str], frozenset[Right]]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        rights: Callable[[str], frozenset[Right]],
+        automation: AutomationTokens,
+    ) -> None:
         """``rights`` gives those of a role as they are now."""
+        self.automation = automation
         self._clock = clock
         self._rights = rights
         self._logins: dict[bytes, _Login] = {}
@@ -53,16 +60,20 @@ class Tokens:
         Raises:
             InvalidCredentials: it is unknown, ended or expired.
         """
+        if self.automation.is_meant(token):
+            return self.automation.principal(token)
         principal = self._find(token).principal
         rights = frozenset() if principal.is_restricted else self._rights(principal.role)
         return replace(principal, rights=rights)
 
-    def expire_time(self, token: str) -> datetime:
-        """Give when a token ends.
+    def expire_time(self, token: str) -> datetime | None:
+        """Give when a token ends; None if it is an automation token that does not.
 
         Raises:
             InvalidCredentials: it is unknown, ended or expired.
         """
+        if self.automation.is_meant(token):
+            return self.automation.expire_time(token)
         return self._find(token).expire_time
 
     def renew(self, token: str) -> datetime:

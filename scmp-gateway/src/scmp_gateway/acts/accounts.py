@@ -24,6 +24,22 @@ async def users(caller: Caller, line: Line) -> Reply:
     )
 
 
+async def account(caller: Caller, line: Line) -> Reply:
+    """What is known of an account; without a name, of the caller's own."""
+    found = await caller.get_account("".join(line.words))
+    made = found.create_time.ToDatetime().isoformat(timespec="seconds")
+    return Listing(
+        f"account {found.name}",
+        [
+            f"role: {found.role_name}",
+            f"created: {made}Z",
+            f"sessions: {found.session_count}",
+            f"default-password: {'yes' if found.has_default_password else 'no'}",
+            f"apop-secret: {'yes' if found.has_apop_secret else 'no'}",
+        ],
+    )
+
+
 async def delete_user(caller: Caller, line: Line) -> Reply:
     """Remove an account; its mail is kept."""
     ended = await caller.delete_account(line.words[0])

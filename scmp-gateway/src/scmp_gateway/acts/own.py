@@ -8,6 +8,13 @@ from scmp_gateway.acts.sessions import session_line
 from scmp_gateway.command import Line
 
 
+async def whoami(caller: Caller, line: Line) -> Reply:
+    """Who the caller is, and the rights that it has now."""
+    now = await caller.get_caller()
+    name = now.account_name or f"token/{now.token_name}"
+    return Listing(f"{name} {now.role_name}", list(now.rights))
+
+
 async def curr_connec(caller: Caller, line: Line) -> Reply:
     """The caller's own connections."""
     sessions = await caller.list_sessions(caller.account.name)

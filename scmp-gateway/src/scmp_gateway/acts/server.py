@@ -56,6 +56,12 @@ async def transform(caller: Caller, line: Line) -> Reply:
     return Ok(f"transform is {settings.transform or 'off'}")
 
 
+async def certificates(caller: Caller, line: Line) -> Reply:
+    """The certificates in force, the default first."""
+    found = await caller.list_certificates()
+    return Listing(f"{len(found)} certificates in force", [_certificate(it) for it in found])
+
+
 async def reload_certificates(caller: Caller, line: Line) -> Reply:
     """Read the certificates' files again."""
     return Ok(f"{len(await caller.reload_certificates())} certificates in force")

@@ -21,6 +21,28 @@ async def bytes_trans(caller: Caller, line: Line) -> Reply:
     return Ok(f"{(await caller.get_status()).sent_bytes} octets transmitted since start")
 
 
+async def sessions(caller: Caller, line: Line) -> Reply:
+    """The connections that the caller may see, or those of one account, with all that is known."""
+    found = await caller.list_sessions("".join(line.words))
+    return Listing(
+        f"{len(found)} connections",
+        [
+            f"{session_line(it)} messages={it.sent_message_count} idle={it.idle_seconds}"
+            for it in found
+        ],
+    )
+
+
+async def kick(caller: Caller, line: Line) -> Reply:
+    """End a connection by its id."""
+    return Ok(f"{await caller.disconnect(session_id=line.words[0])} connections ended")
+
+
+async def kick_user(caller: Caller, line: Line) -> Reply:
+    """End all connections of an account."""
+    return Ok(f"{await caller.disconnect(account_name=line.words[0])} connections ended")
+
+
 def session_line(session: Session) -> str:
     """Tell of a connection in one line."""
     since = session.connect_time.ToDatetime().isoformat(timespec="seconds")

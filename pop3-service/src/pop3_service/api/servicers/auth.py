@@ -16,6 +16,7 @@ from pop3_service.domain.audit import ActorKind, describe_actor
 from pop3_service.domain.errors import (
     InvalidCredentials,
     LoginThrottled,
+    PermissionDenied,
 )
 from pop3_service.domain.rights import RoleName
 from pop3_service.supervisor.access import AccessGate
@@ -98,19 +99,21 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
     ) -> auth_pb2.GetCallerResponse:
         """Tell the caller who it is and what it may do."""
         principal = caller()
+        expire_time = self._tokens.expire_time(caller_token())
         return auth_pb2.GetCallerResponse(
-            account_name=principal.name,
+            account_name="" if principal.token_name else principal.name,
             token_name=principal.token_name,
             role_name=principal.role,
             rights=sorted(principal.rights),
             methods=open_to(principal),
-            expire_time=timestamp(self._tokens.expire_time(caller_token())),
+            expire_time=timestamp(expire_time) if expire_time else None,
         )
 
     async def RenewToken(
         self, request: auth_pb2.RenewTokenRequest, context: Context
     ) -> auth_pb2.RenewTokenResponse:
         """Move the token's end."""
+        _refuse_automation()
         expire_time = self._tokens.renew(caller_token())
         return auth_pb2.RenewTokenResponse(expire_time=timestamp(expire_time))
 
@@ -118,5 +121,11 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         self, request: auth_pb2.LogoutRequest, context: Context
     ) -> auth_pb2.LogoutResponse:
         """End the token."""
+        _refuse_automation()
         self._tokens.end(caller_token())
         return auth_pb2.LogoutResponse()
+
+
+def _refuse_automation() -> None:
+    if caller().token_name:
+        raise PermissionDenied("an automation token is not renewed, and ends by its revocation")
