@@ -11,7 +11,7 @@ SCALE ?= ci
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench scorecard check proto clean
+.PHONY: help run test soak bench scorecard check proto rights clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ check: $(VENV)/check.stamp ## Style, types and layering.
 
 proto: $(VENV)/run.stamp ## Generate the gRPC modules again.
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python proto/generate.py
+
+rights: $(VENV)/test.stamp ## Print the table of rights, calls, verbs and commands.
+	@PYTHONPATH=tests $(BIN)/python -m contract.rights
 
 clean: ## Remove what was installed and generated here.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

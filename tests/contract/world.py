@@ -22,15 +22,17 @@ from click.testing import CliRunner
 from admin_cli.main import cli
 from contract.service import ADMIN_PASSWORD, Service, session
 from pop3_service.api.access import AccessInterceptor
-from pop3_service.domain.account import AccountName
+from pop3_service.domain.rights import Right
 from pop3mgmt.client import Caller
 from scmp_gateway import process as gateway
-from scmp_gateway.config import Config
+from scmp_gateway.config import parser, read_config
 from unit.pop3_service.clock import FakeClock
 
-PASSWORDS = (ADMIN_PASSWORD, "secret", "correct horse battery")
-"""What ``World.seen`` tries to log in with."""
 ANA = "ana"
+ANAS_PASSWORD = "lumpy-orange-kettle-42"
+NEW_PASSWORD = "correct-horse-battery-91"
+PASSWORDS = (ADMIN_PASSWORD, ANAS_PASSWORD, NEW_PASSWORD)
+"""What ``World.seen`` tries to log in with."""
 NOT_EFFECTS = frozenset({"alembic_version", "secrets"})
 """Tables that hold no effect of a call."""
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]")
@@ -49,6 +51,10 @@ class Told:
         return json.loads(self.output) if self.output.strip() else None
 
     @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.output.splitlines()]
+
+    @property
     def reason(self) -> str:
         """Why it was refused."""
         found: str = json.loads(self.errors)["error"]["reason"]
@@ -61,6 +67,19 @@ class Reply:
 
     line: str
     listing: list[str]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who makes calls: a name and a password, an automation token, or whoever is logged in."""
+
+    name: str
+    password: str = ""
+    token: str = ""
+
+
+ADMIN = Person("default", ADMIN_PASSWORD)
+USER = Person(ANA, ANAS_PASSWORD)
 
 
 class Telnet:
@@ -80,8 +99,9 @@ class Telnet:
             assert lines.pop() == "."
         return Reply(first, [it[1:] if it.startswith(".") else it for it in lines])
 
-    async def log_in(self, name: str, password: str) -> None:
-        for line in (f"USER {name}", f"PASS {password}"):
+    async def log_in(self, who: Person) -> None:
+        by_password = (f"USER {who.name}", f"PASS {who.password}")
+        for line in (f"AUTH_TOKEN {who.token}",) if who.token else by_password:
             reply = await self.say(line)
             assert reply.line.startswith("+OK"), reply
 
@@ -109,17 +129,29 @@ class World:
             async with contextlib.AsyncExitStack() as stack:
                 service = await stack.enter_async_context(self.service.running())
                 service.restart = self._restart
-                config = Config(**{**_CONFIG, "service": service.target})
-                self._scmp_port = await stack.enter_async_context(gateway.running(config))
-                await service.admin.create_account(ANA, "secret")
+                options = {**_OPTIONS, "POP3_MGMT_TARGET": service.target}
+                config = read_config(parser().parse_args([]), options)
+                front = await stack.enter_async_context(gateway.running(config))
+                self._scmp_port = front if isinstance(front, int) else front.port
+                await service.admin.create_account(ANA, ANAS_PASSWORD)
                 service.workers[0].sessions = [session(1, ANA), session(2, "default")]
                 service.workers[1].sessions = [session(3, ANA), session(4)]
                 self.calls.clear()
                 yield self
 
-    async def log_in(self, name: str, password: str) -> Caller:
+    async def log_in(self, who: Person) -> Caller:
         """Log in by gRPC."""
-        return await self.service.client.login(name, password)
+        client = self.service.client
+        return client.caller(who.token) if who.token else await client.login(who.name, who.password)
+
+    async def person(self, rights: frozenset[Right], *, with_account: bool = True) -> Person:
+        """Make a role of these rights alone, and who has it: an account, or a token without one."""
+        admin = self.service.admin
+        await admin.create_role("one", sorted(rights))
+        if with_account:
+            await admin.create_account("one", NEW_PASSWORD, "one")
+            return Person("one", NEW_PASSWORD)
+        return Person("token/one", token=(await admin.create_token("one", "one")).secret)
 
     @contextlib.asynccontextmanager
     async def telnet(self) -> AsyncIterator[Telnet]:
@@ -131,12 +163,19 @@ class World:
         finally:
             writer.close()
 
-    async def pop3ctl(self, *words: str, stdin: str = "", **variables: str) -> Told:
+    async def pop3ctl(self, who: Person, *words: str, stdin: str = "", **variables: str) -> Told:
         """Run pop3ctl with ``--json``, on a loop of its own as always."""
         env = {
             "POP3CTL_TARGET": self.service.target,
             "XDG_STATE_HOME": str(self.folder / "state"),
             "HOME": str(self.folder),
+            **(
+                {"POP3CTL_TOKEN": who.token}
+                if who.token
+                else {"POP3CTL_USER": who.name, "POP3CTL_PASSWORD": who.password}
+                if who.name
+                else {}
+            ),
             **variables,
         }
         result = await asyncio.to_thread(
@@ -167,7 +206,10 @@ class World:
 
     async def put(self, name: str, *messages: str) -> list[str]:
         """Store mail; give the unique ids."""
-        stored = [await self.service.admin.put_message(name, [it.encode()]) for it in messages]
+        stored = []
+        for message in messages:
+            stored.append(await self.service.admin.put_message(name, [message.encode()]))
+            self.service.clock.move(1)  # the time of delivery tells their order
         return [it.uidl for it in stored]
 
     async def _passwords(self, name: str) -> list[str]:
@@ -197,15 +239,7 @@ class World:
             AccessInterceptor.intercept_service = real  # type: ignore[method-assign]
 
 
-_CONFIG: dict[str, Any] = {
-    "bind": "127.0.0.1",
-    "port": 0,
-    "host_name": "scmp.test",
-    "idle_timeout": 600.0,
-    "max_connections": 100,
-    "deadline": 30.0,
-    "log_format": "logfmt",
-}
+_OPTIONS = {"SCMP_BIND": "127.0.0.1", "SCMP_PORT": "0", "SCMP_HOST_NAME": "scmp.test"}
 
 
 @contextlib.contextmanager
@@ -247,18 +281,12 @@ def _lasting(value: Any) -> Any:
 
 
 def _mail(root: Path) -> list[tuple[str, str]]:
-    """Each folder, and each file by its folder and what is in it."""
+    """Each folder, each message by its folder and what is in it, and each other file."""
     found = []
     for path in root.rglob("*"):
-        where = str(path.relative_to(root))
-        if path.is_file():
-            where = str(path.parent.relative_to(root))
+        where = str(path.parent.relative_to(root))
+        if path.is_file() and path.parent.name in ("new", "cur", "tmp"):
             found.append((where, hashlib.sha256(path.read_bytes()).hexdigest()))
         else:
-            found.append((where, ""))
+            found.append((where, path.name))
     return sorted(found)
-
-
-def account_name(text: str) -> AccountName:
-    """A name as the service has it."""
-    return AccountName.parse(text)

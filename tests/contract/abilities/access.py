@@ -1,71 +1,67 @@
-"""What is done with address rules, bans and suspensions."""
+"""What is done with address rules, bans and suspensions. 198.51.100.0/24 is where nobody is."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from contract.ability import Ability, Answers, Facts
-from contract.world import ANA, Reply, World
+from contract.world import Reply, World
 from pop3mgmt.client import Caller
 from pop3mgmt.v1.access_pb2 import ACCESS_KIND_POP3, AddressRule
 
 NETWORK = "198.51.100.0/24"
+HOST = "198.51.100.7"
 
 
-async def _with_rule(world: World) -> Facts:
-    rule = AddressRule(effect=AddressRule.EFFECT_DENY, network=NETWORK, note="the lab")
-    made, _ = await world.service.admin.create_rule(rule)
-    return {"rule": str(made.id)}
+def _rule(effect: AddressRule.Effect.ValueType) -> AddressRule:
+    return AddressRule(effect=effect, network=NETWORK, subject="role:user", kind=ACCESS_KIND_POP3)
 
 
-async def _with_ban(world: World) -> Facts:
-    await world.service.admin.ban(NETWORK, "guesses passwords")
+async def _denied(world: World) -> Facts:
+    rule, _ = await world.service.admin.create_rule(_rule(AddressRule.EFFECT_DENY))
+    return {"rule": str(rule.id)}
+
+
+async def _banned(world: World) -> Facts:
+    await world.service.admin.ban(NETWORK, "guesses")
     return {}
 
 
-async def _with_suspension(world: World) -> Facts:
-    await world.service.admin.suspend_account(ANA, "on leave")
+async def _suspended(world: World) -> Facts:
+    await world.service.admin.suspend_account("ana", "has left")
     return {}
 
 
-async def _with_all(world: World) -> Facts:
-    await _with_ban(world)
-    await _with_suspension(world)
-    return await _with_rule(world)
+async def _both(world: World) -> Facts:
+    return {**await _banned(world), **await _suspended(world)}
 
 
-async def _list_rules(caller: Caller, _: Facts) -> Any:
+async def _rules(caller: Caller, _: Facts) -> Any:
     return await caller.list_rules()
 
 
-async def _list_bans(caller: Caller, _: Facts) -> Any:
-    return await caller.list_bans()
+async def _allow(caller: Caller, _: Facts) -> Any:
+    return await caller.create_rule(_rule(AddressRule.EFFECT_ALLOW))
 
 
-async def _list_suspensions(caller: Caller, _: Facts) -> Any:
-    return await caller.list_suspensions()
+async def _deny(caller: Caller, _: Facts) -> Any:
+    return await caller.create_rule(_rule(AddressRule.EFFECT_DENY))
 
 
-def _create_rule(effect: str) -> Any:
-    async def create(caller: Caller, _: Facts) -> Any:
-        rule = AddressRule(
-            effect=AddressRule.Effect.Value(f"EFFECT_{effect}"),
-            network=NETWORK,
-            subject=f"account:{ANA}",
-            kind=ACCESS_KIND_POP3,
-            note="the lab",
-        )
-        return await caller.create_rule(rule)
-
-    return create
-
-
-async def _delete_rule(caller: Caller, facts: Facts) -> Any:
+async def _remove(caller: Caller, facts: Facts) -> Any:
     return await caller.delete_rule(int(facts["rule"]))
 
 
+async def _bans(caller: Caller, _: Facts) -> Any:
+    return [it.network for it in await caller.list_bans()]
+
+
+async def _suspensions(caller: Caller, _: Facts) -> Any:
+    return [it.account_name for it in await caller.list_suspensions()]
+
+
 async def _ban(caller: Caller, _: Facts) -> Any:
-    return await caller.ban(NETWORK, "guesses passwords", 3600)
+    return await caller.ban(NETWORK, "", 3600.0)
 
 
 async def _lift(caller: Caller, _: Facts) -> Any:
@@ -73,172 +69,127 @@ async def _lift(caller: Caller, _: Facts) -> Any:
 
 
 async def _suspend(caller: Caller, _: Facts) -> Any:
-    return await caller.suspend_account(ANA, "on leave", 86400)
+    return await caller.suspend_account("ana", "has left", 3600.0)
 
 
 async def _resume(caller: Caller, _: Facts) -> Any:
-    return await caller.resume_account(ANA)
+    return await caller.resume_account("ana")
 
 
 async def _why(caller: Caller, _: Facts) -> Any:
-    return await caller.explain_access("198.51.100.7", ANA)
+    return await caller.explain_access(HOST, "ana")
 
 
-def _scmp_rule(line: str) -> tuple[str, ...]:
-    number, effect, network, subject, kind, by, _, *note = line.split(" ", 7)
-    return number, effect, network, subject[4:], kind[3:], by[3:], "".join(note)
+ENDED = Answers(
+    lambda done: done[1],
+    lambda reply: int(reply.line.split()[-3]),
+    lambda record: record["ended_session_count"],
+)
 
 
-def _scmp_set(kind: str) -> Any:
-    def read(reply: Reply) -> Any:
-        lines = [it.split(" ", 5) for it in reply.listing]
-        return [(it[1], it[3][3:], it[5]) for it in lines if it[0] == kind]
+def _listed(kind: str) -> Any:
+    """Give the first words of the lines of one kind: BANS tells of networks and accounts."""
 
-    return read
+    def names(reply: Reply) -> list[str]:
+        return [line.split()[1] for line in reply.listing if line.startswith(f"{kind} ")]
 
-
-def _pop3ctl_set(kind: str) -> Any:
-    def read(records: list[dict[str, Any]]) -> Any:
-        return [(it["name"], it["set_by"], it["reason"]) for it in records if it["kind"] == kind]
-
-    return read
+    return names
 
 
-def _scmp_why(reply: Reply) -> Any:
-    told = [line.split(": ", 1) for line in reply.listing]
-    outcomes = {key: value for key, value in told if key in ("pop3", "management")}
-    said = [
-        (key.partition("-")[0], value.split(" ", 1)[0])
-        for key, value in told
-        if key.endswith(("-decides", "-then", "-others"))
-    ]
-    return outcomes, said
+def _named(kind: str) -> Any:
+    return lambda records: [it["name"] for it in records if it["kind"] == kind]
 
 
-_KINDS = {1: "pop3", 2: "management"}
-
-
-def _grpc_why(response: Any) -> Any:
-    outcomes = {_KINDS[it.kind]: "allowed" if it.allowed else "refused" for it in response.verdicts}
-    said = [
-        (_KINDS[it.kind], field.name)
-        for it in response.verdicts
-        for ground in it.grounds
-        for field, _ in ground.ListFields()
-    ]
-    return outcomes, said
-
-
-def _pop3ctl_why(records: list[dict[str, Any]]) -> Any:
-    outcomes = {it["kind"]: it["outcome"] for it in records}
-    return outcomes, [(it["kind"], it["what"].split(" ", 1)[0]) for it in records]
-
-
-FOR_ANA = ("--for", f"account:{ANA}", "--on", "pop3", "--note", "the lab")
 ABILITIES = [
     Ability(
         "AccessService/ListRules",
-        _list_rules,
+        _rules,
         "RULES",
         ("rules", "list"),
         Answers(
-            lambda them: [
-                (str(it.id), "deny", it.network, it.subject, "both", it.set_by, it.note)
-                for it in them
-            ],
-            lambda reply: [_scmp_rule(it) for it in reply.listing],
-            lambda records: [
-                (
-                    str(it["id"]),
-                    it["effect"],
-                    it["network"],
-                    it["subject"],
-                    it["kind"],
-                    it["set_by"],
-                    it["note"],
-                )
-                for it in records
-            ],
+            lambda them: [(it.id, it.network) for it in them],
+            lambda reply: [(int(it.split()[0]), it.split()[2]) for it in reply.listing],
+            lambda records: [(it["id"], it["network"]) for it in records],
         ),
-        prepare=_with_rule,
+        prepare=_denied,
+    ),
+    Ability(
+        "AccessService/CreateRule",
+        _allow,
+        f"ALLOW {NETWORK} FOR role:user ON POP3",
+        ("rules", "allow", NETWORK, "--for", "role:user", "--on", "pop3"),
+        ENDED,
+        what="that allows",
+    ),
+    Ability(
+        "AccessService/CreateRule",
+        _deny,
+        f"DENY {NETWORK} FOR role:user ON POP3",
+        ("rules", "deny", NETWORK, "--for", "role:user", "--on", "pop3"),
+        ENDED,
+    ),
+    Ability(
+        "AccessService/DeleteRule",
+        _remove,
+        "REMOVE_RULE {rule}",
+        ("rules", "remove", "{rule}"),
+        ENDED,
+        prepare=_denied,
     ),
     Ability(
         "AccessService/ListBans",
-        _list_bans,
+        _bans,
         "BANS",
         ("bans", "list"),
-        Answers(
-            lambda them: [(it.network, it.set_by, it.reason) for it in them],
-            _scmp_set("network"),
-            _pop3ctl_set("network"),
-        ),
-        prepare=_with_all,
+        Answers(lambda names: names, _listed("network"), _named("network")),
+        prepare=_both,
     ),
     Ability(
         "AccessService/ListSuspensions",
-        _list_suspensions,
+        _suspensions,
         "BANS",
         ("bans", "list"),
-        Answers(
-            lambda them: [(it.account_name, it.set_by, it.reason) for it in them],
-            _scmp_set("account"),
-            _pop3ctl_set("account"),
-        ),
-        prepare=_with_all,
-    ),
-    Ability(
-        "AccessService/CreateRule",
-        _create_rule("DENY"),
-        f"DENY {NETWORK} FOR account:{ANA} ON POP3 BECAUSE the lab",
-        ("rules", "deny", NETWORK, *FOR_ANA),
-        what="that denies",
-    ),
-    Ability(
-        "AccessService/CreateRule",
-        _create_rule("ALLOW"),
-        f"allow {NETWORK} on pop3 for account:{ANA} because the lab",
-        ("rules", "allow", NETWORK, *FOR_ANA),
-        what="that allows",
+        Answers(lambda names: names, _listed("account"), _named("account")),
+        prepare=_both,
     ),
     Ability(
         "AccessService/CreateBan",
         _ban,
-        f"BAN {NETWORK} FOR 1h BECAUSE guesses passwords",
-        ("bans", "add", NETWORK, "--for", "1h", "--reason", "guesses passwords"),
-    ),
-    Ability(
-        "AccessService/DeleteRule",
-        _delete_rule,
-        "REMOVE_RULE {rule}",
-        ("rules", "remove", "{rule}"),
-        prepare=_with_all,
+        f"BAN {NETWORK} FOR 1h",
+        ("bans", "add", NETWORK, "--for", "1h"),
+        ENDED,
     ),
     Ability(
         "AccessService/DeleteBan",
         _lift,
         f"UNBAN {NETWORK}",
         ("bans", "lift", NETWORK),
-        prepare=_with_all,
+        prepare=_banned,
     ),
     Ability(
         "AccessService/SuspendAccount",
         _suspend,
-        f"SUSPEND {ANA} FOR 1d BECAUSE on leave",
-        ("accounts", "suspend", ANA, "--for", "1d", "--reason", "on leave"),
+        "SUSPEND ana FOR 1h BECAUSE has left",
+        ("accounts", "suspend", "ana", "--for", "1h", "--reason", "has left"),
+        ENDED,
     ),
     Ability(
         "AccessService/ResumeAccount",
         _resume,
-        f"RESUME {ANA}",
-        ("accounts", "resume", ANA),
-        prepare=_with_suspension,
+        "RESUME ana",
+        ("accounts", "resume", "ana"),
+        prepare=_suspended,
     ),
     Ability(
         "AccessService/ExplainAccess",
         _why,
-        f"WHY {ANA} 198.51.100.7",
-        ("why", ANA, "198.51.100.7"),
-        Answers(_grpc_why, _scmp_why, _pop3ctl_why),
-        prepare=_with_all,
+        f"WHY ana {HOST}",
+        ("why", "ana", HOST),
+        Answers(
+            lambda told: {it.allowed for it in told.verdicts},
+            lambda reply: {word == "allowed" for word in reply.line.replace(",", "").split()[2::2]},
+            lambda told: {it["outcome"] == "allowed" for it in told},
+        ),
+        prepare=_both,
     ),
 ]

@@ -1,43 +1,42 @@
-"""Networks and accounts with wrong logins."""
+"""What wrong logins have brought about, shown and ended."""
 
 from __future__ import annotations
 
-import re
+import contextlib
 from typing import Any
-
-import pytest
 
 from contract.ability import Ability, Answers, Facts
 from contract.world import Reply, World
+from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 
-GUESSED_AT = "guessed"
 
-
-async def _wrong_logins(world: World) -> Facts:
-    for password in ("one", "two", "three"):
-        with pytest.raises(ManagementError):
-            await world.service.client.login(GUESSED_AT, password)
+async def _tried(world: World) -> Facts:
+    for password in ("wrong", "worse"):
+        with contextlib.suppress(ManagementError):
+            await world.service.client.login("ana", password)
     return {}
 
 
-def _grpc_listing(found: Any) -> list[tuple[str, int]]:
-    return sorted((it.network or it.account_name, it.failure_count) for it in found)
+async def _list(caller: Caller, _: Facts) -> Any:
+    return await caller.list_throttled()
 
 
-def _scmp_listing(reply: Reply) -> list[tuple[str, int]]:
-    lines = [re.match(r"(?:network|account) (\S+) failures=(\d+) ", it) for it in reply.listing]
-    return sorted((it[1], int(it[2])) for it in lines if it)
+async def _clear(caller: Caller, _: Facts) -> Any:
+    return await caller.clear_throttle(account_name="ana")
 
 
-def _pop3ctl_listing(found: Any) -> list[tuple[str, int]]:
-    return sorted((it["network"] or it["account_name"], it["failure_count"]) for it in found)
+async def _clear_address(caller: Caller, _: Facts) -> Any:
+    return await caller.clear_throttle(address="192.0.2.7")
+
+
+def _row(line: str) -> tuple[str, int]:
+    _, what, failures, *_ = line.split()
+    return what, int(failures.removeprefix("failures="))
 
 
 def _cleared(reply: Reply) -> int:
-    found = re.fullmatch(r"\+OK \S+ cleared, (\d+) had wrong logins", reply.line)
-    assert found
-    return int(found[1])
+    return int(reply.line.split()[3])
 
 
 CLEARED = Answers(lambda count: count, _cleared, lambda record: record["cleared_count"])
@@ -45,28 +44,32 @@ CLEARED = Answers(lambda count: count, _cleared, lambda record: record["cleared_
 ABILITIES = [
     Ability(
         "ThrottleService/ListThrottled",
-        lambda caller, _: caller.list_throttled(),
+        _list,
         "THROTTLED",
         ("throttle", "list"),
-        Answers(_grpc_listing, _scmp_listing, _pop3ctl_listing),
-        _wrong_logins,
+        Answers(
+            lambda them: {(it.network or it.account_name, it.failure_count) for it in them},
+            lambda reply: set(map(_row, reply.listing)),
+            lambda records: {
+                (it["network"] or it["account_name"], it["failure_count"]) for it in records
+            },
+        ),
+        prepare=_tried,
     ),
     Ability(
         "ThrottleService/ClearThrottle",
-        lambda caller, _: caller.clear_throttle(account_name=GUESSED_AT),
-        f"CLEAR_THROTTLE {GUESSED_AT}",
-        ("throttle", "clear", "--account", GUESSED_AT),
+        _clear,
+        "CLEAR_THROTTLE ana",
+        ("throttle", "clear", "--account", "ana"),
         CLEARED,
-        _wrong_logins,
-        what="of an account",
+        prepare=_tried,
     ),
     Ability(
         "ThrottleService/ClearThrottle",
-        lambda caller, _: caller.clear_throttle(address="127.0.0.1"),
-        "CLEAR_THROTTLE 127.0.0.1",
-        ("throttle", "clear", "127.0.0.1"),
+        _clear_address,
+        "CLEAR_THROTTLE 192.0.2.7",
+        ("throttle", "clear", "192.0.2.7"),
         CLEARED,
-        _wrong_logins,
-        what="of a network",
+        what="of an address",
     ),
 ]
