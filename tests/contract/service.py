@@ -326,7 +326,7 @@ class Service:
                 tokens,
                 [
                     AuthServicer(self.authenticator, throttle, tokens, accounts, clock, access),
-                    AccountsServicer(accounts, self.sessions, imports),
+                    AccountsServicer(accounts, self.sessions, imports, throttle, clock),
                     SessionsServicer(self.sessions),
                     ServerServicer(status, settings, self.certificates, self._restart, clock),
                     MaildropServicer(maildrops, accounts),

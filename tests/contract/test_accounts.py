@@ -14,9 +14,11 @@ import pytest
 
 from contract.service import ADMIN_PASSWORD, Service, session
 from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.scram import Verifier, make_verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor import authenticator
+from pop3_service.supervisor.first_start import FirstStart
 from pop3mgmt.calls.base import call
 from pop3mgmt.client import LOGIN_DEADLINE_S, Caller
 from pop3mgmt.errors import ManagementError
@@ -290,6 +292,16 @@ async def test_a_wrong_name_and_a_wrong_password_have_one_answer(service: Servic
     assert len(service.clock.slept) == 4
 
 
+async def test_an_old_password_is_guessed_no_faster_than_at_a_login(service: Service) -> None:
+    ana = await service.user()
+    for guess in ("one", "two", "three"):
+        changed = ana.change_password(guess, "Correct-Horse-17-battery")
+        assert await refused(changed) is Reason.INVALID_CREDENTIALS
+    assert service.clock.slept == [2, 4, 8]
+    await ana.change_password("secret", "Correct-Horse-17-battery")
+    assert len(service.clock.slept) == 3
+
+
 async def test_a_password_of_a_mebibyte_is_wrong_and_does_no_harm(service: Service) -> None:
     assert await refused(service.client.login("ana", "x" * 2**20)) is Reason.INVALID_CREDENTIALS
 
@@ -371,6 +383,17 @@ async def test_a_default_password_that_is_chosen_is_told_as_well(
         assert again.account.has_default_password
         assert (await service.admin.create_account("user1", "pass1")).has_default_password
         assert not (await service.admin.create_account("user2", "pass1")).has_default_password
+
+
+@pytest.mark.parametrize("written", ["default", "\uff44\uff45fault", "def\u00adault"])
+async def test_a_default_password_is_one_however_it_is_written(
+    service: Service, written: str
+) -> None:
+    await service.admin.change_password(ADMIN_PASSWORD, written)
+    again = await service.client.login("default", "default")
+    assert again.account.has_default_password
+    with pytest.raises(InvalidArgument, match="POP3_ADMIN_PASSWORD_FILE"):
+        FirstStart("secret", written)._first_password()
 
 
 async def test_an_admin_password_that_was_given_is_no_default(service: Service) -> None:

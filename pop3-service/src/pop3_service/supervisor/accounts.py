@@ -39,6 +39,11 @@ SHIPPED: dict[str, bytes] = {DEFAULT_ADMIN: DEFAULT_PASSWORD, **dict(demo.ACCOUN
 log = structlog.get_logger()
 
 
+def is_shipped(name: str, password: bytes) -> bool:
+    """Whether a password is the one that this product ships an account with, however written."""
+    return SHIPPED.get(name) == prepare_password(password)
+
+
 @dataclass(frozen=True, slots=True)
 class ResetPassword:
     """The random password that was set, sessions that were ended, whether it must be changed."""
@@ -154,7 +159,7 @@ class AccountsDesk:
         if by_policy:
             await self._rules.check(checked, password)
         hashed = await self._authenticator.hash(password)
-        is_default = SHIPPED.get(checked) == password
+        is_default = is_shipped(checked, password)
         account = Account(
             checked,
             role,
@@ -288,7 +293,7 @@ class AccountsDesk:
             raise InvalidArgument("the new password is the old one")
         await self._rules.check(account.name, new, account)
         hashed = await self._authenticator.hash(new)
-        is_default = SHIPPED.get(account.name) == new
+        is_default = is_shipped(account.name, new)
         verifier = await self._make_verifier(account.name, new)
         await self._accounts.set_password(
             account.name,

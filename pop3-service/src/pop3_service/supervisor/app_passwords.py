@@ -51,6 +51,7 @@ class AppPasswordDesk:
         self._clock = clock
         self._uses: dict[tuple[str, str], Use] = {}
         self._used = asyncio.Event()
+        self._making = asyncio.Lock()
 
     async def list(self, account: AccountName) -> list[AppPassword]:
         """Give an account's, oldest first."""
@@ -72,7 +73,8 @@ class AppPasswordDesk:
         password = make_app_password()
         digest = digest_if_app_password(password.encode())
         assert digest is not None  # noqa: S101 - it was made in this shape
-        verifier = await self._make_verifier(account, password.encode())
+        async with self._making:  # the same threads hash what others log in with
+            verifier = await self._make_verifier(account, password.encode())
         await self._stored.insert(account, made, digest, verifier)
         try:
             still_in()

@@ -14,7 +14,12 @@ from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import AccountExists, InvalidArgument
 from pop3_service.domain.rights import RoleName
 from pop3_service.supervisor import demo
-from pop3_service.supervisor.accounts import DEFAULT_ADMIN, DEFAULT_PASSWORD, AccountsDesk
+from pop3_service.supervisor.accounts import (
+    DEFAULT_ADMIN,
+    DEFAULT_PASSWORD,
+    AccountsDesk,
+    is_shipped,
+)
 from pop3_service.supervisor.maildrops import Maildrops
 
 BY = Principal.system("first start")
@@ -39,15 +44,15 @@ class FirstStart:
         password = self._first_password()
         if self.with_demo:
             await _make_demo(accounts, maildrops)
+        is_default = is_shipped(DEFAULT_ADMIN, password)
         await accounts.create(
             DEFAULT_ADMIN,
             password,
             RoleName.ADMIN,
             BY,
             must_change=self.admin_bootstrap == CHANGE_FIRST,
-            by_policy=password != DEFAULT_PASSWORD,
+            by_policy=not is_default,
         )
-        is_default = password == DEFAULT_PASSWORD
         describe(
             after={
                 "admin_bootstrap": self.admin_bootstrap,
@@ -58,7 +63,7 @@ class FirstStart:
 
     def _first_password(self) -> bytes:
         password = (self.admin_password or "").encode() or DEFAULT_PASSWORD
-        if self.admin_bootstrap == SECRET and password == DEFAULT_PASSWORD:
+        if self.admin_bootstrap == SECRET and is_shipped(DEFAULT_ADMIN, password):
             raise InvalidArgument(
                 "there is no account yet, and admin_bootstrap is secret: put a password of your own"
                 " for the first admin into a file, and its name into POP3_ADMIN_PASSWORD_FILE"

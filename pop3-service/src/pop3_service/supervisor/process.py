@@ -295,7 +295,7 @@ class Supervisor:
                 tokens,
                 [
                     AuthServicer(authenticator, throttle, tokens, accounts, clock, access),
-                    AccountsServicer(accounts, self._sessions, imports),
+                    AccountsServicer(accounts, self._sessions, imports, throttle, clock),
                     SessionsServicer(self._sessions),
                     ServerServicer(status, settings, self._certificates, pool.restart, clock),
                     MaildropServicer(maildrops, accounts),

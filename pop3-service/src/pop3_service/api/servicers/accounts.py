@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from pop3_service.api.access import caller, caller_token, own_or
+from lineproto.clock import Clock
+from pop3_service.api.access import caller, caller_address, caller_token, own_or
 from pop3_service.api.servicers.shared import (
     PAGE,
     Context,
@@ -19,11 +20,13 @@ from pop3_service.api.translate import (
 from pop3_service.domain.account import Account
 from pop3_service.domain.errors import (
     InvalidArgument,
+    InvalidCredentials,
 )
 from pop3_service.domain.rights import Right
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.sessions import SessionsDesk
+from pop3_service.supervisor.throttle import Throttle
 from pop3mgmt.v1 import (
     accounts_pb2,
     accounts_pb2_grpc,
@@ -36,8 +39,15 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
     """Accounts."""
 
     def __init__(
-        self, accounts: AccountsDesk, sessions: SessionsDesk, imports: AccountImport
+        self,
+        accounts: AccountsDesk,
+        sessions: SessionsDesk,
+        imports: AccountImport,
+        throttle: Throttle,
+        clock: Clock,
     ) -> None:
+        self._throttle = throttle
+        self._clock = clock
         self._accounts = accounts
         self._sessions = sessions
         self._imports = imports
@@ -144,10 +154,19 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
     async def ChangePassword(
         self, request: accounts_pb2.ChangePasswordRequest, context: Context
     ) -> accounts_pb2.ChangePasswordResponse:
-        """Change the caller's own password."""
-        ended = await self._accounts.change_password(
-            caller(), request.old_password.encode(), request.new_password.encode(), caller_token()
-        )
+        """Change the caller's own password; a wrong old one is answered as at a login.
+
+        Whoever has a token, but not the password, guesses it no faster here than there.
+        """
+        old, new = request.old_password.encode(), request.new_password.encode()
+        attempt = self._throttle.attempt(caller_address(), caller().name.encode())
+        try:
+            async with self._throttle.turn(attempt):
+                ended = await self._accounts.change_password(caller(), old, new, caller_token())
+        except InvalidCredentials:
+            _, delay_s = self._throttle.wrong(attempt, old)
+            await self._clock.sleep(delay_s)
+            raise
         return accounts_pb2.ChangePasswordResponse(ended_session_count=ended)
 
     async def SetApopSecret(
