@@ -42,6 +42,14 @@ VERBS: dict[str, Verb] = {
         None,
         before_login=True,
     ),
+    "AUTH_TOKEN": Verb(
+        "AUTH_TOKEN <token>",
+        "log in with an automation token, in place of USER and PASS",
+        None,
+        1,
+        1,
+        before_login=True,
+    ),
     "STLS": Verb(
         "STLS",
         "begin TLS, before the login",
@@ -65,14 +73,6 @@ VERBS: dict[str, Verb] = {
     "QUIT": Verb(
         "QUIT",
         "end",
-        before_login=True,
-    ),
-    "AUTH_TOKEN": Verb(
-        "AUTH_TOKEN <token>",
-        "log in with an automation token, in place of USER and PASS",
-        None,
-        1,
-        1,
         before_login=True,
     ),
     "LOGOUT": Verb(
