@@ -37,6 +37,23 @@ async def test_a_token_makes_the_calls_of_its_role_and_no_others(service: Servic
     assert await refused(ci.restart_workers()) is Reason.PERMISSION_DENIED
 
 
+async def test_a_token_provisions_accounts(service: Service) -> None:
+    await service.admin.create_role("provisioning", ["accounts.read", "accounts.write"])
+    ci = await made(service, "provisioning")
+    assert (await ci.create_account("ana", "lumpy-orange-kettle-42")).role_name == "user"
+    await ci.reset_password("ana")
+    await ci.set_apop_secret("ana")
+    for climbing in (
+        ci.create_account("eva", "lumpy-orange-kettle-42", "auditor"),
+        ci.set_role("ana", "operator"),
+        ci.reset_password("default"),
+        ci.delete_account("default"),
+    ):
+        assert await refused(climbing) is Reason.PERMISSION_DENIED
+    await ci.delete_account("ana")
+    assert [it.name for it in await ci.list_accounts()] == ["default"]
+
+
 async def test_a_token_has_no_account_of_its_own(service: Service) -> None:
     ci = await made(service, "admin")
     for call in (ci.change_password("x", "y"), ci.change_password("", "")):

@@ -141,8 +141,12 @@ class Principal:
     def require_all(self, rights: frozenset[Right], doing: str) -> None:
         """Let nobody give or govern rights that he lacks.
 
+        An automation token has no account, so ``OWN`` is no right that it could lack.
+
         Raises:
             PermissionDenied: one of the rights is not the caller's.
         """
+        if self.token_name:
+            rights -= {Right.OWN}
         if lacking := sorted(rights - self.rights):
             raise PermissionDenied(f"{doing} needs rights that you lack: {', '.join(lacking)}")

@@ -107,10 +107,7 @@ class AutomationTokens:
             raise PermissionDenied("an automation token makes no other")
         if not timedelta() <= lifetime <= LONGEST:
             raise InvalidArgument("a token lives ten years at most; 0 means until it is revoked")
-        rights = self._roles.get(role).rights - {Right.OWN}
-        if not rights:
-            raise InvalidArgument(f"role {role!r} has no right that an automation token can have")
-        by.require_all(rights, "making this token")
+        self._check_role(role, by)
         text, now = make_secret(), self._clock.now()
         token = AutomationToken(
             name=parse_token_name(name),
@@ -121,11 +118,19 @@ class AutomationTokens:
             create_time=now,
             expire_time=now + lifetime if lifetime else None,
         )
-        await self._store.insert(token)
-        self._tokens[token.digest] = token
+        async with self._roles.changing:  # the role may be another one than it was
+            self._check_role(role, by)
+            await self._store.insert(token)
+            self._tokens[token.digest] = token
         describe(target=name, after=_facts(token))
         log.info("token created", name=name, role=role, by=by.name)
         return text, token
+
+    def _check_role(self, role: str, by: Principal) -> None:
+        rights = self._roles.get(role).rights - {Right.OWN}
+        if not rights:
+            raise InvalidArgument(f"role {role!r} has no right that an automation token can have")
+        by.require_all(rights, "making this token")
 
     async def revoke(self, name: str, by: Principal) -> None:
         """End a token: from the next call on, and within a second on open streams.
