@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.service import ADMIN_PASSWORD, Service, session
-from pop3mgmt.client import Caller
+from contract.service import ADMIN_PASSWORD, GATEWAY_SECRET, Service, session
+from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import access_pb2
@@ -279,6 +279,23 @@ async def test_an_operator_bans_no_network_that_an_admin_works_from(service: Ser
     assert await refused(operator.ban(HERE)) is Reason.PERMISSION_DENIED
     assert await refused(operator.ban(HERE, force=True)) is Reason.PERMISSION_DENIED
     assert await service.admin.list_bans()
+
+
+async def test_an_admin_who_has_just_logged_in_works_from_there_already(service: Service) -> None:
+    operator = await role_caller(service, "operator")
+    await service.client.login("default", ADMIN_PASSWORD)
+    assert await refused(operator.ban(HERE, force=True)) is Reason.PERMISSION_DENIED
+
+
+async def test_an_automation_token_bans_a_network_that_a_user_was_seen_in(
+    service: Service,
+) -> None:
+    await service.admin.create_account("ana", "secret")
+    async with ManagementClient(service.target, gateway_secret=lambda: GATEWAY_SECRET) as gateway:
+        ana = await gateway.login("ana", "secret", client_address="198.51.100.7:5000")
+        await ana.get_caller()
+        made = await service.admin.create_token("watch", "operator")
+        await service.client.caller(made.secret).ban(ELSEWHERE)
 
 
 async def test_whoever_makes_rules_makes_none_for_more_rights_than_he_has(

@@ -138,15 +138,18 @@ class Principal:
         """Whether the caller has a right."""
         return right in self.rights
 
+    def lacks(self, rights: frozenset[Right]) -> frozenset[Right]:
+        """Give those rights that the caller lacks.
+
+        An automation token has no account, so ``OWN`` is none that it could lack.
+        """
+        return rights - self.rights - ({Right.OWN} if self.token_name else frozenset())
+
     def require_all(self, rights: frozenset[Right], doing: str) -> None:
         """Let nobody give or govern rights that he lacks.
-
-        An automation token has no account, so ``OWN`` is no right that it could lack.
 
         Raises:
             PermissionDenied: one of the rights is not the caller's.
         """
-        if self.token_name:
-            rights -= {Right.OWN}
-        if lacking := sorted(rights - self.rights):
+        if lacking := sorted(self.lacks(rights)):
             raise PermissionDenied(f"{doing} needs rights that you lack: {', '.join(lacking)}")

@@ -123,7 +123,7 @@ class AccessGate:
             ground = new.refuses(visit, now_s)
             if ground is None or self.current.refuses(visit, now_s) is not None:
                 continue
-            if not seen.rights <= by.rights:
+            if by.lacks(self._rights_of(seen.role)):  # at a login no rights are known yet
                 raise PermissionDenied(
                     "somebody with rights that you lack manages the service from there"
                 )
