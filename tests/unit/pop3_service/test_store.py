@@ -24,6 +24,7 @@ from pop3_service.domain.errors import (
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage.store import FILE, Store
+from pop3_service.storage.transactions import finished
 from unit.pop3_service.clock import FakeClock
 
 
@@ -354,3 +355,23 @@ async def test_an_apop_secret_is_kept_until_it_or_its_account_goes(store: Store)
     assert await store.accounts.apop_secret("ana") is None
     with pytest.raises(AccountNotFound):
         await store.accounts.set_apop_secret("nobody", b"x")
+
+
+async def test_a_caller_that_gives_up_locks_nobody_out(store: Store) -> None:
+    await store.accounts.insert(account("ana"), 10)
+    for turn in range(200):  # wherever in its transaction it is then
+        given_up = asyncio.ensure_future(store.accounts.replace_hash("ana", "no hash", "new"))
+        await asyncio.wait({given_up}, timeout=turn * 2e-5)
+        given_up.cancel()
+        async with asyncio.timeout(4):  # SQLite itself would wait for 5 s
+            assert await store.accounts.get("ana") == account("ana")
+        await asyncio.gather(given_up, return_exceptions=True)
+
+
+async def test_closing_waits_for_what_was_left_behind(store: Store) -> None:
+    made = asyncio.ensure_future(store.accounts.insert(account("ana"), 10))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    made.cancel()
+    await finished()
+    assert await store.accounts.get("ana") == account("ana")

@@ -20,9 +20,10 @@ from pop3_service.domain.address_rules import (
 )
 from pop3_service.storage import tables
 from pop3_service.storage.accounts import keep_an_admin
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 
+@to_the_end
 class AccessStore:
     """What keeps clients out, and what lets them in nevertheless."""
 

@@ -26,7 +26,7 @@ from pop3_service.domain.scram import Verifier
 from pop3_service.storage import old_passwords, tables
 from pop3_service.storage.app_passwords import app_passwords
 from pop3_service.storage.preferences import preferences, read_preferences
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 _ACCOUNTS = select(
     tables.accounts,
@@ -37,6 +37,7 @@ NAMES_AT_A_TIME = 500
 """Names that one query looks for."""
 
 
+@to_the_end
 class AccountStore:
     """The accounts."""
 

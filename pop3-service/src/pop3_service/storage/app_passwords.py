@@ -36,7 +36,7 @@ from pop3_service.domain.errors import (
 )
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage import tables
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 app_passwords = Table(
     "app_passwords",
@@ -68,6 +68,7 @@ class Use:
     peer: str
 
 
+@to_the_end
 class AppPasswordStore:
     """The app passwords of all accounts."""
 

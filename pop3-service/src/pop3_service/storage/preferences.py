@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pop3_service.domain.errors import AccountNotFound
 from pop3_service.domain.preferences import NO_PREFERENCES, Preferences
 from pop3_service.storage import tables
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 preferences = Table(
     "preferences",
@@ -37,6 +37,7 @@ preferences = Table(
 _C = preferences.c
 
 
+@to_the_end
 class PreferencesStore:
     """The preferences of all accounts."""
 

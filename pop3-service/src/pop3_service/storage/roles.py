@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pop3_service.domain.errors import RoleExists, RoleInUse, RoleNotFound
 from pop3_service.domain.rights import Right, Role
 from pop3_service.storage import tables
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 HOLDERS = {"accounts": tables.accounts, "tokens": tables.automation_tokens}
 """What has a role."""
 
 
+@to_the_end
 class RoleStore:
     """The roles that are not built in."""
 

@@ -8,9 +8,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pop3_service.storage import tables
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 
+@to_the_end
 class SecretStore:
     """Secrets that the service makes for itself. They never leave the supervisor."""
 

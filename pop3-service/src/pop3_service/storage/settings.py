@@ -9,9 +9,10 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pop3_service.storage import tables
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 
+@to_the_end
 class SettingsStore:
     """The settings that were ever set; the others have their defaults."""
 

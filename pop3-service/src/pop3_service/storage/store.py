@@ -35,6 +35,7 @@ from pop3_service.storage.secrets import SecretStore
 from pop3_service.storage.settings import SettingsStore
 from pop3_service.storage.throttle import ThrottleStore
 from pop3_service.storage.tokens import TokenStore
+from pop3_service.storage.transactions import finished
 
 FILE = ACCOUNTS
 LOCK = "valija.lock"
@@ -124,6 +125,7 @@ class Store:
 
     async def close(self) -> None:
         """Close the database and let another process have it."""
+        await finished()
         await self._engine.dispose()
         os.close(self._lock_fd)
 

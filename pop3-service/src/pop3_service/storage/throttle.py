@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pop3_service.storage import tables
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 login_failures = Table(
     "login_failures",
@@ -59,6 +59,7 @@ class StoredPlace(NamedTuple):
     day: int
 
 
+@to_the_end
 class ThrottleStore:
     """Failures and places."""
 

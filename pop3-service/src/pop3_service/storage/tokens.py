@@ -13,12 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pop3_service.domain.automation import AutomationToken
 from pop3_service.domain.errors import InvalidArgument, TokenExists, TokenNotFound
 from pop3_service.storage import tables
-from pop3_service.storage.transactions import transaction
+from pop3_service.storage.transactions import to_the_end, transaction
 
 MAX_TOKENS = 1000
 """Automation tokens in all; each of them is in memory too."""
 
 
+@to_the_end
 class TokenStore:
     """The automation tokens."""
 
