@@ -198,6 +198,16 @@ async def test_recent_logins_are_told_with_those_that_were_refused(service: Serv
     assert await refused(eva.get_recent_logins(5, "ana")) is Reason.PERMISSION_DENIED
 
 
+async def test_a_refused_login_is_told_however_its_name_was_written(service: Service) -> None:
+    ana = await service.user()
+    for written in ("\uff41\uff4e\uff41", "an\u00ada"):
+        with pytest.raises(ManagementError):
+            await service.client.login(written, f"wrong {written}")
+    await service.audit.flush()
+    told = [it for it in await ana.get_recent_logins() if it.refusal_reason]
+    assert sum(it.attempt_count for it in told) == 2
+
+
 async def test_app_passwords_leave_their_trace_in_the_audit_and_no_secret(
     service: Service,
 ) -> None:

@@ -17,6 +17,7 @@ from pop3_service.control.plane import (
     LoginOutcome,
     Refused,
 )
+from pop3_service.domain.account import AccountName
 from pop3_service.domain.audit import LoginEvent, printable
 from pop3_service.domain.errors import (
     InvalidArgument,
@@ -150,7 +151,8 @@ class LoginDesk:
         return Refused(error.reason)
 
     def _note(self, name: bytes, asked: Credentials | Evidence, reason: Reason) -> None:
-        text = printable(name[:64].decode("utf-8", "replace"))
+        # As the account is written: its owner looks for what was tried under the name.
+        text = printable(AccountName.meant(name.decode("utf-8", "replace")))
         event = LoginEvent(time.time(), text, asked.peer, asked.mechanism, asked.tls, reason.value)
         self._audit([event])
 

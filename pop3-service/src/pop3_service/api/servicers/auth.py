@@ -11,7 +11,7 @@ from pop3_service.api.translate import (
     account_message,
     timestamp,
 )
-from pop3_service.domain.account import Principal
+from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.audit import ActorKind, describe_actor
 from pop3_service.domain.errors import (
     InvalidCredentials,
@@ -59,7 +59,7 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         peer = caller_address()
         self._access.check_address(peer)
         name, password = request.name.encode(), request.password.encode()
-        describe_actor(request.name, ActorKind.NOBODY)
+        describe_actor(AccountName.meant(request.name), ActorKind.NOBODY)
         attempt = self._throttle.attempt(peer, name)
         try:
             async with self._throttle.turn(attempt):
