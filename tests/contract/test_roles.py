@@ -186,6 +186,19 @@ async def test_the_last_admin_stays_one(service: Service) -> None:
     assert await refused(eva.set_role("eva", "user")) is Reason.LAST_ADMIN
 
 
+async def test_who_sets_settings_lets_himself_into_nobodys_mail(service: Service) -> None:
+    from pop3mgmt.v1.server_pb2 import Settings
+
+    await service.admin.create_role("tuner", ["own", "settings.write"])
+    await service.admin.create_account("ana", "secret", "tuner")
+    ana = await service.client.login("ana", "secret")
+    own = Settings(oauth_jwks="https://ana.example/keys", oauth_account_claim="sub")
+    for path in ("oauth_jwks", "oauth_issuer", "oauth_audience", "oauth_account_claim"):
+        assert await refused(ana.update_settings(own, [path])) is Reason.PERMISSION_DENIED
+    assert (await ana.update_settings(Settings(max_accounts=9), ["max_accounts"])).max_accounts == 9
+    assert (await service.admin.update_settings(own, ["oauth_account_claim"])).oauth_account_claim
+
+
 async def test_settings_have_their_own_rights(service: Service) -> None:
     from pop3mgmt.v1.server_pb2 import Settings
 

@@ -30,11 +30,19 @@ from pop3mgmt.v1 import (
     server_pb2_grpc,
 )
 
+_TRANSFORM = frozenset({Right.TRANSFORM_WRITE})
+# Whose keys bearer tokens are checked with can log in as anybody.
+_TOKENS = frozenset({Right.SETTINGS_WRITE, Right.MAIL_READ, Right.MAIL_WRITE})
 SETTING_RIGHTS = {
-    "transform": Right.TRANSFORM_WRITE,
-    "transform_timeout": Right.TRANSFORM_WRITE,
+    "transform": _TRANSFORM,
+    "transform_timeout": _TRANSFORM,
+    "oauth_jwks": _TOKENS,
+    "oauth_issuer": _TOKENS,
+    "oauth_audience": _TOKENS,
+    "oauth_account_claim": _TOKENS,
+    "oauth_scope": _TOKENS,
 }
-"""The rights to change settings that have one of their own."""
+"""The rights to change settings that ask for others than ``SETTINGS_WRITE`` alone."""
 LONGEST_INTERVAL_S = 86_400.0
 log = structlog.get_logger()
 
@@ -104,8 +112,8 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             known = ", ".join(SETTING_FIELDS)
             raise InvalidArgument(f"there is no setting {unknown[0]!r}; there are {known}")
         for path in paths:
-            right = SETTING_RIGHTS.get(path, Right.SETTINGS_WRITE)
-            caller().require_all(frozenset({right}), f"changing {path}")
+            rights = SETTING_RIGHTS.get(path, frozenset({Right.SETTINGS_WRITE}))
+            caller().require_all(rights, f"changing {path}")
         values = read_settings(request.settings, paths)
         settings = await self._settings.update(values, caller().name)
         return server_pb2.UpdateSettingsResponse(settings=settings_message(settings))
