@@ -189,8 +189,8 @@ class AccessGate:
             await self.put(
                 replace(
                     table,
-                    bans=tuple(it for it in table.bans if it not in bans),
-                    suspensions=tuple(it for it in table.suspensions if it not in suspensions),
+                    bans=tuple(it for it in table.bans if not has_ended(it, now_s)),
+                    suspensions=tuple(it for it in table.suspensions if not has_ended(it, now_s)),
                 )
             )
         ended: list[Ban | Suspension] = [*bans, *suspensions]
