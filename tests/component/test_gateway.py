@@ -17,7 +17,7 @@ import pytest
 import scale
 from component.conftest import Service
 from lineproto.connection import MAX_DROPPED
-from pop3_service.api.access import open_to
+from pop3_service.api.methods import open_to
 from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.rights import BUILT_IN
 from scmp_gateway.command import LINE_LIMIT

@@ -13,7 +13,7 @@ from typing import Any
 
 from contract.rights import V1, commands
 from contract.world import Reply, World
-from pop3_service.api.access import ACCESS
+from pop3_service.api.methods import ACCESS
 from pop3_service.domain.rights import Right
 from pop3mgmt.client import Caller
 from pop3mgmt.reasons import Reason

@@ -12,7 +12,7 @@ import click
 
 from admin_cli.commands import Command
 from admin_cli.main import COMMANDS
-from pop3_service.api.access import ACCESS
+from pop3_service.api.methods import ACCESS
 from scmp_gateway.verbs import VERBS
 
 V1 = "/pop3mgmt.v1."

@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from contract.service import Service
-from pop3_service.api.access import ACCESS
 from pop3_service.api.health import is_healthy
+from pop3_service.api.methods import ACCESS
 from pop3_service.api.server import SERVICES
 from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3mgmt.errors import from_rpc_error

@@ -11,8 +11,8 @@ import pytest
 
 from contract.service import Service
 from contract.test_access import GUARDED, refusal
-from pop3_service.api.access import ACCESS
 from pop3_service.api.auditing import ACT_VERBS, READ_VERBS, action_of, is_told, verb_of
+from pop3_service.api.methods import ACCESS
 from pop3_service.domain.audit import OK, ActorKind, AuditEntry, Via
 from pop3_service.domain.audit_log import AuditFilter
 from pop3_service.storage.audit import FILE

@@ -60,7 +60,7 @@ async def test_a_new_role_counts_for_a_login_that_is_open(service: Service) -> N
 async def test_a_stream_ends_when_its_right_is_gone(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pop3_service.api.access.LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("pop3_service.api.wrapping.LOOK_AGAIN_S", 0.01)
     await service.admin.create_role("watcher", ["own", "sessions.read"])
     await service.admin.create_account("ana", "secret", "watcher")
     ana = await service.client.login("ana", "secret")
@@ -74,7 +74,7 @@ async def test_a_stream_ends_when_its_right_is_gone(
 async def test_a_stream_of_others_ends_for_who_is_left_with_his_own(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pop3_service.api.access.LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("pop3_service.api.wrapping.LOOK_AGAIN_S", 0.01)
     ana = await service.user()
     await service.admin.set_role("ana", "operator")
     events = ana.watch_sessions()
@@ -88,7 +88,7 @@ async def test_a_stream_of_others_ends_for_who_is_left_with_his_own(
 async def test_a_stream_of_his_own_goes_on_with_more_rights(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pop3_service.api.access.LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("pop3_service.api.wrapping.LOOK_AGAIN_S", 0.01)
     ana = await service.user()
     events = ana.watch_sessions()
     assert await anext(events) is None

@@ -216,7 +216,7 @@ async def test_a_stream_of_events_ends_with_its_token(service: Service) -> None:
 async def test_a_silent_stream_looks_after_its_token_too(
     service: Service, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pop3_service.api.access.LOOK_AGAIN_S", 0.01)
+    monkeypatch.setattr("pop3_service.api.wrapping.LOOK_AGAIN_S", 0.01)
     events = await watching(service.admin)
     clock.move(3600)
     with pytest.raises(ManagementError) as error:

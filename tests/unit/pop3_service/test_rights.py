@@ -1,6 +1,6 @@
 import pytest
 
-from pop3_service.api.access import ACCESS, open_to
+from pop3_service.api.methods import ACCESS, open_to
 from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.errors import InvalidArgument, PermissionDenied
 from pop3_service.domain.rights import BUILT_IN, Right, RoleName, parse_rights, parse_role_name

@@ -5,7 +5,8 @@ from __future__ import annotations
 import structlog
 
 from lineproto.clock import Clock
-from pop3_service.api.access import caller, caller_address, caller_token, open_to
+from pop3_service.api.access import caller, caller_address, caller_token
+from pop3_service.api.methods import open_to
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import (
     account_message,
