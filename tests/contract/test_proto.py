@@ -141,14 +141,8 @@ def test_lists_come_in_pages() -> None:
             assert {"next_page_token", "total_count"} <= set(method.output_type.fields_by_name)
 
 
-IN_BLOCKS = {"Settings", "Account"}
-"""Messages whose numbers come in blocks, one for each part of the service."""
-
-
 def test_numbers_of_fields_have_no_gap() -> None:
     for message in MESSAGES:
-        if message.name in IN_BLOCKS:
-            continue
         numbers = sorted(field.number for field in message.fields)
         assert numbers == list(range(1, len(numbers) + 1)), message.full_name
 
