@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from pop3_service.control.plane import (
     LoginOutcome,
 )
 from pop3_service.domain.account import AccountName
+from pop3_service.domain.address_rules import AccessTable, Ban
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable, WorkersBusy
 from pop3_service.domain.session import SessionEvent, SessionEventKind
@@ -35,6 +37,7 @@ from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPo
 from support.certificates import authority
 
 WAIT_S = 30
+TABLE = AccessTable(bans=(Ban("192.0.2.0/24"),))
 
 
 class Control:
@@ -379,6 +382,31 @@ async def test_a_change_while_a_process_is_made_is_in_force_when_it_serves(
         await pool.client(0)
         event = await pool.control.events.get()
     assert event.kind is SessionEventKind.CONNECTED
+
+
+async def test_a_worker_that_is_slow_to_start_is_not_killed_for_a_change(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pool.workers[0]
+    spawn = RemoteWorker.spawn
+    changes: list[asyncio.Task[int]] = []
+
+    async def spawn_and_change(*arguments: Any) -> RemoteWorker:
+        worker = await spawn(*arguments)
+        monkeypatch.setattr("pop3_service.supervisor.remote_worker.CONFIRM_S", 0.01)
+        # It runs as soon as the worker is waited for: no process starts in ten milliseconds.
+        changes.append(asyncio.create_task(worker.set_access(TABLE)))
+        return worker
+
+    monkeypatch.setattr(RemoteWorker, "spawn", spawn_and_change)
+    os.kill(first.pid, signal.SIGKILL)
+    async with asyncio.timeout(WAIT_S):
+        while not changes:
+            await asyncio.sleep(0)
+        assert await changes[0] == 0
+    await pool.restarted()
+    assert pool.workers[0] is not first
+    assert pool.pool.restarts == 1
 
 
 async def test_one_process_is_a_pool_of_its_own() -> None:

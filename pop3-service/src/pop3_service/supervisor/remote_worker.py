@@ -63,6 +63,7 @@ class RemoteWorker:
         self.channel = Channel(self._handle)
         self.settings: Settings | None = None
         self._control = control
+        self._serves = False
         self._process: asyncio.subprocess.Process
 
     @classmethod
@@ -120,6 +121,7 @@ class RemoteWorker:
             config, settings, watch, list(certificates), least_retention_days, access
         )
         await self._within(START_S, setup)
+        self._serves = True
 
     async def configure(self, settings: Settings) -> None:
         """Put settings in force; a worker that does not confirm is killed."""
@@ -186,11 +188,18 @@ class RemoteWorker:
 
     async def _confirmed(self, request: Request, seconds: float | None = None) -> Result:
         try:
-            return await self._within(CONFIRM_S if seconds is None else seconds, request)
+            async with asyncio.timeout(CONFIRM_S if seconds is None else seconds):
+                return await self.channel.request(request)
+        except TimeoutError:
+            if not self._serves:
+                # The change waits behind its setup: it is in force before anybody is served.
+                return Failed("the worker is still starting")
+            reason = "the worker does not answer"
         except ServiceUnavailable as error:
-            self.kill(str(error))
-            await self._process.wait()
-            return Failed(str(error))
+            reason = str(error)
+        self.kill(reason)
+        await self._process.wait()
+        return Failed(reason)
 
     async def _within(self, seconds: float, request: Request) -> Result:
         try:
