@@ -1,6 +1,9 @@
 """The table of rules, bans and suspensions: what ends by itself."""
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from pop3_service.domain.address_rules import AccessTable, Ban, Suspension
+from pop3_service.domain.address_rules import AccessTable, AddressRule, Ban, Effect, Suspension
 from pop3_service.domain.rights import RoleName
 from pop3_service.storage import tables
 from pop3_service.storage.store import Store
@@ -95,3 +98,18 @@ async def test_ten_thousand_bans_that_end_together_keep_nobody_waiting(store: St
     assert table == AccessTable()
     assert (await store.access.load()).bans == ()
     assert time.process_time() - began_s < 3, "each is compared with each other"
+
+
+async def test_the_readme_helps_whoever_is_locked_out(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    block = readme.partition("Where every admin is kept out")[2].split("```")[1]
+    program = textwrap.dedent(block.removeprefix("sh")).strip()
+    program = program.removeprefix('python3 -c "').removesuffix('"')
+    store = await Store.open(tmp_path)
+    await store.access.put_ban(Ban("0.0.0.0/0"))
+    await store.access.insert_rule(AddressRule(0, Effect.DENY, "::/0"))
+    await store.close()
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    store = await Store.open(tmp_path)
+    assert await store.access.load() == AccessTable()
+    await store.close()
