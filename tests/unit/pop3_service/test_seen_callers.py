@@ -22,6 +22,14 @@ def test_a_caller_is_remembered_once_an_address_for_an_hour() -> None:
     assert [it.address for it in seen.all()] == ["192.0.2.1:5"]
 
 
+def test_nobody_pushes_others_out_from_addresses_of_one_network() -> None:
+    seen = SeenCallers(FakeClock())
+    seen.note(principal("admin"))
+    for number in range(MAX_CALLERS):
+        seen.note(principal(address=f"[2001:db8::{number:x}]:6"))
+    assert [it.name for it in seen.all()] == ["admin", "ana"]
+
+
 def test_the_longest_unseen_is_forgotten_first() -> None:
     seen = SeenCallers(FakeClock())
     for number in range(MAX_CALLERS):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lineproto.clock import Clock
 from pop3_service.domain.account import Principal
+from pop3_service.supervisor.origin import network_of
 
 REMEMBER_S = 3600.0
 MAX_CALLERS = 1000
@@ -29,7 +30,9 @@ class SeenCallers:
 
     def note(self, principal: Principal) -> None:
         """Note that somebody makes a call."""
-        key = (principal.name, principal.address.rpartition(":")[0])
+        host = principal.address.rpartition(":")[0]
+        # Of IPv6 one has as many addresses as one likes, and could push the others out.
+        key = (principal.name, network_of(principal.address) if ":" in host else host)
         self._callers[key] = SeenCaller(principal, self._clock.monotonic() + REMEMBER_S)
         self._callers.move_to_end(key)
         if len(self._callers) > MAX_CALLERS:
