@@ -59,6 +59,36 @@ async def test_a_crowd_from_one_network_lets_everybody_else_go_after_one_of_them
     assert {crowd.served.index("ana"), crowd.served.index("eva")} <= {0, 1, 2, 3}
 
 
+@pytest.mark.attack(19)
+async def test_who_comes_to_a_crowd_from_many_networks_does_not_wait_for_all_of_it() -> None:
+    crowd = Crowd()
+    holding = crowd.come("holding")
+    await settle()
+    tasks = [crowd.come(f"flood{number}.{again}") for again in (1, 2) for number in range(100)]
+    await settle()
+    tasks += [holding, crowd.come("ana")]
+    await settle()
+    crowd.go.set()
+    await asyncio.gather(*tasks)
+    assert crowd.served.index("ana") <= 3
+    # The crowd goes on meanwhile: the first that came is not put off, and each network has a turn
+    # before any has two.
+    assert crowd.served.index("flood0.1") <= 3
+    assert all(not name.endswith(".2") for name in crowd.served[:102])
+
+
+async def test_those_who_came_first_are_not_forgotten_while_others_come() -> None:
+    crowd = Crowd()
+    crowd.go.set()
+    tasks = [crowd.come(f"old{number}") for number in range(10)]
+    for number in range(40):  # one comes whenever one has gone
+        tasks.append(crowd.come(f"late{number}"))
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert max(crowd.served.index(f"old{number}") for number in range(10)) <= 22
+
+
 @pytest.mark.attack(22)
 async def test_those_who_are_known_go_first_and_the_others_are_not_forgotten() -> None:
     crowd = Crowd()

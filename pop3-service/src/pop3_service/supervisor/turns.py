@@ -1,6 +1,8 @@
 """Turns: so many at a time, and those who wait take turns by whom they come from.
 
-However many wait from one network, everybody else of its rank waits for one of them at most.
+However many wait from one network, everybody else of its rank waits for one of them at most. Every
+second turn goes to the key that came last: who comes to a crowd does not wait for all of it, and
+nobody waits more than twice as long for that.
 """
 
 from __future__ import annotations
@@ -85,10 +87,12 @@ class Turns:
 
 
 class _Queue:
-    """Who waits, by key; the keys take turns."""
+    """Who waits, by key; the keys take turns, and the last one to come has every second."""
 
     def __init__(self) -> None:
         self._count = 0
+        self._given = 0
+        self._new: dict[str, None] = {}  # keys that have had no turn since they came
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -99,7 +103,10 @@ class _Queue:
         if self._count >= MAX_WAITING or (waiting and len(waiting) >= MAX_EACH):
             raise LoginThrottled
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, deque()).append(turn)
+        if waiting is None:
+            waiting = self._waiting[key] = deque()
+            self._new[key] = None
+        waiting.append(turn)
         self._count += 1
         return turn
 
@@ -110,14 +117,22 @@ class _Queue:
         waiting.remove(turn)
         self._count -= 1
         if not waiting:
-            del self._waiting[key]
+            self._drop(key)
 
     def next(self) -> asyncio.Future[None]:
-        key, waiting = next(iter(self._waiting.items()))
+        self._given += 1
+        last = next(reversed(self._new), None) if self._given % 2 == 0 else None
+        key = next(iter(self._waiting)) if last is None else last
+        waiting = self._waiting[key]
         turn = waiting.popleft()
         self._count -= 1
+        self._new.pop(key, None)
         if waiting:
             self._waiting.move_to_end(key)
         else:
-            del self._waiting[key]
+            self._drop(key)
         return turn
+
+    def _drop(self, key: str) -> None:
+        del self._waiting[key]
+        self._new.pop(key, None)
