@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
@@ -14,10 +14,11 @@ from contract.service import ADMIN_PASSWORD, Service, session
 from pop3_service.control.plane import DisconnectOrder
 from pop3_service.storage import restore
 from pop3mgmt.backup_file import unpack
+from pop3mgmt.calls.base import call
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1 import backup_pb2, server_pb2
+from pop3mgmt.v1 import audit_pb2, backup_pb2, server_pb2
 from support.backed_up import fill, made_of
 
 
@@ -186,9 +187,9 @@ async def test_only_who_may_gets_a_backup(service: Service) -> None:
         user.restore_backup("x.tar"),
         user.import_backup(chunks(b"x")),
     )
-    for call in calls:
+    for refused in calls:
         with pytest.raises(ManagementError) as raised:
-            await call
+            await refused
         assert raised.value.reason is Reason.PERMISSION_DENIED
 
 
@@ -199,3 +200,40 @@ async def test_logins_go_on_while_a_backup_is_read_slowly(service: Service) -> N
     await service.client.login("ana", "secret")
     assert (await service.admin.create_backup()).account_count == 2
     await stream.aclose()
+
+
+@pytest.mark.parametrize("act", ["demoted", "deleted"])
+async def test_who_loses_his_rights_while_he_sends_a_backup_restores_nothing(
+    service: Service, act: str
+) -> None:
+    eva = await service.user("eva")
+    await service.admin.set_role("eva", "admin")
+    _, octets = await exported(service.admin)  # she is an admin in it
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def requests() -> AsyncIterator[backup_pb2.ImportBackupRequest]:
+        yield backup_pb2.ImportBackupRequest(chunk=octets[:1000])
+        begun.set()
+        await goes_on.wait()
+        yield backup_pb2.ImportBackupRequest(chunk=octets[1000:])
+
+    sent = asyncio.ensure_future(call(eva._backup.ImportBackup(requests(), metadata=eva._metadata)))
+    await begun.wait()
+    async with asyncio.timeout(10):
+        while not list((service.folder / "data").glob("backup.work.*/sent")):
+            await asyncio.sleep(0)
+    if act == "demoted":
+        await service.admin.create_role("keeper", ["backup.write"])
+        await service.admin.set_role("eva", "keeper")
+        reason = Reason.PERMISSION_DENIED
+    else:
+        await service.admin.delete_account("eva")
+        reason = Reason.INVALID_CREDENTIALS
+    goes_on.set()
+    with pytest.raises(ManagementError) as raised:
+        await sent
+    assert raised.value.reason is reason
+    await service.admin.get_account()  # no restore has ended this login
+    meant = audit_pb2.AuditFilter(action="backup.import")
+    (told,) = [it async for it in service.admin.list_audit_entries(meant)]
+    assert (told.actor, told.outcome) == ("eva", reason.value)

@@ -145,11 +145,13 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         details: grpc.HandlerCallDetails,
         passed_on: str,
         context: grpc.aio.ServicerContext[Any, Any],
+        *,
+        tells: bool = True,
     ) -> Principal | None:
         """Let a call in, or let it go on, and note who makes it; give that.
 
         Raises:
-            ServiceError: it may not; the audit has been told so.
+            ServiceError: it may not; the audit has been told so, if that ``tells``.
         """
         address, via = _origin(context, passed_on)
         try:
@@ -160,7 +162,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                 await self._use(details.method, principal, token)
                 _principal.set(principal)
         except ServiceError as error:
-            await self._tell(details, error, passed_on, context)
+            if tells:
+                await self._tell(details, error, passed_on, context)
             raise
         _address.set(address)
         _via.set(via)

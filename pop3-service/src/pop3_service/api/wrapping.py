@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -30,6 +30,16 @@ FIRST_REQUEST_S = 5.0
 LOOK_AGAIN_S = 0.5
 """How often a stream looks whether its caller may still have it."""
 _END = object()
+
+
+class Identify(Protocol):
+    """Lets a call in, or go on; ``tells`` says whether the audit is told if it may not."""
+
+    async def __call__(
+        self, context: grpc.aio.ServicerContext[Any, Any], *, tells: bool = True
+    ) -> Principal | None:
+        """Give who makes the call, if it has a login."""
+
 
 log = structlog.get_logger()
 
@@ -92,7 +102,7 @@ def refusing(
 def wrapped(
     handler: Any,
     behaviour: Behaviour,
-    identify: Callable[[grpc.aio.ServicerContext[Any, Any]], Awaitable[Principal | None]],
+    identify: Identify,
     acts: set[asyncio.Task[Any]],
     streams: OpenStreams,
     asked: frozenset[Right],
@@ -100,13 +110,14 @@ def wrapped(
     """Wrap a method; a stream ends when its caller loses a right of those ``asked`` for.
 
     With the others he might have begun it, but what it gives was chosen by the right that is gone.
+    What is sent in pieces counts for nothing once its sender loses any right.
     """
 
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
-            await identify(context)
+            principal = await identify(context)
             if handler.request_streaming:
-                return await behaviour(request, context)
+                return await behaviour(_sent(request, context, identify, principal), context)
             # An act that has begun goes to its end, even if its caller is gone meanwhile.
             act = asyncio.ensure_future(behaviour(request, context))
             acts.add(act)
@@ -151,6 +162,27 @@ def wrapped(
                 await responses.aclose()
 
     return _rebuilt(handler, call, stream)
+
+
+async def _sent(
+    requests: Any,
+    context: grpc.aio.ServicerContext[Any, Any],
+    identify: Identify,
+    begun_by: Principal | None,
+) -> AsyncIterator[Any]:
+    """Give what is sent as long as its sender has the rights that he began with.
+
+    Whoever takes it looked at them before the first piece, and acts after the last.
+    """
+    requests = aiter(requests)
+    while True:
+        request = await anext(requests, _END)
+        principal = await identify(context, tells=False)  # whose method fails by it tells
+        if begun_by and principal and not begun_by.rights <= principal.rights:
+            raise PermissionDenied("your rights have changed meanwhile")
+        if request is _END:
+            return
+        yield request
 
 
 def _streaming(principal: Principal | None) -> str:
