@@ -363,7 +363,7 @@ VERBS: dict[str, Verb] = {
         calls=("ThrottleService/ListThrottled",),
     ),
     "CLEAR_THROTTLE": Verb(
-        "CLEAR_THROTTLE <address|account>",
+        "CLEAR_THROTTLE <address|username>",
         "forget the wrong logins of an address's networks, or of an account",
         throttle.clear_throttle,
         1,
