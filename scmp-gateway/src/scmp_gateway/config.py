@@ -103,14 +103,32 @@ def _path_or_none(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+METAVARS: dict[Callable[[str], Any], str] = {
+    str: "TEXT",
+    _positive: "SECONDS",
+    _port: "PORT",
+    _port_or_none: "PORT",
+    _count: "N",
+    _policy: "allow|local|never",
+    _format: "logfmt|json",
+    _networks: "NETWORK[,NETWORK]",
+    _path_or_none: "FILE",
+}
+
 OPTIONS = (
     Option("bind", "SCMP_BIND", "127.0.0.1", str, "address to listen on"),
     Option("port", "SCMP_PORT", 1111, _port, "port to listen on", ("-p",)),
     Option("service", "POP3_MGMT_TARGET", "127.0.0.1:50051", str, "the service's gRPC address"),
     Option("host_name", "SCMP_HOST_NAME", "", str, "name in the greeting (this host's)"),
-    Option("idle_timeout", "SCMP_IDLE_TIMEOUT", 600.0, _positive, "seconds of silence"),
+    Option(
+        "idle_timeout",
+        "SCMP_IDLE_TIMEOUT",
+        600.0,
+        _positive,
+        "silence after which a connection closes",
+    ),
     Option("max_connections", "SCMP_MAX_CONNECTIONS", 1000, _count, "connections at a time"),
-    Option("deadline", "SCMP_DEADLINE", 10.0, _positive, "seconds that a call may take"),
+    Option("deadline", "SCMP_DEADLINE", 10.0, _positive, "how long a call may take"),
     Option("log_format", "SCMP_LOG_FORMAT", "logfmt", _format, "logfmt or json"),
     Option(
         "gateway_secret_file",
@@ -128,7 +146,8 @@ OPTIONS = (
         "SCMP_PLAINTEXT_LOGIN",
         "allow",
         _policy,
-        "who may send a password outside TLS: allow, local or never",
+        "who may send a password or token in clear text: allow (all), local (only from this"
+        " host), never",
     ),
     Option(
         "port_proxy",
@@ -184,6 +203,7 @@ def parser() -> argparse.ArgumentParser:
             *option.short,
             "--" + option.name.replace("_", "-"),
             dest=option.name,
+            metavar=METAVARS[option.read],
             help=f"{option.help}; variable {option.variable}{shown}",
         )
     return made
