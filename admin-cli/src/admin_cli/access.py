@@ -53,7 +53,9 @@ WHY_COLUMNS = (
     Column("text", "REASON OR NOTE", text_or_dash),
 )
 
-force_option = click.option("--force", is_flag=True, help="Even if it locks yourself out.")
+force_option = click.option(
+    "--force", is_flag=True, help="Even if it locks out you, or many who share an address."
+)
 for_option = click.option(
     "--for",
     "duration",

@@ -163,7 +163,7 @@ def follow(meant: AuditFilter) -> None:
 @audit.command(
     "verify",
     calls=("AuditService/VerifyAudit",),
-    examples=("pop3ctl audit verify", "pop3ctl audit verify --head 42:5195343e…"),
+    examples=("pop3ctl audit verify", 'pop3ctl audit verify --head "$HEAD"'),
 )
 @click.option("--head", type=TEXT, default=None, metavar="BATCH:HASH",
               help="A head that the chain must have come past: the log tells it.")  # fmt: skip

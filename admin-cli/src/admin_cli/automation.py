@@ -55,7 +55,7 @@ def list_tokens() -> None:
     "create",
     calls=("TokensService/CreateToken",),
     examples=(
-        "pop3ctl tokens create backup --role operator --expires 90d",
+        "pop3ctl tokens create monitor --role operator --expires 90d",
         "pop3ctl tokens create ci --role auditor --network 192.0.2.0/24 --quiet > token",
         "pop3ctl tokens create ci --role auditor --json | jq -r .secret",
     ),

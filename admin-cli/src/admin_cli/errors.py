@@ -14,7 +14,7 @@ LOG_IN = "run 'pop3ctl login'"
 
 HINTS: dict[Reason, str] = {
     Reason.INVALID_CREDENTIALS: LOG_IN,
-    Reason.PERMISSION_DENIED: "log in as an admin: 'pop3ctl login'",
+    Reason.PERMISSION_DENIED: "'pop3ctl whoami' tells what you may do",
     Reason.ACCOUNT_NOT_FOUND: "'pop3ctl accounts list' shows the accounts",
     Reason.SESSION_NOT_FOUND: "'pop3ctl sessions list' shows the sessions",
     Reason.MESSAGE_NOT_FOUND: "'pop3ctl maildrop list' shows the messages",

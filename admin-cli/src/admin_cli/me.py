@@ -86,7 +86,7 @@ def account_option(function: F) -> F:
         default=None,
         metavar="NAME",
         callback=_or_own,
-        help="Another's, if you may manage accounts.",
+        help="Another's, if you have the right to accounts.",
     )(function)
 
 
