@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from pop3_service.api.methods import ACCESS
 from pop3_service.domain.audit import OK, ActorKind, AuditEntry, Via
 from pop3_service.domain.audit_log import AuditFilter
 from pop3_service.storage.audit import FILE
+from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
+from pop3mgmt.v1.maildrop_pb2 import ID_SOURCE_DOVECOT
 from pop3mgmt.v1.server_pb2 import Settings
 
 OURS = sorted(method for method in ACCESS if method.startswith("/pop3mgmt."))
@@ -68,6 +71,45 @@ async def test_an_entry_is_durable_when_its_caller_hears_of_the_act(service: Ser
     query = "SELECT count(*) FROM entries WHERE action = 'accounts.create' AND target = 'ana'"
     assert connection.execute(query).fetchone() == (1,)
     connection.close()
+
+
+async def _put(caller: Caller, name: str) -> object:
+    return await caller.put_message(name, [b"Subject: x\n\nx\n"])
+
+
+async def _got(caller: Caller, name: str) -> object:
+    return [piece async for piece in caller.get_message("1", name)]
+
+
+@pytest.mark.parametrize(
+    ("action", "act"),
+    [
+        ("tokens.create", lambda it: it.create_token("x", "no such role")),
+        ("tokens.revoke", lambda it: it.revoke_token("x")),
+        ("backup.restore", lambda it: it.restore_backup("x")),
+        ("maildrop.put_message", lambda it: _put(it, "x")),
+        ("maildrop.get_message", lambda it: _got(it, "x")),
+        ("maildrop.import_unique_ids", lambda it: it.import_unique_ids("x", ID_SOURCE_DOVECOT)),
+    ],
+)
+async def test_what_was_refused_is_told_with_whom_it_was_about(
+    service: Service, action: str, act: Callable[[Caller], Awaitable[object]]
+) -> None:
+    with pytest.raises(ManagementError):
+        await act(service.admin)
+    entry = await last(service, action=action)
+    assert (entry.actor, entry.target) == ("default", "x")
+    assert entry.outcome != OK
+
+
+async def test_a_refused_app_password_is_told_with_whose_it_would_be(service: Service) -> None:
+    with pytest.raises(ManagementError):
+        await service.admin.create_app_password("")
+    assert (await last(service, action="own_account.create_app_password")).target == "default"
+    with pytest.raises(ManagementError):
+        await service.admin.revoke_app_password("phone")
+    entry = await last(service, action="own_account.revoke_app_password")
+    assert (entry.target, entry.before) == ("default", {"app_password": "phone"})
 
 
 async def test_settings_are_told_before_and_after(service: Service) -> None:

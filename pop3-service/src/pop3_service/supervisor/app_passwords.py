@@ -69,6 +69,7 @@ class AppPasswordDesk:
         Raises:
             InvalidArgument, AccountNotFound, AppPasswordExists, AppPasswordLimit
         """
+        describe(target=account)
         made = AppPassword(check_app_password_name(name), self._clock.now())
         password = make_app_password()
         digest = digest_if_app_password(password.encode())
@@ -81,7 +82,7 @@ class AppPasswordDesk:
         except ServiceError:
             await self._stored.delete(account, made.name)
             raise
-        describe(target=account, after={"app_password": made.name})
+        describe(after={"app_password": made.name})
         log.info("app password made", account=account, name=made.name)
         return made, password
 
@@ -95,9 +96,10 @@ class AppPasswordDesk:
             AppPasswordNotFound
         """
         name = unicodedata.normalize("NFC", name)
+        describe(target=account, before={"app_password": name})
         await self._stored.delete(account, name)
         ended = await self._end_pop3(account)
-        describe(target=account, before={"app_password": name}, after={"ended_sessions": ended})
+        describe(after={"ended_sessions": ended})
         log.info("app password revoked", account=account, name=name, sessions=ended)
         return ended
 

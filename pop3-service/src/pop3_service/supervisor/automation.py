@@ -103,6 +103,7 @@ class AutomationTokens:
         Raises:
             InvalidArgument, PermissionDenied, RoleNotFound, TokenExists
         """
+        describe(target=name)
         if by.token_name:
             raise PermissionDenied("an automation token makes no other")
         if not timedelta() <= lifetime <= LONGEST:
@@ -122,7 +123,7 @@ class AutomationTokens:
             self._check_role(role, by)
             await self._store.insert(token)
             self._tokens[token.digest] = token
-        describe(target=name, after=_facts(token))
+        describe(after=_facts(token))
         log.info("token created", name=name, role=role, by=by.name)
         return text, token
 
@@ -138,10 +139,11 @@ class AutomationTokens:
         Raises:
             PermissionDenied, TokenNotFound
         """
+        describe(target=name)
         token = next((it for it in self._tokens.values() if it.name == name), None)
         if token is None:
             raise TokenNotFound(name)
-        describe(target=name, before=_facts(token))
+        describe(before=_facts(token))
         by.require_all(self._roles.rights(token.role) - {Right.OWN}, "revoking this token")
         self._tokens.pop(token.digest)
         try:

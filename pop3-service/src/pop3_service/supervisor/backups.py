@@ -113,6 +113,7 @@ class BackupDesk:
             PermissionDenied: whatever rights are in a backup, who restores it has them already.
             BackupNotFound, BackupInvalid, StoreUnavailable: all is as it was.
         """
+        describe(target=name)
         if not dry_run:
             by.require_all(EVERYTHING, "restore a backup")
         file = await asyncio.to_thread(backup.open_stored, self._folder, name)
@@ -165,7 +166,7 @@ class BackupDesk:
                     await asyncio.to_thread(restore.discard, self._folder)
                 ended = await self._apply()
         facts = {"accounts": staged.account_count, "made": manifest.create_time.isoformat()}
-        describe(target=name or None, after={**facts, "dry_run": dry_run})
+        describe(after={**facts, "dry_run": dry_run})
         if not dry_run:
             log.warning("backup restored", name=name or None, by=by.name, sessions=ended, **facts)
         return Restored(name, manifest, not dry_run, ended, staged.warnings)

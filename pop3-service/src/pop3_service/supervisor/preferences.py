@@ -49,6 +49,7 @@ class PreferencesDesk:
             InvalidArgument: a value is not possible, or not allowed here.
             AccountNotFound
         """
+        describe(target=account)
         async with self._changing:
             before = await self._stored.get(account)
             after = before.changed(values, self._settings())
@@ -58,7 +59,6 @@ class PreferencesDesk:
                 await self._retention_changed()
         changed = {name: value for name, value in asdict(after).items() if name in values}
         describe(
-            target=account,
             before={name: value for name, value in asdict(before).items() if name in values},
             after=changed,
         )

@@ -67,6 +67,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
             first = await anext(request_iterator)
         except StopAsyncIteration:
             raise InvalidArgument("the stream is empty") from None
+        describe(target=first.account_name)
         account = await self._accounts.get(first.account_name)
         uidl, octets = await self._maildrops.put(account.name, chunks(first, request_iterator))
         describe(target=account.name, after={"uidl": uidl, "stored_bytes": octets})
@@ -77,6 +78,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
         self, request: maildrop_pb2.GetMessageRequest, context: Context
     ) -> AsyncIterator[maildrop_pb2.GetMessageResponse]:
         """Send a message's stored octets."""
+        describe(target=request.account_name)
         account = await self._accounts.get(own_or(Right.MAIL_READ, request.account_name))
         describe(target=account.name, after={"uidl": request.uidl})
         async for piece in self._maildrops.read(account.name, request.uidl):
@@ -86,6 +88,7 @@ class MaildropServicer(maildrop_pb2_grpc.MaildropServiceServicer):
         self, request: maildrop_pb2.ImportUniqueIdsRequest, context: Context
     ) -> maildrop_pb2.ImportUniqueIdsResponse:
         """Take over another server's unique ids."""
+        describe(target=request.account_name)
         account = await self._accounts.get(request.account_name)
         result = await self._maildrops.import_ids(
             account.name, id_source_of(request.source), request.format, dry_run=request.dry_run
