@@ -12,6 +12,7 @@ import structlog
 
 from contract.service import ADMIN_PASSWORD, Service, session
 from pop3_service.control.plane import DisconnectOrder
+from pop3_service.domain.audit_log import AuditFilter
 from pop3_service.storage import restore
 from pop3mgmt.backup_file import unpack
 from pop3mgmt.calls.base import call
@@ -237,3 +238,19 @@ async def test_who_loses_his_rights_while_he_sends_a_backup_restores_nothing(
     meant = audit_pb2.AuditFilter(action="backup.import")
     (told,) = [it async for it in service.admin.list_audit_entries(meant)]
     assert (told.actor, told.outcome) == ("eva", reason.value)
+
+
+async def test_a_restore_whose_sender_hangs_up_is_told_as_what_it_was(service: Service) -> None:
+    _, octets = await exported(service.admin)
+    async with service.backups._turn:  # another backup is being made
+        sent = asyncio.ensure_future(service.admin.import_backup(chunks(octets)))
+        async with asyncio.timeout(10):
+            while not service.backups._acts:
+                await asyncio.sleep(0)
+        sent.cancel()
+        await asyncio.gather(sent, return_exceptions=True)
+        await service.admin.get_account()  # on the same connection: the service knows of both
+    async with asyncio.timeout(10):
+        while not (told := await service.audit.newest(AuditFilter(action="backup.import"))):
+            await asyncio.sleep(0)
+    assert [(it.actor, it.outcome, it.after["accounts"]) for it in told] == [("default", "ok", 1)]

@@ -116,12 +116,16 @@ def wrapped(
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
             principal = await identify(context)
+            # An act that has begun goes to its end, even if its caller is gone meanwhile; one that
+            # is sent in pieces begins with the last.
+            whole = asyncio.Event()
             if handler.request_streaming:
-                return await behaviour(_sent(request, context, identify, principal), context)
-            # An act that has begun goes to its end, even if its caller is gone meanwhile.
+                request = _sent(request, context, identify, principal, whole)
             act = asyncio.ensure_future(behaviour(request, context))
             acts.add(act)
             act.add_done_callback(acts.discard)
+            if handler.request_streaming:
+                return await _sent_to_the_end(act, whole)
             async with asyncio.timeout(CALL_LIMIT_S):
                 return await asyncio.shield(act)
         except Exception as error:
@@ -169,8 +173,9 @@ async def _sent(
     context: grpc.aio.ServicerContext[Any, Any],
     identify: Identify,
     begun_by: Principal | None,
+    whole: asyncio.Event,
 ) -> AsyncIterator[Any]:
-    """Give what is sent as long as its sender has the rights that he began with.
+    """Give what is sent as long as its sender has the rights that he began with; set ``whole``.
 
     Whoever takes it looked at them before the first piece, and acts after the last.
     """
@@ -181,8 +186,20 @@ async def _sent(
         if begun_by and principal and not begun_by.rights <= principal.rights:
             raise PermissionDenied("your rights have changed meanwhile")
         if request is _END:
+            whole.set()
             return
         yield request
+
+
+async def _sent_to_the_end(act: asyncio.Task[Any], whole: asyncio.Event) -> Any:
+    """Wait for an act; it is given up with its caller as long as he has not sent the whole."""
+    try:
+        return await asyncio.shield(act)
+    except asyncio.CancelledError:
+        if not whole.is_set():
+            act.cancel()
+            await asyncio.gather(act, return_exceptions=True)
+        raise
 
 
 def _streaming(principal: Principal | None) -> str:
