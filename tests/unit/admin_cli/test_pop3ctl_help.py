@@ -10,6 +10,7 @@ import pytest
 
 from admin_cli import __version__
 from admin_cli.commands import Command
+from admin_cli.errors import HINTS
 from admin_cli.main import COMMANDS, ENVIRONMENT, cli
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import TOKEN
@@ -51,6 +52,14 @@ def test_the_readme_shows_every_command_and_variable() -> None:
         assert " ".join(("pop3ctl", *words)) in readme
     for name in ENVIRONMENT:
         assert name.removesuffix("[_FILE]") in readme
+
+
+def test_a_hint_names_commands_that_there_are() -> None:
+    named = [hint.split("'pop3ctl ")[1] for hint in HINTS.values() if "'pop3ctl " in hint]
+    there = [" ".join(words) for words in commands()]
+    assert named
+    for hint in named:
+        assert hint.partition("'")[0].startswith(tuple(there))
 
 
 def test_the_version_is_the_distributions(pop3ctl: Tool) -> None:
