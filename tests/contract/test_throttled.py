@@ -61,6 +61,9 @@ async def test_the_failures_of_a_network_or_an_account_are_forgotten(
         {"address": "192.0.2.7", "account_name": "ana"},
         {"address": "nonsense"},
         {"address": "192.0.2.0/x"},
+        {"address": "192.0.2.0/"},
+        {"address": "192.0.0.0/16"},
+        {"address": "2001:db8::/32"},
         {"address": "192.0.2.7:110"},
     ],
 )

@@ -19,6 +19,9 @@ from pop3mgmt.v1 import throttle_pb2, throttle_pb2_grpc
 
 log = structlog.get_logger()
 
+COUNTED = {4: ("24", "32"), 6: ("64", "48", "128")}
+"""Lengths of the networks that are counted, and of a single address."""
+
 
 class ThrottleServicer(throttle_pb2_grpc.ThrottleServiceServicer):
     """The throttle."""
@@ -67,11 +70,12 @@ class ThrottleServicer(throttle_pb2_grpc.ThrottleServiceServicer):
 
 
 def _address(text: str) -> str:
-    """Give the address meant, or that of a network. Raises InvalidArgument."""
-    host, _, prefix = text.partition("/")
+    """Give the address meant, or that of a network which is counted. Raises InvalidArgument."""
+    host, slash, prefix = text.partition("/")
     try:
-        if prefix and not (prefix.isascii() and prefix.isdigit()):
-            raise ValueError(text)
-        return str(plain_address(host))
+        address = plain_address(host)
     except ValueError:
         raise InvalidArgument("not an address, nor a network") from None
+    if slash and prefix not in COUNTED[address.version]:
+        raise InvalidArgument("wrong logins are counted by /24 of IPv4, /64 and /48 of IPv6")
+    return str(address)
