@@ -16,6 +16,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TextIO
 
@@ -35,8 +36,11 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def configure(level: str, form: str) -> None:
-    """Set up logging for this process. ``level`` is a name such as ``info``."""
+def configure(level: str, form: str) -> Callable[[], None]:
+    """Set up logging for this process; ``level`` is a name such as ``info``.
+
+    What comes back writes out what is still held back.
+    """
     number = logging.getLevelNamesMapping()[level.upper()]
     processors: list[structlog.typing.Processor] = [structlog.processors.format_exc_info]
     if LogFormat(form) is LogFormat.JSON:
@@ -57,6 +61,7 @@ def configure(level: str, form: str) -> None:
         cache_logger_on_first_use=True,
     )
     sys.unraisablehook = _log_unraisable
+    return output.flush
 
 
 def _log_unraisable(fault: sys.UnraisableHookArgs) -> None:

@@ -31,10 +31,11 @@ def main() -> None:
 
     # Of each handshake that fails it would write lines of its own.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    logs.configure(config.log_level, config.log_format)
+    flush = logs.configure(config.log_level, config.log_format)
     try:
         asyncio.run(serve(config))
     except ServiceError as error:
+        flush()  # why it ends is the last that is told
         print(f"pop3d: {error}", file=sys.stderr)
         sys.exit(EX_UNAVAILABLE)
 
