@@ -99,11 +99,12 @@ def test_attack_58_sessions_and_log_tell_the_client_and_not_the_proxy(
 
 
 def test_the_throttle_counts_by_the_clients_network_and_not_by_the_proxy(behind: Behind) -> None:
-    box = behind.account()
-    for source in ("198.51.100.1", "198.51.100.2", "198.51.101.1"):
+    name = behind.account().name
+    # Of an account each, for accounts are counted too.
+    for number, source in enumerate(("198.51.100.1", "198.51.100.2", "198.51.101.1")):
         with behind.ask_behind(v2(source)) as client:
-            assert client.log_in(box.name, "wrong").startswith("-ERR [AUTH]")
-    refused = 'event="login refused"', f"name='{box.name}'"
+            assert client.log_in(f"{name}-{number}", "wrong").startswith("-ERR [AUTH]")
+    refused = 'event="login refused"', f"name='{name}-"
     wait_for(lambda: len(behind.lines(*refused)) == 3)
     delays = [float(line.split("delay_s=")[1].split()[0]) for line in behind.lines(*refused)]
     assert delays[1] > max(delays[0], delays[2])  # less what each check took
