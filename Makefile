@@ -47,7 +47,7 @@ run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends 
 	kill -TERM $$gateway $$service 2>/dev/null; wait; [ $$stopped ] || exit $$status
 
 # AT_ONCE=0 runs the tests in one process, which shows their figures as well.
-AT_ONCE ?= 2
+AT_ONCE ?= 3
 test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
 	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest --cov --cov-report=term \
 	    -n $(AT_ONCE) --dist loadgroup --no-loadscope-reorder $(ARGS)
