@@ -25,7 +25,7 @@ with open(sys.argv[2], "rb") as source:
         sys.exit(str(error))
 """
 OLD, NEW = (["old"], "old"), (["new"], "new")
-EVERY = 1 if scale.EVERY_STEP else 3
+EVERY = 1 if scale.EVERY_STEP else 7
 
 
 class Trial:

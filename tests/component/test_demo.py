@@ -51,7 +51,7 @@ def test_a_first_start_that_is_killed_anywhere_is_finished_by_the_next(tmp_path:
         with daemon.running(watched, "--demo", environment=faults.environment):
             steps = faults.count
     assert steps > 100
-    for at in range(1, steps + 1, 1 if scale.EVERY_STEP else max(steps // 9, 1)):
+    for at in range(1, steps + 1, 1 if scale.EVERY_STEP else max(steps // 4, 1)):
         folder = tmp_path / f"killed{at}"
         with (
             faults.acting(Mode.KILL_BEFORE, folder, at, kinds=CHANGING),

@@ -98,7 +98,7 @@ def test_a_migration_killed_at_any_step_has_lost_nothing(tmp_path: Path) -> None
         assert opened(folder) == 0
     steps = faults.count
     assert steps > 20
-    for at in range(1, steps + 1, 1 if scale.EVERY_STEP else 5):
+    for at in range(1, steps + 1, 1 if scale.EVERY_STEP else 11):
         folder = tmp_path / f"killed{at}"
         old_databases.write(folder, "0001")
         with faults.acting(Mode.KILL_BEFORE, folder, at, kinds=CHANGING):
