@@ -16,7 +16,10 @@ from performance.mailboxes import Mailboxes, user_name
 from performance.native import PASSWORD, pinned
 from performance.servers import CannotStart, Running, process, wait_for_line
 from pop3mgmt.client import ManagementClient
+from pop3mgmt.v1.access_pb2 import AddressRule
 
+RULES = 20
+"""Bans, and address rules of each kind, that our service has."""
 AT_ONCE = 16
 """Accounts that are being made at a time."""
 
@@ -54,6 +57,8 @@ class Valija:
         mail.mkdir(parents=True)
         with self._process(mail, data, ()) as running:
             asyncio.run(_make_accounts(running.management, users))
+            if self.checkout is None:  # another may be from before there were rules
+                asyncio.run(_make_rules(running.management))
         shutil.rmtree(mail)
         count.write_text(str(users))
         return data
@@ -122,3 +127,15 @@ async def _make_accounts(management: str, users: int) -> None:
                 await admin.create_account(user_name(number), PASSWORD)
 
         await asyncio.gather(*(make(number) for number in range(users)))
+
+
+async def _make_rules(management: str) -> None:
+    """Keep others out, so that every connection and every login is looked at."""
+    deny = AddressRule.Effect.Value("EFFECT_DENY")
+    async with ManagementClient(management, deadline_s=60) as client:
+        admin = await client.login("default", "default")
+        for number in range(RULES):
+            await admin.ban(f"198.51.{number}.0/24")
+            for subject in ("everyone", "role:user", f"account:{user_name(0)}"):
+                network = f"203.0.{number}.0/24"
+                await admin.create_rule(AddressRule(effect=deny, network=network, subject=subject))
