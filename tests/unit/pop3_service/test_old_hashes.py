@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -200,3 +202,25 @@ def test_a_line_that_makes_no_account_says_why(line: bytes, why: str) -> None:
 def test_any_octets_are_lines_or_none(data: bytes) -> None:
     for line in read_passwd_file(data):
         assert (line.password is None) is bool(line.why)
+
+
+FIRST_USE = """
+import sys, threading
+from pop3_service.supervisor.old_hashes import matches_old
+sys.setswitchinterval(1e-6)
+start, found = threading.Barrier(8), []
+def check(scheme):
+    start.wait()
+    found.append(matches_old(f"{{{scheme}}}" + "x", b"secret"))
+schemes = ["SHA256-CRYPT", "SHA512-CRYPT"] * 4
+threads = [threading.Thread(target=check, args=(it,)) for it in schemes]
+for it in threads: it.start()
+for it in threads: it.join()
+print(found)
+"""
+
+
+def test_logins_at_once_wait_for_what_the_first_loads() -> None:
+    for _ in range(3):
+        run = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True)
+        assert run.stdout.strip() == str([False] * 8), run.stderr

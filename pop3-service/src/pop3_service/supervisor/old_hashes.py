@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import threading
 from dataclasses import dataclass, field
 
 from argon2 import PasswordHasher
@@ -28,6 +29,8 @@ MOST_WORK_KIB = 1_048_576
 """Of argon2: memory, and memory by passes."""
 BCRYPT_OCTETS = 72
 """What bcrypt reads of a password."""
+_LOADING = threading.Lock()
+"""Held while libpass loads a hash: a second thread that asks meanwhile is told there is none."""
 
 _FIELD = re.compile(r"\{([A-Za-z0-9-]+)(?:\.([A-Za-z0-9]+))?\}(.*)", re.DOTALL)
 _SALT = r"[./0-9A-Za-z]"
@@ -103,11 +106,13 @@ def matches_old(stored: str, password: bytes) -> bool:
 
                 return bcrypt.checkpw(password[:BCRYPT_OCTETS], hashed.encode())
             case "SHA512-CRYPT":
-                from passlib.hash import sha512_crypt
+                with _LOADING:
+                    from passlib.hash import sha512_crypt
 
                 return bool(sha512_crypt.verify(password, hashed))
             case "SHA256-CRYPT":
-                from passlib.hash import sha256_crypt
+                with _LOADING:
+                    from passlib.hash import sha256_crypt
 
                 return bool(sha256_crypt.verify(password, hashed))
     except (VerificationError, InvalidHashError, ValueError):
