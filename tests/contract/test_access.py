@@ -18,39 +18,12 @@ from pop3_service.api.server import SERVICES
 from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3mgmt.errors import from_rpc_error
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1 import (
-    access_pb2,
-    accounts_pb2,
-    audit_pb2,
-    auth_pb2,
-    backup_pb2,
-    maildrop_pb2,
-    own_account_pb2,
-    roles_pb2,
-    server_pb2,
-    sessions_pb2,
-    throttle_pb2,
-    tokens_pb2,
-)
+from support.contract import MODULES
 from unit.pop3_service.clock import FakeClock
 
-OURS = (
-    access_pb2,
-    accounts_pb2,
-    audit_pb2,
-    auth_pb2,
-    backup_pb2,
-    maildrop_pb2,
-    own_account_pb2,
-    roles_pb2,
-    server_pb2,
-    sessions_pb2,
-    throttle_pb2,
-    tokens_pb2,
-)
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
-    for module in (*OURS, health_pb2, reflection_pb2)
+    for module in (*MODULES, health_pb2, reflection_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }

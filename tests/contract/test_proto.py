@@ -8,35 +8,9 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescriptor, MethodDescriptor
 
-from pop3mgmt.v1 import (
-    access_pb2,
-    accounts_pb2,
-    audit_pb2,
-    auth_pb2,
-    backup_pb2,
-    maildrop_pb2,
-    own_account_pb2,
-    roles_pb2,
-    server_pb2,
-    sessions_pb2,
-    throttle_pb2,
-    tokens_pb2,
-)
+from pop3mgmt.v1 import accounts_pb2
+from support.contract import MODULES
 
-MODULES = (
-    access_pb2,
-    accounts_pb2,
-    audit_pb2,
-    auth_pb2,
-    backup_pb2,
-    maildrop_pb2,
-    own_account_pb2,
-    roles_pb2,
-    server_pb2,
-    sessions_pb2,
-    throttle_pb2,
-    tokens_pb2,
-)
 FILES: list[FileDescriptor] = [module.DESCRIPTOR for module in MODULES]
 SOURCES = sorted(Path(accounts_pb2.__file__).parent.glob("*.proto"))
 ELEMENT = re.compile(

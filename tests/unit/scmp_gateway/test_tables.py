@@ -7,48 +7,13 @@ import pytest
 
 import scmp_gateway
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1 import (
-    access_pb2,
-    accounts_pb2,
-    audit_pb2,
-    auth_pb2,
-    backup_pb2,
-    maildrop_pb2,
-    own_account_pb2,
-    roles_pb2,
-    server_pb2,
-    sessions_pb2,
-    throttle_pb2,
-    tokens_pb2,
-)
 from scmp_gateway.errors import CODE
 from scmp_gateway.verbs import VERBS, visible
+from support.contract import MODULES
 
-MODULES = (
-    accounts_pb2,
-    auth_pb2,
-    backup_pb2,
-    maildrop_pb2,
-    roles_pb2,
-    server_pb2,
-    sessions_pb2,
-)
 METHODS = {
     f"{service.name}/{method.name}"
-    for module in (
-        access_pb2,
-        accounts_pb2,
-        audit_pb2,
-        auth_pb2,
-        backup_pb2,
-        maildrop_pb2,
-        own_account_pb2,
-        roles_pb2,
-        server_pb2,
-        sessions_pb2,
-        throttle_pb2,
-        tokens_pb2,
-    )
+    for module in MODULES
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
