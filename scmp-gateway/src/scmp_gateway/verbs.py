@@ -26,22 +26,8 @@ RULE = "<network> [FOR <subject>] [ON <kind>] [FORCE] [BECAUSE <note>]"
 FOR_A_TIME = "[FOR <duration>] [FORCE] [BECAUSE <reason>]"
 
 VERBS: dict[str, Verb] = {
-    "USER": Verb(
-        "USER <username>",
-        "name the account",
-        None,
-        1,
-        1,
-        before_login=True,
-    ),
-    "PASS": Verb(
-        "PASS <password>",
-        "give its password",
-        None,
-        1,
-        None,
-        before_login=True,
-    ),
+    "USER": Verb("USER <username>", "name the account", None, 1, 1, before_login=True),
+    "PASS": Verb("PASS <password>", "give its password", None, 1, None, before_login=True),
     "AUTH_TOKEN": Verb(
         "AUTH_TOKEN <token>",
         "log in with an automation token, in place of USER and PASS",
@@ -50,41 +36,14 @@ VERBS: dict[str, Verb] = {
         1,
         before_login=True,
     ),
-    "STLS": Verb(
-        "STLS",
-        "begin TLS, before the login",
-        before_login=True,
-    ),
-    "CAPA": Verb(
-        "CAPA",
-        "list what you may use",
-        before_login=True,
-    ),
-    "HELP": Verb(
-        "HELP",
-        "explain what you may use",
-        before_login=True,
-    ),
-    "NOOP": Verb(
-        "NOOP",
-        "do nothing",
-        before_login=True,
-    ),
-    "QUIT": Verb(
-        "QUIT",
-        "end",
-        before_login=True,
-    ),
-    "LOGOUT": Verb(
-        "LOGOUT",
-        "end the login; the connection stays",
-        calls=("AuthService/Logout",),
-    ),
+    "STLS": Verb("STLS", "begin TLS, before the login", before_login=True),
+    "CAPA": Verb("CAPA", "list what you may use", before_login=True),
+    "HELP": Verb("HELP", "explain what you may use", before_login=True),
+    "NOOP": Verb("NOOP", "do nothing", before_login=True),
+    "QUIT": Verb("QUIT", "end", before_login=True),
+    "LOGOUT": Verb("LOGOUT", "end the login; the connection stays", calls=("AuthService/Logout",)),
     "WHOAMI": Verb(
-        "WHOAMI",
-        "your account, role and rights",
-        own.whoami,
-        calls=("AuthService/GetCaller",),
+        "WHOAMI", "your account, role and rights", own.whoami, calls=("AuthService/GetCaller",)
     ),
     "CURR_CONNEC": Verb(
         "CURR_CONNEC",
@@ -166,10 +125,7 @@ VERBS: dict[str, Verb] = {
         "ALL_CONNEC",
         "all POP3 connections",
         sessions.all_connec,
-        calls=(
-            "ServerService/GetStatus",
-            "SessionsService/ListSessions",
-        ),
+        calls=("ServerService/GetStatus", "SessionsService/ListSessions"),
     ),
     "SESSIONS": Verb(
         "SESSIONS [<username>]",
@@ -201,12 +157,7 @@ VERBS: dict[str, Verb] = {
         sessions.bytes_trans,
         calls=("ServerService/GetStatus",),
     ),
-    "USERS": Verb(
-        "USERS",
-        "all accounts",
-        accounts.users,
-        calls=("AccountsService/ListAccounts",),
-    ),
+    "USERS": Verb("USERS", "all accounts", accounts.users, calls=("AccountsService/ListAccounts",)),
     "ACCOUNT": Verb(
         "ACCOUNT [<username>]",
         "what is known of an account; without a name, of your own",
@@ -216,10 +167,7 @@ VERBS: dict[str, Verb] = {
         calls=("AccountsService/GetAccount",),
     ),
     "STATUS": Verb(
-        "STATUS",
-        "state of the service",
-        server.status,
-        calls=("ServerService/GetStatus",),
+        "STATUS", "state of the service", server.status, calls=("ServerService/GetStatus",)
     ),
     "MAX_USERS": Verb(
         "MAX_USERS [<number>]",
@@ -284,10 +232,7 @@ VERBS: dict[str, Verb] = {
         accounts.apop,
         2,
         2,
-        calls=(
-            "AccountsService/SetApopSecret",
-            "AccountsService/RemoveApopSecret",
-        ),
+        calls=("AccountsService/SetApopSecret", "AccountsService/RemoveApopSecret"),
     ),
     "TRANSFORM": Verb(
         "TRANSFORM [<transform_application> | OFF]",
@@ -371,10 +316,7 @@ VERBS: dict[str, Verb] = {
         calls=("ThrottleService/ClearThrottle",),
     ),
     "ROLES": Verb(
-        "ROLES",
-        "list the roles and their rights",
-        roles.roles,
-        calls=("RolesService/ListRoles",),
+        "ROLES", "list the roles and their rights", roles.roles, calls=("RolesService/ListRoles",)
     ),
     "ADD_ROLE": Verb(
         "ADD_ROLE <role> <right>...",
@@ -407,10 +349,7 @@ VERBS: dict[str, Verb] = {
         calls=("BackupService/CreateBackup",),
     ),
     "BACKUPS": Verb(
-        "BACKUPS",
-        "all backups there",
-        backups.backups,
-        calls=("BackupService/ListBackups",),
+        "BACKUPS", "all backups there", backups.backups, calls=("BackupService/ListBackups",)
     ),
     "RESTORE": Verb(
         "RESTORE <backup> [CHECK]",
@@ -421,10 +360,7 @@ VERBS: dict[str, Verb] = {
         calls=("BackupService/RestoreBackup",),
     ),
     "RULES": Verb(
-        "RULES",
-        "list the address rules",
-        access.rules,
-        calls=("AccessService/ListRules",),
+        "RULES", "list the address rules", access.rules, calls=("AccessService/ListRules",)
     ),
     "ALLOW": Verb(
         f"ALLOW {RULE}",
@@ -454,10 +390,7 @@ VERBS: dict[str, Verb] = {
         "BANS",
         "list banned networks and suspended accounts",
         access.bans,
-        calls=(
-            "AccessService/ListBans",
-            "AccessService/ListSuspensions",
-        ),
+        calls=("AccessService/ListBans", "AccessService/ListSuspensions"),
     ),
     "BAN": Verb(
         f"BAN <network> {FOR_A_TIME}",
@@ -500,10 +433,7 @@ VERBS: dict[str, Verb] = {
         calls=("AccessService/ExplainAccess",),
     ),
     "TOKENS": Verb(
-        "TOKENS",
-        "list the automation tokens",
-        tokens.tokens,
-        calls=("TokensService/ListTokens",),
+        "TOKENS", "list the automation tokens", tokens.tokens, calls=("TokensService/ListTokens",)
     ),
     "CREATE_TOKEN": Verb(
         "CREATE_TOKEN <name> <role> [<days>] [<networks>]",
