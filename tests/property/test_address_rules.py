@@ -11,12 +11,11 @@ from pop3_service.domain.address_rules import (
     AddressRule,
     Ban,
     Effect,
-    Scope,
     Service,
-    Subject,
     Suspension,
     parse_network,
 )
+from pop3_service.domain.subject import Scope, Subject
 
 ACCOUNTS = ("ana", "berta")
 ROLES = ("user", "admin")

@@ -11,14 +11,13 @@ from pop3_service.domain.address_rules import (
     AddressRule,
     Ban,
     Effect,
-    Scope,
     Service,
-    Subject,
     Suspension,
     check_text,
     parse_network,
 )
 from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.subject import Scope, Subject
 from pop3_service.domain.why import explain
 
 ANA = Subject(Scope.ACCOUNT, "ana")

@@ -9,15 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pop3_service.api.translate import timestamp
 from pop3_service.domain.access import Ground
-from pop3_service.domain.address_rules import (
-    AddressRule,
-    Ban,
-    Effect,
-    Service,
-    Subject,
-    Suspension,
-)
+from pop3_service.domain.address_rules import AddressRule, Ban, Effect, Service, Suspension
 from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.subject import Subject
 from pop3_service.domain.why import Explanation
 from pop3_service.supervisor.throttle import ThrottleState
 from pop3mgmt.v1 import access_pb2

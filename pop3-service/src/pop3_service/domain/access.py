@@ -17,11 +17,10 @@ from pop3_service.domain.address_rules import (
     AddressRule,
     Ban,
     Effect,
-    Scope,
     Service,
-    Subject,
     Suspension,
 )
+from pop3_service.domain.subject import Scope, Subject
 
 T = TypeVar("T")
 Ground = Ban | Suspension | AddressRule

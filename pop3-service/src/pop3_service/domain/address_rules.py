@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
 
 from lineproto.networks import plain_network
 from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.subject import EVERYONE, Subject
 
 MAX_RULES = 10_000
 MAX_BANS = 10_000
@@ -37,42 +37,6 @@ class Service(StrEnum):
     BOTH = "both"
 
 
-class Scope(StrEnum):
-    """Whom a rule is about; what is later in this order is more specific."""
-
-    EVERYONE = "everyone"
-    ROLE = "role"
-    ACCOUNT = "account"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whom a rule is about; ``name`` is empty for everyone."""
-
-    scope: Scope = Scope.EVERYONE
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a name where there is to be none, and none where there is to be one."""
-        if (self.scope is Scope.EVERYONE) is bool(self.name):
-            raise InvalidArgument("a rule is for everyone, or for a role or an account by its name")
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``everyone``, ``role:<name>`` or ``account:<name>``.
-
-        Raises:
-            InvalidArgument: it is none of these.
-        """
-        scope, _, name = text.partition(":")
-        if scope not in list(Scope):
-            raise InvalidArgument("a rule is for everyone, role:<name> or account:<name>")
-        return cls(Scope(scope), name)
-
-    def __str__(self) -> str:
-        return f"{self.scope}:{self.name}" if self.name else str(self.scope)
-
-
 @dataclass(frozen=True, slots=True)
 class AddressRule:
     """A rule as it is stored; times are seconds (Unix)."""
@@ -80,7 +44,7 @@ class AddressRule:
     id: int
     effect: Effect
     network: str
-    subject: Subject = Subject()
+    subject: Subject = EVERYONE
     service: Service = Service.BOTH
     note: str = ""
     set_by: str = ""

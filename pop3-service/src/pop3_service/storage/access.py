@@ -13,11 +13,10 @@ from pop3_service.domain.address_rules import (
     AddressRule,
     Ban,
     Effect,
-    Scope,
     Service,
-    Subject,
     Suspension,
 )
+from pop3_service.domain.subject import Scope, Subject
 from pop3_service.storage import tables
 from pop3_service.storage.accounts import keep_an_admin
 from pop3_service.storage.transactions import to_the_end, transaction

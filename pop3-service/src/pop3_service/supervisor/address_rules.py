@@ -9,16 +9,11 @@ from dataclasses import replace
 import structlog
 
 from pop3_service.domain.account import Principal
-from pop3_service.domain.address_rules import (
-    MAX_RULES,
-    AddressRule,
-    Scope,
-    check_text,
-    parse_network,
-)
+from pop3_service.domain.address_rules import MAX_RULES, AddressRule, check_text, parse_network
 from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import AccountNotFound, InvalidArgument, RuleNotFound
 from pop3_service.domain.rights import Right
+from pop3_service.domain.subject import Scope
 from pop3_service.storage.access import AccessStore
 from pop3_service.supervisor.access import AccessGate
 
