@@ -26,6 +26,7 @@ class Right(StrEnum):
     SETTINGS_READ = "settings.read"
     SETTINGS_WRITE = "settings.write"
     TRANSFORM_WRITE = "transform.write"
+    TRANSFORM_READ = "transform.read"
     MAIL_READ = "mail.read"
     MAIL_WRITE = "mail.write"
     RULES_READ = "rules.read"
@@ -75,6 +76,7 @@ BUILT_IN: dict[str, Role] = {
                 Right.RULES_READ,
                 Right.BANS_READ,
                 Right.BANS_WRITE,
+                Right.TRANSFORM_READ,
             }
         ),
         RoleName.ADMIN: frozenset(Right),
