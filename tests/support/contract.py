@@ -13,6 +13,7 @@ from pop3mgmt.v1 import (
     sessions_pb2,
     throttle_pb2,
     tokens_pb2,
+    transforms_pb2,
 )
 
 MODULES = (
@@ -28,4 +29,5 @@ MODULES = (
     sessions_pb2,
     throttle_pb2,
     tokens_pb2,
+    transforms_pb2,
 )
