@@ -27,7 +27,7 @@ from pop3_service.maildir import index, listing
 from pop3_service.maildir.delivery import Delivery, list_maildir, open_stored, remove_maildir
 from pop3_service.maildir.lock import FILES, LOCK_FOLDER, MaildropLock, lock_key
 from pop3_service.maildir.maildrop import Maildrop
-from pop3_service.maildir.message import base_name, order, unique_id
+from pop3_service.maildir.message import Message, base_name, order, unique_id
 from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.supervisor import maildir_store
@@ -102,6 +102,23 @@ def test_the_order_is_of_delivery_and_names_without_time_go_by_their_mtime() -> 
 
 
 # --- listing and the index --------------------
+
+
+def test_an_identity_is_one_file_s_whatever_its_flags_are() -> None:
+    def identity(folder: str, name: str, inode: int, size: int, mtime_ns: int) -> str:
+        return Message(folder, name, "id", 9, 0, inode, size, mtime_ns).identity
+
+    first = identity("new", "1.M1P1.host", 11, 5, 99)
+    assert identity("cur", "1.M1P1.host:2,S", 11, 5, 99) == first
+    others = [
+        identity("new", "2.M1P1.host", 11, 5, 99),  # the inode came again
+        identity("new", "1.M1P1.host", 12, 5, 99),
+        identity("new", "1.M1P1.host", 11, 6, 99),
+        identity("new", "1.M1P1.host", 11, 5, 98),
+        identity("new", os.fsdecode(b"1.\xff"), 11, 5, 99),
+    ]
+    assert len({first, *others}) == 6
+    assert all(it.isalnum() and len(it) == 32 for it in (first, *others))
 
 
 def test_sizes_are_those_of_the_crlf_form_with_and_without_index(

@@ -38,6 +38,16 @@ class Message(msgspec.Struct, array_like=True, gc=False):
     mtime_ns: int
     ctime_ns: int = 0
 
+    @property
+    def identity(self) -> str:
+        """What tells this file from every other of its maildrop, there now or before it.
+
+        The base name is in it: an inode may come again, with the same size and in the same tick
+        of the clock; flags are not, so a message that was seen stays the same.
+        """
+        facts = f"{base_name(self.name)}\0{self.inode}\0{self.size}\0{self.mtime_ns}"
+        return hashlib.blake2b(os.fsencode(facts), digest_size=16).hexdigest()
+
     def is_in(self, status: os.stat_result) -> bool:
         """Whether the file of this status is the message as it was listed.
 
