@@ -101,7 +101,7 @@ class Activation:
             case Mode.SHADOW:
                 return Choice(self.id, self.former, self.transform)
             case Mode.CANARY if not self.includes(account):
-                return Choice(self.id, self.former)
+                return Choice(0, self.former)
         return Choice(self.id, self.transform)
 
 
@@ -110,6 +110,8 @@ class Choice:
     """What holds for an account's session, from its login to its end.
 
     ``transform`` is what mail is passed through, None for none; ``shadow`` is what runs beside it.
+    ``activation`` is what runs count for: those of the shadow where there is one, else those of
+    the transform. Under 0 none count, such as those beside a canary, which say nothing of it.
     """
 
     activation: int = 0
