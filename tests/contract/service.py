@@ -29,6 +29,7 @@ from pop3_service.domain.address_rules import Service as Service_
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import NOTHING_ACTIVE, TransformTable
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.access import AccessGate
@@ -88,6 +89,7 @@ class FakeWorker:
         self.orders: list[DisconnectOrder] = []
         self.watched = False
         self.access = AccessTable()
+        self.transforms = NOTHING_ACTIVE
         self._told_access = asyncio.Event()
         self.certificates: list[CertificatePair] = []
         self.failure: Exception | None = None
@@ -133,6 +135,10 @@ class FakeWorker:
             while not fact(self.access):
                 self._told_access.clear()
                 await self._told_access.wait()
+
+    async def set_transforms(self, table: TransformTable) -> None:
+        self._fail()
+        self.transforms = table
 
     async def watch(self, wanted: bool) -> None:
         self._fail()

@@ -35,6 +35,16 @@ from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.preferences import Preferences
 from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.subject import Scope, Subject
+from pop3_service.domain.transforms import (
+    NOTHING_ACTIVE,
+    Activation,
+    Mode,
+    OnFailure,
+    Transform,
+    TransformCount,
+    TransformTable,
+)
 from pop3_service.supervisor.remote_worker import RemoteWorker, Slot
 from pop3_service.worker.process import RemoteControl
 from pop3mgmt.reasons import Reason
@@ -60,6 +70,7 @@ class FakeControl:
     shown: list[Evidence] = field(default_factory=list)
     events: list[SessionEvent] = field(default_factory=list)
     logins: list[LoginEvent] = field(default_factory=list)
+    counts: list[TransformCount] = field(default_factory=list)
     noted: list[str] = field(default_factory=list)
     failure: Exception | None = None
     reported: asyncio.Event = field(default_factory=asyncio.Event)
@@ -87,6 +98,9 @@ class FakeControl:
 
     def report_logins(self, events: list[LoginEvent]) -> None:
         self.logins += events
+
+    def report_transforms(self, counts: list[TransformCount]) -> None:
+        self.counts += counts
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +136,8 @@ def worker_handler(worker: Worker) -> Callable[[Request], Awaitable[Result]]:
                 return Count(await worker.disconnect(order))
             case messages.Watch(wanted):
                 await worker.watch(wanted)
+            case messages.SetTransforms(table):
+                await worker.set_transforms(table)
             case messages.SetCertificates(pairs):
                 await worker.set_certificates(pairs)
             case messages.SetLeastRetention(days):
@@ -239,6 +255,14 @@ async def test_logins_arrive_as_they_were(control: Control) -> None:
     assert all(type(it) is LoginEvent for it in real.logins)
 
 
+async def test_counts_of_transforms_arrive_as_they_were(control: Control) -> None:
+    real, seen = control
+    told = [TransformCount(7, 5, 4, 3, 2, 1.25, "transform took more than 1 s"), TransformCount(8)]
+    seen.report_transforms(told)
+    await seen.login(ASKED)
+    assert real.counts == told
+
+
 async def test_a_login_that_fails_within_is_refused_and_not_left_waiting() -> None:
     real = FakeControl(failure=RuntimeError("secret of the house"))
     supervisor = RemoteWorker(Slot(0, ()), real)
@@ -317,6 +341,21 @@ async def test_certificates_are_in_force_when_the_call_comes_back(worker: Pair) 
     assert real.certificates == pairs
     await seen.set_certificates([])
     assert real.certificates == []
+
+
+async def test_transforms_are_active_when_the_call_comes_back(worker: Pair) -> None:
+    real, seen = worker
+    first = Transform(1, "clean", 1, "cat", (("cat",),))
+    chain = (("tr", "a", "é\xff"), ("cat",))
+    second = Transform(2, "", 2, "tr a é | cat", chain, OnFailure.ORIGINAL, "a note", "ana", 2.5)
+    canary = Activation(
+        3, Subject(), second, Mode.CANARY, first, ("ana", "señor"), 20, 7, "eva", 4.5
+    )
+    table = TransformTable((canary, Activation(4, Subject(Scope.ROLE, "user"), None)))
+    await seen.set_transforms(table)
+    assert real.transforms == table
+    await seen.set_transforms(NOTHING_ACTIVE)
+    assert real.transforms == NOTHING_ACTIVE
 
 
 async def test_the_shortest_retention_is_known_when_the_call_comes_back(worker: Pair) -> None:

@@ -15,6 +15,7 @@ from pop3_service.control.plane import Admitted, Credentials, DisconnectOrder, L
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import TransformCount
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
@@ -38,6 +39,9 @@ class Control:
 
     def report_logins(self, events: list[LoginEvent]) -> None:
         """Nobody keeps them."""
+
+    def report_transforms(self, counts: list[TransformCount]) -> None:
+        """Nobody counts them."""
 
 
 class Client:

@@ -25,6 +25,7 @@ from pop3_service.domain.account import AccountName
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import TransformCount
 from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.paths import MailPaths, make_folder
 from pop3_service.pop3.session import Session
@@ -61,6 +62,9 @@ class Control:
 
     def report_logins(self, events: list[LoginEvent]) -> None:
         self.logins.extend(events)
+
+    def report_transforms(self, counts: list[TransformCount]) -> None:
+        """Nobody counts them."""
 
 
 class Served:

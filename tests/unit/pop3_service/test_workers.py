@@ -31,6 +31,8 @@ from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable, WorkersBusy
 from pop3_service.domain.session import SessionEvent, SessionEventKind
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.subject import EVERYONE
+from pop3_service.domain.transforms import Activation, Transform, TransformCount, TransformTable
 from pop3_service.maildir.paths import make_folder
 from pop3_service.supervisor.remote_worker import ListeningSocket, RemoteWorker, Slot
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
@@ -38,6 +40,7 @@ from support.certificates import authority
 
 WAIT_S = 30
 TABLE = AccessTable(bans=(Ban("192.0.2.0/24"),))
+ACTIVE = TransformTable((Activation(1, EVERYONE, Transform(1, "clean", 1, "cat", (("cat",),))),))
 
 
 class Control:
@@ -55,6 +58,9 @@ class Control:
 
     def report_logins(self, events: list[LoginEvent]) -> None:
         self.logins.extend(events)
+
+    def report_transforms(self, counts: list[TransformCount]) -> None:
+        """Nobody counts them."""
 
 
 class Pool:
@@ -409,6 +415,25 @@ async def test_a_worker_that_is_slow_to_start_is_not_killed_for_a_change(
     assert pool.pool.restarts == 1
 
 
+async def test_a_worker_that_starts_later_knows_what_is_active(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[TransformTable] = []
+    set_up = RemoteWorker.set_up
+
+    async def noted(worker: RemoteWorker, *given: Any) -> None:
+        known.append(given[-1])
+        await set_up(worker, *given)
+
+    monkeypatch.setattr(RemoteWorker, "set_up", noted)
+    before = {worker.pid for worker in pool.workers}
+    await pool.pool.set_transforms(ACTIVE)
+    assert {worker.pid for worker in pool.workers} == before  # all have confirmed
+    os.kill(pool.workers[0].pid, signal.SIGKILL)
+    await pool.restarted()
+    assert known == [ACTIVE]
+
+
 async def test_one_process_is_a_pool_of_its_own() -> None:
     calls: list[object] = []
 
@@ -419,6 +444,9 @@ async def test_one_process_is_a_pool_of_its_own() -> None:
         async def set_certificates(self, pairs: list[CertificatePair]) -> None:
             calls.append(pairs)
 
+        async def set_transforms(self, table: TransformTable) -> None:
+            calls.append(table)
+
     async def stop(grace_s: float) -> None:
         calls.append(grace_s)
 
@@ -427,8 +455,9 @@ async def test_one_process_is_a_pool_of_its_own() -> None:
     assert pool.workers() == [worker]
     await pool.apply(Settings())
     await pool.set_certificates(())
+    await pool.set_transforms(ACTIVE)
     await pool.stop(2.0)
-    assert calls == [Settings(), [], 2.0]
+    assert calls == [Settings(), [], ACTIVE, 2.0]
     assert (pool.restarts, pool.draining) == (0, 0)
     with pytest.raises(InvalidArgument, match="one process"):
         await pool.restart()

@@ -23,6 +23,7 @@ from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import NOTHING_ACTIVE, TransformCount, TransformTable
 from pop3mgmt.reasons import Reason
 
 
@@ -35,6 +36,7 @@ class Setup(Struct, frozen=True, tag=True):
     certificates: list[CertificatePair]
     least_retention_days: int = 0
     access: AccessTable = AccessTable()
+    transforms: TransformTable = NOTHING_ACTIVE
 
 
 class ListenerConfig(Struct, frozen=True):
@@ -108,6 +110,12 @@ class SetAccess(Struct, frozen=True, tag=True):
     access: AccessTable
 
 
+class SetTransforms(Struct, frozen=True, tag=True):
+    """Put in force which transforms are active, for logins from now on."""
+
+    transforms: TransformTable
+
+
 class Stop(Struct, frozen=True, tag=True):
     """Finish the commands in progress and end; at the latest after so many seconds."""
 
@@ -148,6 +156,12 @@ class ReportLogins(Struct, frozen=True, tag=True):
     events: list[LoginEvent]
 
 
+class ReportTransforms(Struct, frozen=True, tag=True):
+    """Tell what came of transforms; it has no answer."""
+
+    counts: list[TransformCount]
+
+
 Request = (
     Setup
     | Configure
@@ -157,6 +171,7 @@ Request = (
     | SetCertificates
     | SetLeastRetention
     | SetAccess
+    | SetTransforms
     | Retire
     | Stop
     | Login
@@ -164,6 +179,7 @@ Request = (
     | NoteLogin
     | Report
     | ReportLogins
+    | ReportTransforms
 )
 
 

@@ -10,6 +10,7 @@ from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import TransformCount, TransformTable
 from pop3mgmt.reasons import Reason
 
 
@@ -140,6 +141,9 @@ class ControlPlane(Protocol):
     def report_logins(self, events: list[LoginEvent]) -> None:
         """Tell logins, and refusals that were decided by the worker, for the audit."""
 
+    def report_transforms(self, counts: list[TransformCount]) -> None:
+        """Tell what came of transforms that ran since the last report, one count an activation."""
+
 
 class Worker(Protocol):
     """What the supervisor asks of a worker. Each call comes back when it has taken effect.
@@ -159,6 +163,9 @@ class Worker(Protocol):
 
     async def set_access(self, table: AccessTable) -> int:
         """Put rules, bans and suspensions in force; give how many sessions they ended."""
+
+    async def set_transforms(self, table: TransformTable) -> None:
+        """Put what is active in force for logins from now on; open sessions keep what they have."""
 
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""

@@ -153,6 +153,31 @@ class Settings:
     transform_optional: bool = _switch(
         False, "let accounts choose that the transform does not apply to their mail"
     )
+    transform_cpu_s: float = _number(
+        60.0, 1, 3600, "processor time for a transform, besides 1 s for each MiB"
+    )
+    transform_memory_mib: int = _count(512, 16, 65_536, "MiB of memory for a transform")
+    transform_processes: int = _count(
+        32, 1, 1024, "processes and threads that a transform may have at one time"
+    )
+    transform_scratch_mib: int = _count(
+        64, 1, 65_536, "MiB of files that a transform may have in its private folder"
+    )
+    transform_output_mib: int = _count(
+        64, 1, 65_536, "MiB that a transform may write, besides 16 times the message"
+    )
+    transform_isolation: str = _choice(
+        ("prefer", "require"),
+        "isolation of transforms: prefer (what the kernel offers), require (no transform runs"
+        " without all of it)",
+    )
+    transform_cache_mib: int = _count(
+        1024, 0, 16_777_216, "MiB of transformed mail that are kept on the disk"
+    )
+    transform_size_wait_s: float = _number(
+        20.0, 0, 600, "longest that STAT and LIST wait for sizes of transformed mail"
+    )
+    transform_ahead: bool = _switch(True, "transform mail as it arrives, before it is asked for")
 
     password_min_length: int = _count(1, 1, 128, "characters that a new password has at least")
     password_min_strength: int = _count(

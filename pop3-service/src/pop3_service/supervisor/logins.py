@@ -26,6 +26,7 @@ from pop3_service.domain.errors import (
     ServiceError,
 )
 from pop3_service.domain.session import SessionEvent
+from pop3_service.domain.transforms import TransformCount
 from pop3_service.supervisor.authenticator import Authenticator
 from pop3_service.supervisor.login_times import LoginTimes
 from pop3_service.supervisor.sasl import Check, CheckOutcome, Claim, ReadClaim, WrongProof
@@ -63,6 +64,8 @@ class LoginDesk:
         self._throttle = throttle
         self._times = times
         self._publish = publish
+        self.on_transforms: Callable[[list[TransformCount]], None] = lambda _: None
+        """Told what came of transforms in the workers."""
 
     async def login(self, credentials: Credentials) -> LoginOutcome:
         """Check a password. A wrong name and a wrong password have one answer, at one time."""
@@ -189,3 +192,7 @@ class LoginDesk:
     def report_logins(self, events: list[LoginEvent]) -> None:
         """Pass what workers saw on to the audit."""
         self._audit(events)
+
+    def report_transforms(self, counts: list[TransformCount]) -> None:
+        """Pass on what came of transforms."""
+        self.on_transforms(counts)

@@ -19,6 +19,7 @@ from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionInfo
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import NOTHING_ACTIVE, TransformTable
 
 CONFIRM_S = 1.0
 """A worker that does not confirm a change in this time is killed, so that the change is a fact."""
@@ -109,6 +110,7 @@ class RemoteWorker:
         certificates: Sequence[CertificatePair] = (),
         least_retention_days: int = 0,
         access: AccessTable | None = None,
+        transforms: TransformTable = NOTHING_ACTIVE,
     ) -> None:
         """Tell it what it needs, and wait until it serves.
 
@@ -118,7 +120,7 @@ class RemoteWorker:
         self.settings = settings
         access = access or AccessTable()
         setup = messages.Setup(
-            config, settings, watch, list(certificates), least_retention_days, access
+            config, settings, watch, list(certificates), least_retention_days, access, transforms
         )
         await self._within(START_S, setup)
         self._serves = True
@@ -142,6 +144,10 @@ class RemoteWorker:
         """Put rules in force; a worker that does not confirm is killed."""
         result = await self._confirmed(messages.SetAccess(table))
         return result.count if isinstance(result, Count) else 0
+
+    async def set_transforms(self, table: TransformTable) -> None:
+        """Put what is active in force; a worker that does not confirm is killed."""
+        await self._confirmed(messages.SetTransforms(table))
 
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""
@@ -228,5 +234,8 @@ class RemoteWorker:
                 return Count()
             case messages.ReportLogins(events):
                 self._control.report_logins(events)
+                return Count()
+            case messages.ReportTransforms(counts):
+                self._control.report_transforms(counts)
                 return Count()
         return Failed("not a request to the supervisor")

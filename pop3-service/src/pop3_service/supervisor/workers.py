@@ -20,6 +20,7 @@ from pop3_service.control.plane import CertificatePair, ControlPlane, Worker
 from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable, WorkersBusy
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import NOTHING_ACTIVE, TransformTable
 from pop3_service.supervisor.remote_worker import RemoteWorker, Slot
 
 BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
@@ -65,6 +66,7 @@ class WorkerPool:
         self._certificates: Sequence[CertificatePair] = ()
         self._least_retention_days = 0
         self._access = AccessTable()
+        self._transforms = NOTHING_ACTIVE
         self._stopping = False
 
     def workers(self) -> list[Worker]:
@@ -81,6 +83,7 @@ class WorkerPool:
         settings: Settings,
         certificates: Sequence[CertificatePair] = (),
         access: AccessTable | None = None,
+        transforms: TransformTable = NOTHING_ACTIVE,
     ) -> None:
         """Start a worker in each slot and wait until all serve.
 
@@ -90,6 +93,7 @@ class WorkerPool:
         self._settings = settings
         self._certificates = certificates
         self._access = access or AccessTable()
+        self._transforms = transforms
         started = [asyncio.get_running_loop().create_future() for _ in self._slots]
         self._keepers = [
             asyncio.create_task(self._keep(slot, first))
@@ -116,6 +120,11 @@ class WorkerPool:
         """Put rules in force on every worker, and on those that start later."""
         self._access = table
         return sum(await asyncio.gather(*(it.set_access(table) for it in self.workers())))
+
+    async def set_transforms(self, table: TransformTable) -> None:
+        """Put what is active in force on every worker, and on those that start later."""
+        self._transforms = table
+        await asyncio.gather(*(it.set_transforms(table) for it in self.workers()))
 
     async def restart(self) -> int:
         """Replace every worker by a new one, slot by slot; give how many.
@@ -205,6 +214,7 @@ class WorkerPool:
                 self._certificates,
                 self._least_retention_days,
                 self._access,
+                self._transforms,
             )
         except BaseException:
             worker.kill("did not start")
@@ -316,6 +326,10 @@ class LocalPool:
     async def set_access(self, table: AccessTable) -> int:
         """Put rules in force."""
         return await self._worker.set_access(table)
+
+    async def set_transforms(self, table: TransformTable) -> None:
+        """Put what is active in force."""
+        await self._worker.set_transforms(table)
 
     async def restart(self) -> int:
         """Refuse: there is nothing that could be replaced.

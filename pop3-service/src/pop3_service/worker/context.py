@@ -20,6 +20,7 @@ from pop3_service.domain.access import Access, Ground, Visit
 from pop3_service.domain.address_rules import Service
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import SEND, Settings
+from pop3_service.domain.transforms import ActiveTransforms
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.pop3.capability import Offers
 from pop3_service.pop3.catalogue import LANGUAGES, Language, Text
@@ -86,6 +87,7 @@ class WorkerContext:
         self.logins = RememberedLogins(clock, lambda: self.settings.remember_login_s)
         self.tls: ssl.SSLContext | None = None
         self.access = Access()
+        self.transforms = ActiveTransforms()
         self.runner = Runner(spool, clock)
         self.counters = board.slot(slot)
         self.clock = clock

@@ -18,6 +18,7 @@ from pop3_service.domain.access import Access, Ground
 from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.session import SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
+from pop3_service.domain.transforms import ActiveTransforms, TransformTable
 from pop3_service.pop3.command import LINE_LIMIT
 from pop3_service.pop3.sasl import exchange
 from pop3_service.worker.context import WorkerContext
@@ -161,6 +162,10 @@ class Pop3Listener(Listener):
         for dialogue in refused:
             dialogue.disconnect()
         return len(refused)
+
+    async def set_transforms(self, table: TransformTable) -> None:
+        """Put what is active in force for logins from now on."""
+        self._context.transforms = ActiveTransforms(table)
 
     async def watch(self, wanted: bool) -> None:
         """Begin or end reporting events."""

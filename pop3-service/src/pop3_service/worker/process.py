@@ -25,6 +25,7 @@ from pop3_service.domain.access import Access
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import LoginTooSoon, ServiceUnavailable
 from pop3_service.domain.session import SessionEvent
+from pop3_service.domain.transforms import ActiveTransforms, TransformCount
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
@@ -69,6 +70,10 @@ class RemoteControl:
         """Tell the supervisor logins."""
         self._channel.notify(messages.ReportLogins(events))
 
+    def report_transforms(self, counts: list[TransformCount]) -> None:
+        """Tell the supervisor what came of transforms."""
+        self._channel.notify(messages.ReportTransforms(counts))
+
 
 class WorkerProcess:
     """Answers the supervisor until it says stop or is gone."""
@@ -110,6 +115,8 @@ class WorkerProcess:
                 self._retiring = asyncio.create_task(self._retire(self._worker()))
             case messages.SetAccess(table):
                 return Count(await self._worker().set_access(table))
+            case messages.SetTransforms(table):
+                await self._worker().set_transforms(table)
             case messages.SetCertificates(pairs):
                 await self._worker().set_certificates(pairs)
             case messages.SetLeastRetention(days):
@@ -145,6 +152,7 @@ class WorkerProcess:
         context.watched = setup.watch
         context.set_least_retention(setup.least_retention_days)
         context.access = Access(setup.access)
+        context.transforms = ActiveTransforms(setup.transforms)
         self._listener = Pop3Listener(context, config.tag)
         await self._listener.set_certificates(setup.certificates)
         sockets = [(socket.socket(fileno=it.fd), it) for it in config.listeners]

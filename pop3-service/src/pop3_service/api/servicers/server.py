@@ -35,7 +35,21 @@ _TRANSFORM = frozenset({Right.TRANSFORM_WRITE})
 _TOKENS = frozenset({Right.SETTINGS_WRITE, Right.MAIL_READ, Right.MAIL_WRITE})
 SETTING_RIGHTS = {
     "transform": _TRANSFORM,
-    "transform_timeout": _TRANSFORM,
+    **dict.fromkeys(
+        (
+            "transform_timeout",
+            "transform_cpu",
+            "transform_memory_mib",
+            "transform_processes",
+            "transform_scratch_mib",
+            "transform_output_mib",
+            "transform_isolation",
+            "transform_cache_mib",
+            "transform_size_wait",
+            "transform_ahead",
+        ),
+        _TRANSFORM,
+    ),
     "oauth_jwks": _TOKENS,
     "oauth_issuer": _TOKENS,
     "oauth_audience": _TOKENS,
