@@ -1,8 +1,7 @@
-"""status, settings and transform: the service as a whole."""
+"""status and settings: the service as a whole."""
 
 from __future__ import annotations
 
-import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ from pop3mgmt.durations import show_duration
 
 if TYPE_CHECKING:
     from pop3mgmt.client import Caller
-    from pop3mgmt.v1.server_pb2 import Settings, Status
+    from pop3mgmt.v1.server_pb2 import Status
 
 STATUS_COLUMNS = (
     Column("version", "Version"),
@@ -189,61 +188,3 @@ def _show_settings(found: Record) -> None:
         return
     rows = [{"name": name, "value": show_value(name, value)} for name, value in found.items()]
     show_list(rows, SETTING_COLUMNS)
-
-
-# --- transform ---
-
-
-@click.group(cls=Noun)
-def transform() -> None:
-    """Show, set or turn off the program that RETR passes mail through."""
-
-
-@transform.command("get", calls=("ServerService/GetSettings",), examples=("pop3ctl transform get",))
-def get_transform() -> None:
-    """Show the command line, or "off"."""
-    _show_transform(call(lambda caller: caller.get_settings()))
-
-
-@transform.command(
-    "set",
-    calls=("ServerService/UpdateSettings",),
-    examples=(
-        "pop3ctl transform set wc -l",
-        "pop3ctl transform set sed 's/colour/color/g'",
-        'pop3ctl transform set "tr a-z A-Z"',
-    ),
-    context_settings={"allow_interspersed_args": False},
-)
-@click.argument("words", type=TEXT, nargs=-1, required=True, metavar="PROGRAM [ARGUMENT]...")
-def set_transform(words: tuple[str, ...]) -> None:
-    """Pass mail through a program from now on; it is tried before it holds.
-
-    Give it as words, or as one quoted string. No shell runs it. Options of pop3ctl come before
-    PROGRAM.
-    """
-    line = words[0] if len(words) == 1 else shlex.join(words)
-    if not line.strip():
-        raise click.UsageError("the program is blank; 'pop3ctl transform off' turns it off")
-    _show_transform(_put_transform(line))
-
-
-@transform.command(
-    "off", calls=("ServerService/UpdateSettings",), examples=("pop3ctl transform off",)
-)
-def turn_off_transform() -> None:
-    """Send mail as it is stored."""
-    _show_transform(_put_transform(""))
-
-
-def _put_transform(line: str) -> Settings:
-    async def update(caller: Caller) -> Settings:
-        from pop3mgmt.v1.server_pb2 import Settings
-
-        return await caller.update_settings(Settings(transform=line), ["transform"])
-
-    return call(update)
-
-
-def _show_transform(found: Settings) -> None:
-    show_done({"transform": found.transform}, found.transform or "off")

@@ -177,7 +177,7 @@ ABILITIES = [
         "ServerService/UpdateSettings",
         _set_transform,
         "TRANSFORM tr a b",
-        ("transform", "set", "tr", "a", "b"),
+        ("transform", "use", "tr", "a", "b"),
         right="transform.write",
         what="the transform",
     ),

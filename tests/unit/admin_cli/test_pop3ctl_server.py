@@ -138,12 +138,12 @@ def test_a_setting_given_twice_is_wrong_usage(pop3ctl: Tool) -> None:
 def test_a_transform_is_words_or_one_string(
     pop3ctl: Tool, service: Service, words: list[str], line: str
 ) -> None:
-    pop3ctl.ok("transform", "set", *words)
+    pop3ctl.ok("transform", "use", *words)
     assert service.settings.transform == line
 
 
 def test_a_transform_is_shown_and_turned_off(pop3ctl: Tool, service: Service) -> None:
-    assert pop3ctl.ok("transform", "set", "tr a-z A-Z") == "tr a-z A-Z\n"
+    assert pop3ctl.ok("transform", "use", "tr a-z A-Z") == "tr a-z A-Z\n"
     assert pop3ctl.ok("transform", "get") == "tr a-z A-Z\n"
     assert pop3ctl.json("transform", "get") == {"transform": "tr a-z A-Z"}
     assert pop3ctl.ok("transform", "off") == "off\n"
@@ -151,7 +151,7 @@ def test_a_transform_is_shown_and_turned_off(pop3ctl: Tool, service: Service) ->
 
 
 def test_a_blank_transform_says_how_to_turn_it_off(pop3ctl: Tool) -> None:
-    result = pop3ctl("transform", "set", "  ")
+    result = pop3ctl("transform", "use", "  ")
     assert result.exit_code == 2
     assert "transform off" in result.stderr
 
