@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pop3_service.domain.errors import TransformInvalid
-from pop3_service.transform.command_line import MAX_OCTETS, find_program, parse
+from pop3_service.domain.transforms import MAX_PROGRAMS
+from pop3_service.transform.command_line import MAX_OCTETS, find_program, parse, parse_chain
 from scale import EXAMPLES
 
 
@@ -17,11 +18,12 @@ from scale import EXAMPLES
 @given(st.one_of(st.text(max_size=60), st.text("ab '\"\\|;&$`()<>\n\t", max_size=12)))
 def test_any_text_is_words_or_refused(text: str) -> None:
     try:
-        words = parse(text)
+        programs = parse_chain(text)
     except TransformInvalid:
         return
-    assert all(isinstance(word, str) for word in words)
-    assert not words or words[0]
+    assert len(programs) <= MAX_PROGRAMS
+    assert all(words and words[0] for words in programs)
+    assert bool(programs) is bool(text.strip())
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -33,6 +35,49 @@ def test_quoted_words_come_back_as_they_were(words: list[str]) -> None:
     quoted = shlex.join(printable)
     if printable and printable[0] and len(quoted.encode()) <= MAX_OCTETS:
         assert parse(quoted) == tuple(printable)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.text("ab '\"\\|;&$`()<>é", min_size=1, max_size=5), min_size=1, max_size=3),
+        min_size=1,
+        max_size=MAX_PROGRAMS,
+    )
+)
+def test_a_chain_comes_back_as_it_was(programs: list[list[str]]) -> None:
+    quoted = "|".join(map(shlex.join, programs))
+    assert parse_chain(quoted) == tuple(map(tuple, programs))
+
+
+@pytest.mark.parametrize(
+    ("text", "programs"),
+    [
+        ("", ()),
+        (" ", ()),
+        ("wc -l", (("wc", "-l"),)),
+        ("strip | tr a-z A-Z", (("strip",), ("tr", "a-z", "A-Z"))),
+        ("a|b|c", (("a",), ("b",), ("c",))),
+        ("sed 's/|/x/' | tr '|' x", (("sed", "s/|/x/"), ("tr", "|", "x"))),
+        ('sed "|" | cat', (("sed", "|"), ("cat",))),
+        ("sed \\| | cat", (("sed", "|"), ("cat",))),
+        ('sed "\\"|" | cat', (("sed", '"|'), ("cat",))),
+    ],
+)
+def test_programs_are_parted_by_a_bar_of_ours(
+    text: str, programs: tuple[tuple[str, ...], ...]
+) -> None:
+    assert parse_chain(text) == programs
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["|", "wc |", "| wc", "a || b", "a | | b", "a | ''", "a |& b", "a | b > c", "a | 'b", "a | b &",
+     " | ".join(["cat"] * (MAX_PROGRAMS + 1))],
+)  # fmt: skip
+def test_no_chain(text: str) -> None:
+    with pytest.raises(TransformInvalid):
+        parse_chain(text)
 
 
 @pytest.mark.parametrize(
