@@ -57,6 +57,10 @@ class Service:
         wanted = server_pb2.Settings(**values)
         self.manage(lambda admin: admin.update_settings(wanted, list(values)))
 
+    def transform(self, command_line: str = "") -> None:
+        """Make a command line active for everybody, from the next login on; none by default."""
+        self.change(transform=command_line)
+
     def account(self, *messages: bytes) -> "Mailbox":
         """A new account with mail in ``new``, in order."""
         name = f"u{next(_numbers)}"

@@ -119,7 +119,7 @@ def transformed(own_service: Callable[..., Service]) -> Callable[[str], Service]
 
     def start(command_line: str) -> Service:
         service = own_service(POP3_TRANSFORM_TIMEOUT="1")
-        service.change(transform=command_line)
+        service.transform(command_line)
         return service
 
     return start
@@ -137,9 +137,9 @@ def test_retr_gives_what_the_transform_gives_and_sizes_stay_the_stored_ones(
         assert body.split() == b"4 5 30".split()
         assert client.ask("LIST 1") == "+OK 1 34"
         assert client.ask_many("TOP 1 9")[1] == MAIL.replace(b"\n", b"\r\n")
-        service.change(transform="tr a-z A-Z")
+        service.transform("tr a-z A-Z")
         assert client.ask_many("RETR 1")[1] == MAIL.upper().replace(b"\n", b"\r\n")
-        service.change(transform="")
+        service.transform()
         assert client.ask_many("RETR 1")[0] == "+OK 34 octets"
 
 
@@ -149,7 +149,7 @@ def test_a_transform_that_is_not_there_is_refused_and_mail_still_reads(service: 
         client.log_in(box.name)
         for command_line in ("/no/such", "no-such-program", "false", "cat 'open"):
             with pytest.raises(ManagementError):
-                service.change(transform=command_line)
+                service.transform(command_line)
             assert client.ask_many("RETR 1")[1] == MAIL.replace(b"\n", b"\r\n")
 
 

@@ -219,7 +219,7 @@ def test_the_transform_applies_to_whom_it_may_not_be_turned_off(own: Service) ->
     owner, other = Owner(own, b"one\n"), Owner(own, b"one\n")
     owner.choose(transform=False)
     try:
-        own.change(transform="tr a-z A-Z")
+        own.transform("tr a-z A-Z")
         for box, body in ((owner.box, b"one\r\n"), (other.box, b"ONE\r\n")):
             with own.connect() as client:
                 assert client.log_in(box.name) == LOGGED_IN
@@ -230,4 +230,5 @@ def test_the_transform_applies_to_whom_it_may_not_be_turned_off(own: Service) ->
             own.change(transform_optional=False)  # on open sessions too
             assert client.ask_many("RETR 1")[1] == b"ONE\r\n"
     finally:
-        own.change(transform="", transform_optional=True)
+        own.transform()
+        own.change(transform_optional=True)

@@ -76,8 +76,8 @@ def transform_fails(service: Service, stack: contextlib.ExitStack) -> str:
     box = service.account(b"has none\n")
     client = stack.enter_context(service.connect())
     assert client.log_in(box.name) == "+OK Logged in"
-    stack.callback(service.change, transform="")
-    service.change(transform="grep Subject")
+    stack.callback(service.transform)
+    service.transform("grep Subject")
     return client.ask("RETR 1")
 
 

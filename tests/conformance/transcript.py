@@ -4,7 +4,8 @@ A file holds comments (``#``), directives (``word: value``) and the dialogue::
 
     account: ana secret         an account; its role may follow
     mail: Subject: a\\n\\nb\\n      its next message (of the account named last)
-    setting: transform = wc     a setting of the service
+    setting: apop = on          a setting of the service
+    transform: wc               a command line that is active for everybody; empty for none
     pop3: first                 speak on this connection from here on; opened if it is not there
     pop3s: third                the same as pop3, in TLS from the first octet
     apop: ana a secret          an account's APOP secret; ``{timestamp}`` is the greeting's, and
@@ -73,10 +74,10 @@ class Programs:
                     await admin.delete_role(role.name)
 
         self.service.manage(clean)
+        self.service.transform()
         self.service.change(
             max_accounts=1000,
             max_connections=1000,
-            transform="",
             oauth_jwks="",
             language="en",
             unicode_headers="refuse",
@@ -151,6 +152,7 @@ class Player:
             "account": self._account,
             "mail": self._mail,
             "setting": self._setting,
+            "transform": self.programs.service.transform,
             "pop3": lambda label: self._connect("pop3", label),
             "pop3s": lambda label: self._connect("pop3s", label),
             "handshake": self._handshake,
