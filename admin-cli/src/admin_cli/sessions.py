@@ -47,7 +47,20 @@ EVENT_COLUMNS = (
     Column("session", "SENT", lambda session: size(session["sent_bytes"]), right=True, width=10),
 )
 
-BEGUN: Record = {"kind": "watching", "event_time": None, "skipped_count": 0, "session": None}
+TEXT_COLUMNS = (
+    Column("event_time", "TIME", local_time, width=19),
+    Column("kind", "EVENT", lambda kind: kind.replace("_", " "), width=9),
+    Column("text", "WHAT"),
+)
+"""For events that are about no session."""
+
+BEGUN: Record = {
+    "kind": "watching",
+    "event_time": None,
+    "skipped_count": 0,
+    "session": None,
+    "text": "",
+}
 """The first line of a watch for scripts: from here on no event is missed."""
 
 
@@ -88,7 +101,7 @@ def watch_sessions(account: str | None) -> None:
         async for event in caller.watch_sessions(account or ""):
             if event is not None:
                 _show_event(event, header=header)
-                header = False
+                header = header and not event.HasField("session")
             elif as_json():
                 show_line(BEGUN, (), header=False)
             else:
@@ -142,11 +155,15 @@ def event_record(event: SessionEvent) -> Record:
         "kind": kind,
         "event_time": timestamp(event.event_time),
         "skipped_count": event.skipped_count,
-        "session": session_record(event.session),
+        "session": session_record(event.session) if event.HasField("session") else None,
+        "text": event.text,
     }
 
 
 def _show_event(event: SessionEvent, *, header: bool) -> None:
     if event.skipped_count:
         note(f"events left out: {event.skipped_count}")
-    show_line(event_record(event), EVENT_COLUMNS, header=header)
+    if event.HasField("session"):
+        show_line(event_record(event), EVENT_COLUMNS, header=header)
+    else:
+        show_line(event_record(event), TEXT_COLUMNS, header=False)

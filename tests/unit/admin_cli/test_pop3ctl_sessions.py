@@ -6,7 +6,7 @@ import pytest
 
 from pop3mgmt.v1.sessions_pb2 import SessionEvent
 from unit.admin_cli.conftest import Tool
-from unit.admin_cli.service import Service, event, session
+from unit.admin_cli.service import MADE, Service, event, session
 
 
 def test_sessions_are_listed_as_a_table(pop3ctl: Tool, service: Service) -> None:
@@ -60,9 +60,26 @@ def test_events_are_one_json_object_a_line(pop3ctl: Tool, watched: Service) -> N
     assert [line["kind"] for line in lines] == ["watching", "logged_in", "ended"]
     assert [line["skipped_count"] for line in lines] == [0, 0, 4]
     assert {tuple(sorted(line)) for line in lines} == {
-        ("event_time", "kind", "session", "skipped_count")
+        ("event_time", "kind", "session", "skipped_count", "text")
     }
     assert lines[1]["session"]["peer"] == "192.0.2.1:51000"
+
+
+def test_a_rollback_is_told_among_the_sessions_and_is_about_none(
+    pop3ctl: Tool, watched: Service
+) -> None:
+    told = SessionEvent(kind=SessionEvent.KIND_TRANSFORM_ROLLED_BACK, text="banner@2 for everyone")
+    told.event_time.seconds = MADE
+    watched.events.insert(0, told)
+    rollback, header, *_ = pop3ctl.ok("sessions", "watch").splitlines()
+    assert rollback == "2026-01-01 00:00:00  transform rolled back  banner@2 for everyone"
+    assert header.startswith("TIME ")
+    line = json.loads(pop3ctl.ok("--json", "sessions", "watch").splitlines()[1])
+    assert (line["kind"], line["session"], line["text"]) == (
+        "transform_rolled_back",
+        None,
+        "banner@2 for everyone",
+    )
 
 
 def test_one_session_is_ended(pop3ctl: Tool, service: Service) -> None:
