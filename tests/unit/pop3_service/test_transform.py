@@ -53,7 +53,7 @@ async def transformed(
     runner: Runner, argv: tuple[str, ...], message: bytes = MESSAGE, timeout_s: float = 20
 ) -> bytes:
     with file_of(message) as file:
-        output = await runner.run(argv, file.fileno(), len(message), timeout_s)
+        output = await runner.run((argv,), file.fileno(), len(message), timeout_s)
     octets = output.file.read()
     assert len(octets) == output.size
     output.close()
@@ -108,7 +108,7 @@ async def test_the_message_is_read_from_its_beginning(runner: Runner) -> None:
     with file_of(MESSAGE) as file:
         for _ in range(2):
             file.seek(5)
-            output = await runner.run(("cat",), file.fileno(), len(MESSAGE), 20)
+            output = await runner.run((("cat",),), file.fileno(), len(MESSAGE), 20)
             assert output.file.read() == MESSAGE
             output.close()
 

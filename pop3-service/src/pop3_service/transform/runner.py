@@ -8,12 +8,10 @@ Whatever happens, its process group is killed at the end.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +22,8 @@ from lineproto.clock import Clock
 from lineproto.obtaining import obtain
 from pop3_service.domain.errors import TransformFailed, TransformInvalid
 from pop3_service.transform.command_line import PATH, find_program, parse
+from pop3_service.transform.fingerprint import Programs
+from pop3_service.transform.turns import SPELL_S, Turns
 
 MIB = 1024 * 1024
 TRIAL_S = 30.0
@@ -31,10 +31,6 @@ TRIAL_S = 30.0
 OUTPUT_BASE = 64 * MIB
 OUTPUT_FACTOR = 16
 """A program may write 64 MiB and 16 times the message."""
-PLACES = 64
-"""Programs at a time."""
-SPELL_S = 1.0
-"""How long a program counts among the few that start: one that hangs costs no processor."""
 NOTE_OCTETS = 200
 """Octets of a program's error output that go to the log."""
 SAMPLE = (
@@ -50,20 +46,30 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a program wrote: an open file without a name, at its start."""
+    """What a chain wrote: an open file without a name, at its start; it took so many seconds."""
 
     file: BinaryIO
     size: int
+    seconds: float = 0.0
 
     def close(self) -> None:
         """Let go of it."""
         self.file.close()
 
 
+class RunFailed(TransformFailed):
+    """Programs failed on a message; the run took so many seconds."""
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class Runner:
     """Runs transforms: a few at a time for each processor, and more of those that take long.
 
-    They run at a lower priority than the service, so that many cannot hold it up.
+    ``at_a_time`` are those few. They run at a lower priority than the service, so that many
+    cannot hold it up.
     """
 
     def __init__(
@@ -79,35 +85,57 @@ class Runner:
         self._spool = spool
         self._clock = clock
         self._output_base = output_base
-        self._spell_s = spell_s
-        self._free = asyncio.Semaphore(concurrency or 4 * (os.cpu_count() or 1))
-        self._places = asyncio.Semaphore(PLACES)
+        self.at_a_time = concurrency or 4 * (os.cpu_count() or 1)
+        self._turns = Turns(self.at_a_time, spell_s=spell_s)
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait for their turn."""
+        return self._turns.waiting
 
     async def run(
-        self, argv: tuple[str, ...], message_fd: int, size: int, timeout_s: float
+        self,
+        programs: Programs,
+        message_fd: int,
+        size: int,
+        timeout_s: float,
+        *,
+        account: str = "",
+        background: bool = False,
     ) -> Output:
-        """Pass an open file through a program; one more second for each MiB of it.
+        """Pass an open file through a chain of programs; one more second for each MiB of it.
+
+        Accounts take turns; what runs in the ``background`` is not waited for by anybody.
 
         Raises:
-            TransformFailed: it did not start, took too long, wrote too much, or failed.
+            RunFailed: it did not start, took too long, wrote too much, or failed.
+            TransformFailed: there is no room for what it writes.
         """
-        async with self._place():
+        async with self._turns.turn(account, background=background):
+            began_s = self._clock.monotonic()
             try:
-                program = find_program(argv)
-                spool = await asyncio.to_thread(self._open_spool)
+                argv, spool = await self._prepare(programs)
             except TransformInvalid as error:
-                raise TransformFailed(f"transform cannot run: {error}") from None
+                raise RunFailed(f"transform cannot run: {error}") from None
             except OSError as error:
                 raise TransformFailed(f"no room for the transform: {error.strerror}") from error
             try:
                 limit = self._output_base + OUTPUT_FACTOR * size
-                await self._run((program, *argv[1:]), message_fd, spool, limit,
-                                timeout_s + size / MIB)  # fmt: skip
+                await self._run(argv, message_fd, spool, limit, timeout_s + size / MIB)
+            except TransformFailed as error:
+                spool.close()
+                raise RunFailed(str(error), self._clock.monotonic() - began_s) from error
             except BaseException:
                 spool.close()
                 raise
             spool.seek(0)
-            return Output(spool, os.fstat(spool.fileno()).st_size)
+            seconds = self._clock.monotonic() - began_s
+            return Output(spool, os.fstat(spool.fileno()).st_size, seconds)
+
+    async def _prepare(self, programs: Programs) -> tuple[tuple[str, ...], BinaryIO]:
+        (argv,) = programs
+        program = find_program(argv)
+        return (program, *argv[1:]), await asyncio.to_thread(self._open_spool)
 
     async def check(self, command_line: str, timeout_s: float) -> None:
         """Check a command line and try it on a sample message.
@@ -125,23 +153,10 @@ class Runner:
             sample.seek(0)
             try:
                 timeout_s = min(timeout_s, TRIAL_S)
-                output = await self.run(argv, sample.fileno(), len(SAMPLE), timeout_s)
+                output = await self.run((argv,), sample.fileno(), len(SAMPLE), timeout_s)
             except TransformFailed as error:
                 raise TransformInvalid(f"{error}, when tried on a sample message") from None
             output.close()
-
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Wait for a turn, and let the next one start after a spell if this one still runs."""
-        async with self._places:
-            await self._free.acquire()
-            let_next = _Once(self._free.release)
-            timer = asyncio.get_running_loop().call_later(self._spell_s, let_next)
-            try:
-                yield
-            finally:
-                timer.cancel()
-                let_next()
 
     def _open_spool(self) -> BinaryIO:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -166,18 +181,6 @@ class Runner:
                 note = notes.read(NOTE_OCTETS).decode("utf-8", "replace").strip()
                 log.warning("transform failed", program=argv[0], status=child.returncode, note=note)
                 raise TransformFailed(_meaning(child.returncode, limit))
-
-
-class _Once:
-    """Does something at the first call only."""
-
-    def __init__(self, act: Callable[[], None]) -> None:
-        self._act: Callable[[], None] | None = act
-
-    def __call__(self) -> None:
-        act, self._act = self._act, None
-        if act is not None:
-            act()
 
 
 def _start(

@@ -84,7 +84,7 @@ async def send_message(
                 raise
             return
         output = await context.runner.run(
-            argv, fd, message.size, context.settings.transform_timeout_s
+            (argv,), fd, message.size, context.settings.transform_timeout_s
         )
         try:
             sender = _Sender(connection, context, output.file.fileno(), output.size)
