@@ -26,6 +26,7 @@ from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.access import Access, Visit
 from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.address_rules import Service as Service_
+from pop3_service.domain.audit import Via
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -62,6 +63,7 @@ from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.token_key_source import TokenKeySource
 from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.transforms import TransformsDesk
 from pop3_service.supervisor.why import WhyDesk
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.tls import server_context
@@ -191,6 +193,7 @@ class Service:
         self.admin: Caller
         self.target = ""
         self.rules: PasswordRules
+        self.transforms: TransformsDesk
         self.restart: Callable[[], Awaitable[int]]
 
     @contextlib.asynccontextmanager
@@ -277,7 +280,20 @@ class Service:
                 store.access, store.accounts, self._apply_access, roles.rights, clock
             )
             await access.load()
-            accounts.on_deleted = access.account_deleted
+            self.transforms = TransformsDesk(
+                store.transforms,
+                store.accounts,
+                lambda: settings.current,
+                runner.check,
+                self._apply_transforms,
+                clock,
+            )
+            await self.transforms.load()
+            self.transforms.publish = self.sessions.publish
+            self.transforms.telling = lambda: self.audit.acting("transforms.roll_back", Via.SERVICE)
+            await stack.enter_async_context(self.transforms.running())
+            roles.on_deleted = self.transforms.role_deleted
+            accounts.on_deleted = [access.account_deleted, self.transforms.account_deleted]
             access.on_ended = self.audit.note_end
             await stack.enter_async_context(access.running())
             imports = AccountImport(
@@ -299,7 +315,13 @@ class Service:
                 scram,
                 store.secrets,
                 self.sessions,
-                [roles.load, automation.load, settings.reload, access.reload],
+                [
+                    roles.load,
+                    automation.load,
+                    settings.reload,
+                    access.reload,
+                    self.transforms.reload,
+                ],
             )
             self.backups = BackupDesk(
                 store,
@@ -382,6 +404,10 @@ class Service:
 
     async def _apply_access(self, table: AccessTable) -> int:
         return sum([await worker.set_access(table) for worker in self.workers])
+
+    async def _apply_transforms(self, table: TransformTable) -> None:
+        for worker in self.workers:
+            await worker.set_transforms(table)
 
     async def _certify(self, pairs: list[CertificatePair]) -> None:
         for worker in self.workers:

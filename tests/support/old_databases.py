@@ -34,6 +34,7 @@ APP_PASSWORD_NAME = "phone"
 NETWORK = "192.0.2.0/24"
 ROLE = "helpdesk"
 TOKEN = "ci"
+TRANSFORM_NAME = "clean"
 
 
 def verifier() -> Verifier:
@@ -53,7 +54,7 @@ def _accounts_and_settings(database: sqlite3.Connection, folder: Path) -> None:
     )
     database.executemany(
         "insert into settings (name, value) values (?, ?)",
-        [(name, json.dumps(value)) for name, value in SETTINGS.items()],
+        [(name, json.dumps(value)) for name, value in {**SETTINGS, "transform": TRANSFORM}.items()],
     )
 
 
@@ -144,6 +145,31 @@ def _automation_tokens(database: sqlite3.Connection, folder: Path) -> None:
     )  # fmt: skip
 
 
+def _transforms(database: sqlite3.Connection, folder: Path) -> None:
+    when = "2026-03-04 05:06:07.000008"
+    # From this version on it is no setting any more.
+    database.execute("delete from settings where name = ?", ("transform",))
+    database.executemany(
+        "insert into transforms (name, version, command_line, programs, on_failure, note,"
+        " created_by, create_time) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            ("", 1, TRANSFORM, json.dumps([["tr", "a", "b"]]), "refuse", "", "migration", when),
+            (TRANSFORM_NAME, 1, "cat", json.dumps([["cat"]]), "original", "a note", ADMIN, when),
+        ],
+    )
+    database.executemany(
+        "insert into transform_activations (scope, subject, transform, mode, former, inherits,"
+        " accounts, share, failure_limit, set_by, set_time, end_time, ended_by, end_reason, counts)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            ("everyone", "", 1, "on", None, 1, "[]", 0, 5, "migration", when, when, ADMIN,
+             "replaced", json.dumps({"runs": 7, "failures": 2})),
+            ("everyone", "", 2, "canary", 1, 0, json.dumps([USER]), 20, 7, ADMIN, when, None, "",
+             "", "{}"),
+        ],
+    )  # fmt: skip
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
@@ -154,6 +180,7 @@ WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0007": _password_policy,
     "0008": _access,
     "0009": _automation_tokens,
+    "0010": _transforms,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

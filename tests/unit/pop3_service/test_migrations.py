@@ -20,6 +20,8 @@ from sqlalchemy import inspect
 from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import StoreUnavailable
 from pop3_service.domain.rights import RoleName
+from pop3_service.domain.subject import EVERYONE
+from pop3_service.domain.transforms import ActivationEnd, EndReason, Mode
 from pop3_service.storage import migrate, opening, tables
 from pop3_service.storage.store import FILE, Store
 from pop3_service.supervisor.key_file import load_key
@@ -35,6 +37,8 @@ from support.old_databases import (
     SALT_SECRET,
     SETTINGS,
     TOKEN,
+    TRANSFORM,
+    TRANSFORM_NAME,
     USER,
     WRITTEN,
 )
@@ -122,8 +126,38 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
             None,
             datetime(2026, 3, 5, 5, 6, 7, 8, UTC),
         )
+    [active] = [it.activation for it in await store.transforms.in_force()]
+    assert active.subject == EVERYONE
+    assert active.transform is not None
+    if revision >= "0010":
+        assert (active.mode, active.accounts, active.share) == (Mode.CANARY, (USER,), 20)
+        assert str(active.transform) == f"{TRANSFORM_NAME}@1"
+        assert str(active.former) == TRANSFORM
+        [[past], count] = await store.transforms.past(None, 0, 9)
+        assert (past.count.runs, past.count.failures, count) == (7, 2, 1)
+        assert past.end == ActivationEnd(EndReason.REPLACED, ADMIN, active.set_time_s)
+    else:
+        # What was a setting holds for everyone as it did.
+        made = active.transform
+        assert (made.command_line, made.programs) == (TRANSFORM, (("tr", "a", "b"),))
+        assert (active.mode, active.set_by, made.created_by) == (Mode.ON, "migration", "migration")
+    assert "transform" not in await store.settings.load()
     await store.close()
     assert opening.examine(tmp_path / FILE) == migrate.HEAD
+
+
+@pytest.mark.parametrize("stored", ['""', '"wc \'"', "7", "null", "wc", None])
+async def test_a_transform_that_was_none_is_none(tmp_path: Path, stored: str | None) -> None:
+    path = old_databases.write(tmp_path, "0009")
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("delete from settings where name = 'transform'")
+        if stored is not None:
+            database.execute("insert into settings values ('transform', ?)", (stored,))
+        database.commit()
+    store = await Store.open(tmp_path)
+    assert await store.transforms.in_force() == []
+    assert "transform" not in await store.settings.load()
+    await store.close()
 
 
 @pytest.mark.parametrize("revision", OLD)

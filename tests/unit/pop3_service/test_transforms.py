@@ -66,6 +66,18 @@ def test_a_canary_has_its_list_and_its_share() -> None:
     assert table.choose(outside, "user") == Choice(0, OLD)  # it says nothing of the canary
 
 
+def test_beside_what_had_nothing_before_it_a_less_specific_subject_decides() -> None:
+    users = Subject(Scope.ROLE, "user")
+    canary = Activation(2, users, NEW, Mode.CANARY, accounts=("ana",), inherits=True)
+    everyone = Activation(1, EVERYONE, OLD)
+    assert active(canary).choose("eva", "user") == UNTOUCHED
+    assert active(canary, everyone).choose("eva", "user") == Choice(1, OLD)
+    assert active(canary, everyone).choose("ana", "user") == Choice(2, NEW)
+    shadow = Activation(3, Subject(Scope.ACCOUNT, "ana"), OLD, Mode.SHADOW, inherits=True)
+    assert active(canary, everyone, shadow).choose("ana", "user") == Choice(3, NEW, OLD)
+    assert active(shadow).choose("ana", "user") == Choice(3, None, OLD)
+
+
 def test_another_canary_has_others() -> None:
     def share(id_: int) -> set[str]:
         canary = Activation(id_, EVERYONE, NEW, Mode.CANARY, share=10)

@@ -15,7 +15,7 @@ from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.password_policy import PasswordPolicy
 from pop3_service.domain.rights import RoleName
-from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
+from pop3_service.domain.session import NO_SESSION, SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.importing import IdImport, Messages
 from pop3_service.maildir.old_ids import IdSource
@@ -35,6 +35,7 @@ _KINDS = {
     SessionEventKind.CONNECTED: sessions_pb2.SessionEvent.KIND_CONNECTED,
     SessionEventKind.LOGGED_IN: sessions_pb2.SessionEvent.KIND_LOGGED_IN,
     SessionEventKind.ENDED: sessions_pb2.SessionEvent.KIND_ENDED,
+    SessionEventKind.TRANSFORM_ROLLED_BACK: sessions_pb2.SessionEvent.KIND_TRANSFORM_ROLLED_BACK,
 }
 _ROLES: dict[int, str] = {
     accounts_pb2.ROLE_USER: RoleName.USER,
@@ -125,9 +126,10 @@ def event_message(event: SessionEvent, skipped: int) -> sessions_pb2.SessionEven
     """Write an event."""
     return sessions_pb2.SessionEvent(
         kind=_KINDS[event.kind],
-        session=session_message(event.session),
+        session=session_message(event.session) if event.session != NO_SESSION else None,
         event_time=timestamp(datetime.fromtimestamp(event.time_s, UTC)),
         skipped_count=skipped,
+        text=event.text,
     )
 
 

@@ -351,6 +351,33 @@ class RoleExists(AlreadyExists):
         self.name = name
 
 
+class TransformNotFound(NotFound):
+    """There is no transform of that name, or no such version of it."""
+
+    def __init__(self, name: str, version: int = 0) -> None:
+        what = f"version {version} of a transform" if version else "transform"
+        super().__init__(f"there is no {what} {name[:64]!r}")
+        self.name = name
+        self.version = version
+
+
+class NothingActive(NotFound):
+    """No transform is active for a subject itself."""
+
+    def __init__(self, subject: object) -> None:
+        super().__init__(f"no transform is active for {str(subject)[:300]} itself")
+
+
+class TransformInUse(ServiceError):
+    """A transform that is to go is active for somebody."""
+
+    reason = Reason.STILL_IN_USE
+
+    def __init__(self, name: str, subject: object) -> None:
+        super().__init__(f"transform {name!r} is active for {subject}")
+        self.name = name
+
+
 class TokenNotFound(NotFound):
     """There is no automation token of that name."""
 

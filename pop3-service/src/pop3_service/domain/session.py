@@ -19,21 +19,31 @@ class SessionInfo:
     idle_s: float
 
 
+NO_SESSION = SessionInfo("", "", "", 0.0, 0, 0, 0.0)
+"""Where an event is about no session."""
+
+
 class SessionEventKind(StrEnum):
     """What happened to a session."""
 
     CONNECTED = "connected"
     LOGGED_IN = "logged_in"
     ENDED = "ended"
+    TRANSFORM_ROLLED_BACK = "transform_rolled_back"
+    """No session's own: the service gave a canary up, as the event's ``text`` says."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """Something that happened to a session, and the session as it was then."""
+    """Something that happened to a session, and the session as it was then.
+
+    ``text`` says what happened where the kind alone does not; then ``session`` is ``NO_SESSION``.
+    """
 
     kind: SessionEventKind
     session: SessionInfo
     time_s: float
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ MAX_PROGRAMS = 8
 """The longest chain."""
 DEFAULT_FAILURE_LIMIT = 5
 """Percent of a canary's runs that may fail."""
+MAX_CANARY_ACCOUNTS = 1000
+"""Accounts that a canary may name."""
 LEAST_FAILURES = 3
 """Failures below which no canary is given up: one bad message proves nothing."""
 
@@ -68,44 +70,6 @@ class Transform:
 
 
 @dataclass(frozen=True, slots=True)
-class Activation:
-    """What is active for a subject; ``transform`` is None where mail is to stay as it is.
-
-    ``former`` is what was there before: what is delivered beside a shadow, what the accounts get
-    that are not among a canary's, and what a canary is rolled back to. A canary's accounts are
-    ``accounts``, and ``share`` percent of all others. It is given up when more than
-    ``failure_limit`` percent of its runs have failed, and at least ``LEAST_FAILURES``.
-    """
-
-    id: int
-    subject: Subject
-    transform: Transform | None
-    mode: Mode = Mode.ON
-    former: Transform | None = None
-    accounts: tuple[str, ...] = ()
-    share: int = 0
-    failure_limit: int = DEFAULT_FAILURE_LIMIT
-    set_by: str = ""
-    set_time_s: float = 0.0
-
-    def includes(self, account: str) -> bool:
-        """Whether an account is among a canary's; the same ones for as long as it lasts."""
-        if account in self.accounts:
-            return True
-        digest = hashlib.blake2b(f"{self.id}/{account}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") % 100 < self.share
-
-    def chosen(self, account: str) -> Choice:
-        """Say what it means for an account of its subject."""
-        match self.mode:
-            case Mode.SHADOW:
-                return Choice(self.id, self.former, self.transform)
-            case Mode.CANARY if not self.includes(account):
-                return Choice(0, self.former)
-        return Choice(self.id, self.transform)
-
-
-@dataclass(frozen=True, slots=True)
 class Choice:
     """What holds for an account's session, from its login to its end.
 
@@ -121,6 +85,63 @@ class Choice:
 
 UNTOUCHED = Choice()
 """Mail as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What is active for a subject; ``transform`` is None where mail is to stay as it is.
+
+    ``former`` is what was there before: what is delivered beside a shadow, what the accounts get
+    that are not among a canary's, and what a canary is rolled back to. Where it ``inherits``,
+    nothing was, and all this is what a less specific subject has at the time. A canary's accounts
+    are ``accounts``, and ``share`` percent of all others. It is given up when more than
+    ``failure_limit`` percent of its runs have failed, and at least ``LEAST_FAILURES``.
+    """
+
+    id: int
+    subject: Subject
+    transform: Transform | None
+    mode: Mode = Mode.ON
+    former: Transform | None = None
+    accounts: tuple[str, ...] = ()
+    share: int = 0
+    failure_limit: int = DEFAULT_FAILURE_LIMIT
+    set_by: str = ""
+    set_time_s: float = 0.0
+    inherits: bool = False
+
+    def __str__(self) -> str:
+        what = f"{self.transform or NONE} for {self.subject}"
+        return what if self.mode is Mode.ON else f"{what} as a {self.mode}"
+
+    def says_the_same(self, other: Activation) -> bool:
+        """Whether another one makes the same active in the same way."""
+        return _said(self) == _said(other)
+
+    def includes(self, account: str) -> bool:
+        """Whether an account is among a canary's; the same ones for as long as it lasts."""
+        if account in self.accounts:
+            return True
+        digest = hashlib.blake2b(f"{self.id}/{account}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % 100 < self.share
+
+    def chosen(self, account: str, otherwise: Choice = UNTOUCHED) -> Choice:
+        """Say what it means for an account of its subject.
+
+        ``otherwise`` is what would hold for the account if nothing were active for the subject.
+        """
+        match self.mode:
+            case Mode.SHADOW:
+                beside = otherwise.transform if self.inherits else self.former
+                return Choice(self.id, beside, self.transform)
+            case Mode.CANARY if not self.includes(account):
+                return otherwise if self.inherits else Choice(0, self.former)
+        return Choice(self.id, self.transform)
+
+
+def _said(it: Activation) -> tuple[object, ...]:
+    version = it.transform.id if it.transform else None
+    return it.subject, version, it.mode, it.accounts, it.share, it.failure_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +171,11 @@ class ActiveTransforms:
 
     def choose(self, account: str, role: str) -> Choice:
         """Say what holds for an account; ``account`` is its own spelling of its name."""
-        found = self._of_account.get(account) or self._of_role.get(role) or self._everyone
-        return found.chosen(account) if found else UNTOUCHED
+        choice = UNTOUCHED
+        for found in (self._everyone, self._of_role.get(role), self._of_account.get(account)):
+            if found is not None:
+                choice = found.chosen(account, choice)
+        return choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +209,36 @@ class TransformCount:
     def passes(self, failure_limit: int) -> bool:
         """Whether so many have failed that a canary of this limit (percent) is to be given up."""
         return self.failures >= LEAST_FAILURES and self.failures * 100 > failure_limit * self.runs
+
+
+class EndReason(StrEnum):
+    """Why an activation is in force no more."""
+
+    REPLACED = "replaced"
+    ROLLED_BACK = "rolled back"
+    GIVEN_UP = "given up"
+    """A canary of which too many runs failed."""
+    DEACTIVATED = "deactivated"
+    SUBJECT_DELETED = "subject deleted"
+    """The account or the role that it was for is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationRecord:
+    """An activation and what came of it; ``end`` says how it ended, None while it is in force."""
+
+    activation: Activation
+    count: TransformCount
+    end: ActivationEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationEnd:
+    """How an activation ended; ``by`` is empty where the service did it by itself."""
+
+    reason: EndReason
+    by: str
+    time_s: float
 
 
 def parse_transform_name(text: str) -> str:

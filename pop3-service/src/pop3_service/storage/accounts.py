@@ -23,10 +23,12 @@ from pop3_service.domain.errors import (
 from pop3_service.domain.preferences import NO_PREFERENCES
 from pop3_service.domain.rights import BUILT_IN, RoleName
 from pop3_service.domain.scram import Verifier
+from pop3_service.domain.subject import Scope, Subject
 from pop3_service.storage import old_passwords, tables
 from pop3_service.storage.app_passwords import app_passwords
 from pop3_service.storage.preferences import preferences, read_preferences
 from pop3_service.storage.transactions import to_the_end, transaction
+from pop3_service.storage.transforms import end_activations
 
 _ACCOUNTS = select(
     tables.accounts,
@@ -116,8 +118,8 @@ class AccountStore:
                 await connection.execute(insert(tables.accounts), rows)
             return existing
 
-    async def delete(self, name: str) -> None:
-        """Remove an account.
+    async def delete(self, name: str, by: str = "") -> None:
+        """Remove an account; what transform is active for it alone ends.
 
         Raises:
             AccountNotFound: there is none of that name.
@@ -126,6 +128,7 @@ class AccountStore:
         columns = tables.accounts.c
         async with transaction(self._engine) as connection:
             await keep_an_admin(connection, name)
+            await end_activations(connection, Subject(Scope.ACCOUNT, name), by)
             await connection.execute(delete(tables.accounts).where(columns.name == name))
 
     async def set_role(self, name: str, role: str) -> None:

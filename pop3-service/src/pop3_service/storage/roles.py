@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pop3_service.domain.errors import RoleExists, RoleInUse, RoleNotFound
 from pop3_service.domain.rights import Right, Role
+from pop3_service.domain.subject import Scope, Subject
 from pop3_service.storage import tables
 from pop3_service.storage.transactions import to_the_end, transaction
+from pop3_service.storage.transforms import end_activations
 
 HOLDERS = {"accounts": tables.accounts, "tokens": tables.automation_tokens}
 """What has a role."""
@@ -59,8 +61,8 @@ class RoleStore:
             if not result.rowcount:
                 raise RoleNotFound(role.name)
 
-    async def delete(self, name: str) -> None:
-        """Remove a role.
+    async def delete(self, name: str, by: str = "") -> None:
+        """Remove a role; what transform is active for it ends.
 
         Raises:
             RoleNotFound: there is none of that name.
@@ -76,6 +78,7 @@ class RoleStore:
             )
             if not result.rowcount:
                 raise RoleNotFound(name)
+            await end_activations(connection, Subject(Scope.ROLE, name), by)
 
 
 def _values(role: Role) -> dict[str, str]:

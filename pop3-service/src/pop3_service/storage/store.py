@@ -36,6 +36,7 @@ from pop3_service.storage.settings import SettingsStore
 from pop3_service.storage.throttle import ThrottleStore
 from pop3_service.storage.tokens import TokenStore
 from pop3_service.storage.transactions import finished
+from pop3_service.storage.transforms import TransformStore
 
 FILE = ACCOUNTS
 LOCK = "valija.lock"
@@ -56,6 +57,7 @@ class Store:
         self.app_passwords = AppPasswordStore(engine)
         self.preferences = PreferencesStore(engine)
         self.throttle = ThrottleStore(engine)
+        self.transforms = TransformStore(engine)
         self._engine = engine
         self._lock_fd = lock_fd
         self._usable = asyncio.Event()

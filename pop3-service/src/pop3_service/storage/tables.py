@@ -7,12 +7,14 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -119,6 +121,51 @@ suspensions = Table(
     Column("end_time", DateTime, nullable=True),
     Column("set_by", String(255), nullable=False),
     Column("set_time", DateTime, nullable=False),
+)
+
+transforms = Table(
+    "transforms",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(32), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("command_line", Text, nullable=False),
+    # A JSON list of programs, each a list of words.
+    Column("programs", Text, nullable=False),
+    Column("on_failure", String(16), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("create_time", DateTime, nullable=False),
+    # A version that was deleted stays for the history, and its number is not given again.
+    Column("delete_time", DateTime),
+    UniqueConstraint("name", "version"),
+    sqlite_autoincrement=True,
+)
+
+transform_activations = Table(
+    "transform_activations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("scope", String(16), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("transform", Integer, ForeignKey("transforms.id")),
+    Column("mode", String(16), nullable=False),
+    Column("former", Integer, ForeignKey("transforms.id")),
+    Column("inherits", Boolean, nullable=False),
+    # A JSON list of names.
+    Column("accounts", Text, nullable=False),
+    Column("share", Integer, nullable=False),
+    Column("failure_limit", Integer, nullable=False),
+    Column("set_by", String(255), nullable=False),
+    Column("set_time", DateTime, nullable=False),
+    # None while it is in force.
+    Column("end_time", DateTime),
+    Column("ended_by", String(255), nullable=False, server_default=""),
+    Column("end_reason", String(32), nullable=False, server_default=""),
+    # What came of it, as far as that is stored; a JSON object.
+    Column("counts", Text, nullable=False, server_default="{}"),
+    Index("transform_activations_by_subject", "scope", "subject", "end_time"),
+    sqlite_autoincrement=True,
 )
 
 automation_tokens = Table(

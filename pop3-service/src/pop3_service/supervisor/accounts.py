@@ -87,7 +87,8 @@ class AccountsDesk:
         self._rules = rules
         self.on_retention_gone: Callable[[], Awaitable[None]] | None = None
         """Called when an account that had a retention of its own was deleted."""
-        self.on_deleted: Callable[[AccountName], Awaitable[None]] = _nothing_more
+        self.on_deleted: list[Callable[[AccountName], Awaitable[None]]] = []
+        """Called for each account that was deleted."""
         self._make_verifier = make_verifier
         self._seal = seal
         self._accounts = accounts
@@ -194,12 +195,13 @@ class AccountsDesk:
         describe(target=name)
         async with self._roles.changing:
             account = await self.governed(name, by)
-            await self._accounts.delete(account.name)
+            await self._accounts.delete(account.name, by.name)
         ended = await self._end(account.name)
         self._authenticator.on_deleted(account.name)
         if account.preferences.retention_days and self.on_retention_gone is not None:
             await self.on_retention_gone()
-        await self.on_deleted(account.name)
+        for forget in self.on_deleted:
+            await forget(account.name)
         if delete_mail:
             await self._maildrops.remove(account.name)
         describe(
@@ -377,7 +379,3 @@ class AccountsDesk:
 
     async def _disconnect(self, name: AccountName) -> int:
         return await self._sessions.disconnect(DisconnectOrder(account=name, forget=True))
-
-
-async def _nothing_more(_: AccountName) -> None:
-    """Where nobody else keeps something of an account."""

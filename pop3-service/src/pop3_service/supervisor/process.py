@@ -43,6 +43,7 @@ from pop3_service.domain.audit import LoginEvent, Via
 from pop3_service.domain.errors import CertificateInvalid, InvalidArgument, ServiceUnavailable
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
+from pop3_service.domain.transforms import ActiveTransforms, TransformTable
 from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
@@ -87,6 +88,7 @@ from pop3_service.supervisor.throttle_keeping import ThrottleKeeping
 from pop3_service.supervisor.token_key_source import TokenKeySource
 from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.transforms import TransformsDesk
 from pop3_service.supervisor.why import WhyDesk
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
 from pop3_service.transform.runner import Runner
@@ -114,6 +116,7 @@ class Supervisor:
         self._certificates = self._certificates_desk()
         self._settings: SettingsDesk
         self._access: AccessGate
+        self._transforms: TransformsDesk
         self._expiry: Expiry | None = None
         self._grpc: FollowedPair | None = None
 
@@ -193,8 +196,20 @@ class Supervisor:
                 store.access, store.accounts, self._apply_access, roles.rights, clock
             )
             await access.load()
-            accounts.on_deleted = access.account_deleted
             access.on_ended = audit.note_end
+            transforms = self._transforms = TransformsDesk(
+                store.transforms,
+                store.accounts,
+                lambda: settings.current,
+                Runner(self._spool, clock).check,
+                self._apply_transforms,
+                clock,
+            )
+            await transforms.load()
+            transforms.publish = self._sessions.publish
+            transforms.telling = lambda: audit.acting("transforms.roll_back", Via.SERVICE)
+            roles.on_deleted = transforms.role_deleted
+            accounts.on_deleted = [access.account_deleted, transforms.account_deleted]
             await stack.enter_async_context(access.running())
             app_passwords = AppPasswordDesk(
                 store.app_passwords, scram.make_for_app, accounts.end_pop3, clock
@@ -223,6 +238,7 @@ class Supervisor:
                     settings.reload,
                     lambda: self._apply_retention(store),
                     access.reload,
+                    transforms.reload,
                 ],
             )
             backups = BackupDesk(
@@ -276,6 +292,8 @@ class Supervisor:
                 note_logins,
                 claims(scram),
             )
+            control.on_transforms = transforms.note
+            await stack.enter_async_context(transforms.running())
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
             pool, ports = await self._start_workers(control, board)
@@ -408,6 +426,11 @@ class Supervisor:
             return await pool.set_access(table)
         return 0
 
+    async def _apply_transforms(self, table: TransformTable) -> None:
+        pool = getattr(self._sessions, "pool", None)
+        if isinstance(pool, WorkerPool | LocalPool):
+            await pool.set_transforms(table)
+
     async def _apply(self, settings: Settings) -> None:
         if self._expiry is not None:
             self._expiry.settings_changed()
@@ -447,13 +470,16 @@ class Supervisor:
         if count:
             pool = WorkerPool(slots, board, control, self._worker_config(board), self._clock)
             self._sessions.pool = pool
-            await pool.start(settings, certificates, self._access.current.table)
+            await pool.start(
+                settings, certificates, self._access.current.table, self._transforms.current
+            )
         else:
             greeting = Greeting(self._config.host_name, self._version)
             context = WorkerContext(
                 control, self._paths, settings, greeting, board, 0, self._spool, self._clock
             )
             context.access = Access(self._access.current.table)
+            context.transforms = ActiveTransforms(self._transforms.current)
             listener = Pop3Listener(context)
             await listener.set_certificates(certificates)
             await listener.start(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
@@ -27,6 +27,7 @@ class RolesDesk:
         self._store = store
         self._roles: dict[str, Role] = dict(BUILT_IN)
         self.changing = asyncio.Lock()
+        self.on_deleted: Callable[[str], Awaitable[None]] = _nothing_more
 
     async def load(self) -> None:
         """Read the roles that are stored."""
@@ -99,8 +100,9 @@ class RolesDesk:
         describe(target=name)
         async with self.changing:
             old = self._changeable(name, by)
-            await self._store.delete(name)
+            await self._store.delete(name, by.name)
             self._roles.pop(name, None)
+        await self.on_deleted(name)
         describe(before=_told(old))
         log.info("role deleted", name=name, by=by.name)
 
@@ -110,6 +112,10 @@ class RolesDesk:
             raise InvalidArgument(f"role {name!r} is built in and stays as it is")
         by.require_all(role.rights, "changing this role")
         return role
+
+
+async def _nothing_more(_: str) -> None:
+    """Where nobody else keeps something of a role."""
 
 
 def _told(role: Role) -> dict[str, object]:
