@@ -198,7 +198,7 @@ class Scan:
             for folder in FOLDERS:
                 self._look_into(folder)
             if folder_state(self._folder_fd) == before:
-                return before if _is_settled(before, began_ns) else None
+                return before if is_settled(before, began_ns) else None
         return None
 
     def _look_into(self, folder: str) -> None:
@@ -267,8 +267,8 @@ class Scan:
             )
 
 
-def _is_settled(state: FolderState, now_ns: int) -> bool:
-    """Whether a change from now on is certain to show in the mtimes."""
+def is_settled(state: FolderState, now_ns: int) -> bool:
+    """Whether a change from now on (Unix, ns) is certain to show in the mtimes."""
     mtimes = state[2], state[5]
     coarse = all(mtime_ns % 1_000_000_000 == 0 for mtime_ns in mtimes)
     return max(mtimes) + (COARSE_TICK_NS if coarse else TICK_NS) < now_ns
