@@ -20,6 +20,7 @@ from pop3_service.control.plane import (
 )
 from pop3_service.domain.account import AccountFacts
 from pop3_service.domain.address_rules import AccessTable
+from pop3_service.domain.ahead import AheadProgress, Owner
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -66,6 +67,25 @@ class WorkerConfig(Struct, frozen=True):
     log_level: str
     log_format: str
     proxy_from: tuple[str, ...] = ()
+
+
+class SetUpAhead(Struct, frozen=True, tag=True):
+    """The first request to what transforms mail ahead: all that it is started with."""
+
+    config: AheadConfig
+    settings: Settings
+    transforms: TransformTable
+
+
+class AheadConfig(Struct, frozen=True):
+    """What is fixed at its start."""
+
+    mail_root: str
+    mail_path: str
+    spool: str
+    results: str
+    log_level: str
+    log_format: str
 
 
 class Configure(Struct, frozen=True, tag=True):
@@ -162,8 +182,21 @@ class ReportTransforms(Struct, frozen=True, tag=True):
     counts: list[TransformCount]
 
 
+class ListOwners(Struct, frozen=True, tag=True):
+    """Give whose mail there is, in order of name, those after a name; some at a time."""
+
+    after: str
+
+
+class ReportAhead(Struct, frozen=True, tag=True):
+    """Tell how far what transforms mail ahead has come; it has no answer."""
+
+    progress: AheadProgress
+
+
 Request = (
     Setup
+    | SetUpAhead
     | Configure
     | ListSessions
     | Disconnect
@@ -180,6 +213,8 @@ Request = (
     | Report
     | ReportLogins
     | ReportTransforms
+    | ListOwners
+    | ReportAhead
 )
 
 
@@ -224,13 +259,19 @@ class Count(Struct, frozen=True, tag=True):
     count: int = 0
 
 
+class Owners(Struct, frozen=True, tag=True):
+    """The owners asked for."""
+
+    owners: list[Owner]
+
+
 class Failed(Struct, frozen=True, tag=True):
     """The other side could not do it."""
 
     text: str
 
 
-Result = AdmittedAnswer | RefusedAnswer | ChallengedAnswer | Sessions | Count | Failed
+Result = AdmittedAnswer | RefusedAnswer | ChallengedAnswer | Sessions | Count | Owners | Failed
 
 
 class Answer(Struct, frozen=True, tag=True):
