@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parent
-NUMBERS = (*range(1, 39), *range(49, 61))
-"""The attacks on the POP3 port, its maildrops and its network."""
+NUMBERS = (*range(1, 42), *range(43, 45), 48, *range(49, 61))
+"""The attacks on the POP3 port, its maildrops, its transforms and its network."""
 
 
 class Attack(NamedTuple):
@@ -71,6 +71,18 @@ ATTACKS: dict[int, Attack] = {
         ("dots", "bare lf", "edges", "no newline", "empty", "headers only", "nul"),
     ),
     38: Attack("TOP at its ends", ("0", "1", "huge", "no blank line")),
+    39: Attack(
+        "a transform that does not end",
+        ("hangs", "ignores SIGTERM", "daemonises", "fork bomb"),
+    ),
+    40: Attack("a transform's output", ("output bomb", "no output", "part and exit 1")),
+    41: Attack("a transform that does not read its input"),
+    43: Attack(
+        "a transform that looks around",
+        ("environment", "others' mail", "control socket", "network", "processes"),
+    ),
+    44: Attack("a shell's words in a transform's command line"),
+    48: Attack("a transform given a zip bomb"),
     49: Attack("SCMP misused", ("before login", "as non-admin", "pipelined", "crlf in names")),
     50: Attack(
         "the number of accounts at its ends",

@@ -1,0 +1,13 @@
+"""Starts the launcher; its one argument is the control socket's descriptor."""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    # The package's parent comes last: nothing in it can stand in for the standard library.
+    sys.path.append(sys.path.pop(0).rpartition("/")[0])
+    __package__, __spec__ = "jail", None
+    from .launching import main
+
+    main(int(sys.argv[1]))
