@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -138,21 +138,25 @@ class Cache:
 
     # --- for folders --------------------
 
-    def take_room(self, octets: int) -> bool:
-        """Count a result, if there is room for it or some can be made."""
-        quota = self._quota()
-        with contextlib.suppress(OSError):
-            if octets > quota:
-                return False
-            if sweeping.count(self._base, octets) <= quota:
-                return True
-            if self._clock.monotonic() >= self._full_until_s:
-                self._sweep(quota * 9 // 10)
-                if sweeping.count(self._base, 0) <= quota:
-                    return True
+    @contextlib.contextmanager
+    def room(self, octets: int) -> Iterator[bool]:
+        """Count a result that is published within the block, if there is room for it.
+
+        Where there is none, some is made if that is possible.
+        """
+        taken = self._take(octets)
+        if taken < 0 and octets <= self._quota() and self._may_sweep():
+            # A little more, so that not each result sweeps.
+            with contextlib.suppress(OSError):
+                self._sweep(max(self._quota() * 9 // 10 - octets, 0))
+            taken = self._take(octets)
+            if taken < 0:
                 self._full_until_s = self._clock.monotonic() + PAUSE_S
-            sweeping.count(self._base, -octets)
-        return False
+        try:
+            yield taken >= 0
+        finally:
+            if taken >= 0:
+                os.close(taken)
 
     def give_room(self, octets: int) -> None:
         """Count less."""
@@ -196,6 +200,15 @@ class Cache:
             os.close(fd)
             raise
         return fd
+
+    def _take(self, octets: int) -> int:
+        """Give a lock that keeps sweeps from counting meanwhile; -1 if there is no room."""
+        with contextlib.suppress(OSError):
+            return sweeping.take(self._base, octets, self._quota())
+        return -1
+
+    def _may_sweep(self) -> bool:
+        return self._clock.monotonic() >= self._full_until_s
 
     def _sweep(self, target: int) -> None:
         swept = sweeping.sweep(self._root, self._boot, target, self.now_s())

@@ -10,6 +10,7 @@ import secrets
 import stat
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -25,8 +26,8 @@ _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class Room(Protocol):
     """Who counts what results take on the disk."""
 
-    def take_room(self, octets: int) -> bool:
-        """Count a result, if there is room for it or some can be made."""
+    def room(self, octets: int) -> AbstractContextManager[bool]:
+        """Count a result that is published within the block, if there is room for it."""
 
     def give_room(self, octets: int) -> None:
         """Count less."""
@@ -127,15 +128,16 @@ class Folder:
         False if there is a result already: that one counts.
         """
         octets = disk_octets(os.fstat(draft.file.fileno()))
-        if not self._room.take_room(octets):
+        with self._room.room(octets) as there_is_room:
+            if not there_is_room:
+                return True
+            try:
+                with self._used() as fd:
+                    draft.link(fd, message)
+            except OSError as error:
+                self._room.give_room(octets)
+                return error.errno != errno.EEXIST
             return True
-        try:
-            with self._used() as fd:
-                draft.link(fd, message)
-            return True
-        except OSError as error:
-            self._room.give_room(octets)
-            return error.errno != errno.EEXIST
 
     def keep_only(self, messages: Iterable[str]) -> None:
         """Remove results whose messages are not there any more."""
@@ -152,7 +154,9 @@ class Folder:
         self._room.give_room(freed)
 
     def close(self) -> None:
-        """Let it go; what is under way in threads comes to its end first."""
+        """Let it go, and note the use; what is under way in threads comes to its end first."""
+        with contextlib.suppress(OSError):
+            os.utime(self._fd, (self._room.now_s(), self._room.now_s()))
         self._leave()
 
     @contextlib.contextmanager

@@ -114,7 +114,7 @@ class SessionTransform:
                 another call waits for it again.
         """
         await self._begin()
-        self._tidy(originals)
+        await self._tidy(originals)
         if self._finding is None or self._finding.done():
             missing = [it for it in originals if not self._is_known(it)]
             if not missing:
@@ -211,14 +211,14 @@ class SessionTransform:
             folder.close()
             return mark, None, {}
 
-    def _tidy(self, originals: Sequence[Original]) -> None:
+    async def _tidy(self, originals: Sequence[Original]) -> None:
         """Let results go whose messages are gone, once; what runs ahead may not know all mail."""
         if self._tidied or self._background or self._folder is None:
             return
         self._tidied = True
         keys = {original.key for original in originals}
         if not self._octets.keys() <= keys:
-            self._cache.in_background(partial(self._folder.keep_only, keys))
+            await self._cache.in_thread(partial(self._folder.keep_only, keys))
 
     async def _find(self, missing: Sequence[Original]) -> None:
         todo = iter(missing)

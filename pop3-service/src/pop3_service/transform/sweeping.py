@@ -51,22 +51,43 @@ class _Seen:
 
 def disk_octets(status: os.stat_result) -> int:
     """Give what a file takes on the disk: at least its size, as what is new is not there yet."""
-    return max(status.st_blocks * 512, -(-status.st_size // BLOCK) * BLOCK)
+    return max(status.st_blocks * 512, -(-status.st_size // BLOCK) * BLOCK, BLOCK)
 
 
-def count(base: Path, change: int) -> int:
-    """Change the octets that are counted as used, for all processes; give the new count."""
+def count(base: Path, change: int, most: int | None = None) -> int:
+    """Change the octets that are counted as used, for all processes; give the new count.
+
+    With ``most``, one that would be more is given and not counted.
+    """
     fd = os.open(base / "used", _FILE_FLAGS, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         octets = os.pread(fd, 8, 0)
         before = struct.unpack("q", octets)[0] if len(octets) == 8 else 0
         after = max(before + change, 0)
-        if change:
+        if change and (most is None or after <= most):
             os.pwrite(fd, struct.pack("q", after), 0)
         return after
     finally:
         os.close(fd)
+
+
+def take(base: Path, octets: int, most: int) -> int:
+    """Count what is about to be published, if no more than ``most`` is used then.
+
+    Give a descriptor to be closed once it is there: until then no sweep counts, for it would not
+    see it. -1 says that it would be too much.
+    """
+    fd = os.open(base / "publishing", _FILE_FLAGS, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        if count(base, octets, most) <= most:
+            return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return -1
 
 
 def is_due(base: Path, now_s: float) -> bool:
@@ -90,7 +111,7 @@ def sweep(root: Path, boot: str, target: int, now_s: float) -> Swept | None:
             return None
         os.utime(fd, (now_s, now_s))
         _remove_leftovers(root, boot)
-        counted = count(base, 0)
+        counted = _count_published(base)
         seen, removed = _look(base / RESULTS, now_s)
         used = count(base, sum(it.octets for it in seen) - counted)
         for it in sorted((it for it in seen if not it.leased), key=lambda it: it.used_s):
@@ -100,6 +121,16 @@ def sweep(root: Path, boot: str, target: int, now_s: float) -> Swept | None:
             removed += gone
             used = count(base, -freed)
         return Swept(removed, used)
+    finally:
+        os.close(fd)
+
+
+def _count_published(base: Path) -> int:
+    """Give the count when all that is counted is there to be seen."""
+    fd = os.open(base / "publishing", _FILE_FLAGS, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return count(base, 0)
     finally:
         os.close(fd)
 
