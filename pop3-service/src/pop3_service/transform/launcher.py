@@ -28,7 +28,7 @@ from pop3_service.transform.limits import Ended, Limits
 
 START_S = 30.0
 """The longest that the launcher may take to start."""
-_FOLDER = os.path.dirname(jail.__file__)
+_LAUNCHER = os.path.join(os.path.dirname(jail.__file__), "__main__.py")
 _ANSWER_OCTETS = 65536
 _ENVIRONMENT = {"PATH": ":".join(PATH), "LANG": "C.UTF-8"}
 SIGPIPE_STATUS = -13
@@ -291,7 +291,7 @@ class _Process:
 
 def _popen(python: tuple[str, ...], control: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*python, "-I", "-S", _FOLDER, str(control.fileno())],
+        [*python, "-I", "-S", _LAUNCHER, str(control.fileno())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env={},

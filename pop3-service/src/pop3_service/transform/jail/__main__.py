@@ -6,8 +6,8 @@ import sys
 
 if __name__ == "__main__":
     # The package's parent comes last: nothing in it can stand in for the standard library.
-    sys.path.append(sys.path.pop(0).rpartition("/")[0])
-    __package__, __spec__ = "jail", None
+    sys.path.append(__file__.rsplit("/", 2)[0])
+    __package__ = "jail"
     from .launching import main
 
     main(int(sys.argv[1]))

@@ -15,7 +15,7 @@ import time
 
 from . import scratch, tree
 from .kernel import PR_SET_CHILD_SUBREAPER, prctl
-from .sandbox import Sandbox, detach
+from .sandbox import Sandbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # as typing has it, without its import
@@ -131,7 +131,7 @@ class Keeper:
         last: bool,
     ) -> None:
         """Become a program; never returns."""
-        detach(keeper)
+        self._sandbox.detach(keeper)
         os.chdir(self._scratch)
         for number, fd in enumerate(descriptors):
             os.dup2(fd, number)

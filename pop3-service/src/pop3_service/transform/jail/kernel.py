@@ -18,6 +18,7 @@ _CLOSE_RANGE, _CLOSE_RANGE_CLOEXEC = 436, 4
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _SIG_DFL, _SIG_IGN = 0, 1
 SIGNALS = range(1, 65)
+_NO_SIGNALS = ctypes.create_string_buffer(128)
 
 
 def syscall(number: int, *arguments: object) -> int:
@@ -52,11 +53,18 @@ def ignore_signal(number: int) -> None:
     _libc.signal(number, ctypes.c_void_p(_SIG_IGN))
 
 
-def reset_signals() -> None:
-    """Give every signal its default meaning, and block none."""
-    for number in SIGNALS:
+def ignored_signals() -> tuple[int, ...]:
+    """Say which signals this process ignores: an execve keeps that."""
+    with open("/proc/self/status") as file:
+        mask = next(int(line[7:], 16) for line in file if line.startswith("SigIgn:"))
+    return tuple(number for number in SIGNALS if mask >> (number - 1) & 1)
+
+
+def reset_signals(ignored: tuple[int, ...]) -> None:
+    """Give signals that were ignored their default meaning, and block none."""
+    for number in ignored:
         _libc.signal(number, ctypes.c_void_p(_SIG_DFL))
-    _libc.sigprocmask(2, ctypes.create_string_buffer(128), None)
+    _libc.sigprocmask(2, _NO_SIGNALS, None)
 
 
 def close_at_exec() -> None:
@@ -72,13 +80,17 @@ def close_at_exec() -> None:
                     continue
 
 
-def drop_capabilities() -> None:
-    """Give up all capabilities for good: root is then a user like any other."""
+def bound_capabilities() -> None:
+    """Let no execve give root any capability again."""
     for number in range(64):
         try:
             prctl(PR_CAPBSET_DROP, number)
         except OSError:
             break
+
+
+def drop_capabilities() -> None:
+    """Give up all capabilities: root is then a user like any other."""
     try:
         prctl(PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
     except OSError:  # it has none, before Linux 4.3

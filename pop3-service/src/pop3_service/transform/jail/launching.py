@@ -14,7 +14,7 @@ import select
 
 from . import scratch, tree
 from .keeper import Keeper
-from .kernel import PR_SET_CHILD_SUBREAPER, ignore_signal, prctl
+from .kernel import PR_SET_CHILD_SUBREAPER, bound_capabilities, ignore_signal, prctl
 from .probe import isolation
 from .sandbox import Sandbox
 
@@ -186,4 +186,5 @@ def main(control: int) -> None:
     for number in (_SIGHUP, _SIGINT, _SIGPIPE, _SIGTERM):
         ignore_signal(number)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    bound_capabilities()
     Launcher(_socket.socket(fileno=control)).run()

@@ -8,7 +8,7 @@ import os
 
 from . import scratch
 from .kernel import prctl
-from .sandbox import Sandbox, detach
+from .sandbox import Sandbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # as typing has it, without its import
@@ -25,7 +25,7 @@ def isolation(sandbox: Sandbox, parent: str) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         try:
-            detach(keeper)
+            sandbox.detach(keeper)
             os.write(writing, marshal.dumps(_tried(sandbox, keeper, parent)))
         except BaseException as error:
             os.write(writing, marshal.dumps({"problem": f"{type(error).__name__}: {error}"}))

@@ -15,6 +15,7 @@ from .kernel import (
     PR_SET_PDEATHSIG,
     close_at_exec,
     drop_capabilities,
+    ignored_signals,
     prctl,
     reset_signals,
 )
@@ -37,6 +38,7 @@ class Sandbox:
         """``processes_ceiling`` is how many processes the whole user may have for ours to fork."""
         self.abi = landlock.abi()
         self.folders = folders
+        self._ignored = ignored_signals()
         self._processes = processes_ceiling
         self.filter: Callable[[], None] | None = seccomp.make(
             deny_signals=self.abi < landlock.SCOPE_ABI,
@@ -57,6 +59,18 @@ class Sandbox:
             if os.path.isfile(f"/proc/self/fd/{fd}"):
                 rules.allow(fd, rights)
         return rules
+
+    def detach(self, keeper: int) -> None:
+        """Leave the launcher's session, signals and priority; end with the keeper."""
+        prctl(PR_SET_PDEATHSIG, _KILL)
+        if os.getppid() != keeper:
+            os._exit(1)
+        os.setsid()
+        reset_signals(self._ignored)
+        os.umask(0o077)
+        os.nice(NICE)
+        _go_first()
+        close_at_exec()
 
     def enter(self, rules: landlock.Ruleset | None) -> None:
         """Hold this process, and all that come from it, to the rules."""
@@ -88,19 +102,6 @@ class Sandbox:
             if most != resource.RLIM_INFINITY:
                 wanted = min(wanted, most)
             resource.setrlimit(which, (min(soft, wanted), wanted))
-
-
-def detach(keeper: int) -> None:
-    """Leave the launcher's session, signals and priority; end with the keeper."""
-    prctl(PR_SET_PDEATHSIG, _KILL)
-    if os.getppid() != keeper:
-        os._exit(1)
-    os.setsid()
-    reset_signals()
-    os.umask(0o077)
-    os.nice(NICE)
-    _go_first()
-    close_at_exec()
 
 
 def _go_first() -> None:
