@@ -26,6 +26,7 @@ from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.access import Access, Visit
 from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.address_rules import Service as Service_
+from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.audit import Via
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
@@ -189,6 +190,7 @@ class Service:
         self.token_keys: TokenKeys
         self.store: Store
         self.scram: ScramDesk
+        self.transformed_mail: TransformedMail | None = None
         self.client: ManagementClient
         self.admin: Caller
         self.target = ""
@@ -349,6 +351,7 @@ class Service:
                 self.certificates,
                 self.token_keys,
                 clock,
+                self._transformed_mail,
             )
             server = ManagementServer(
                 tokens,
@@ -398,6 +401,9 @@ class Service:
         days = await self.store.preferences.least_retention_days()
         for worker in self.workers:
             await worker.set_least_retention(days)
+
+    async def _transformed_mail(self) -> TransformedMail | None:
+        return self.transformed_mail
 
     async def _restart(self) -> int:
         return await self.restart()

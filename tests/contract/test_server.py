@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from contract.service import Service, session
+from pop3_service.domain.ahead import AheadProgress, TransformedMail
 from pop3_service.domain.errors import ServiceUnavailable
 from pop3_service.storage.store import FILE
 from pop3mgmt.client import Caller
@@ -167,6 +168,14 @@ async def test_the_state_tells_what_there_is(service: Service, clock: FakeClock)
     assert status.account_count == 1
     assert (status.worker_count, status.draining_worker_count) == (2, 1)
     assert status.worker_restart_count == 3
+
+
+async def test_the_state_tells_what_is_kept_of_transformed_mail(service: Service) -> None:
+    assert not (await service.admin.get_status()).HasField("transformed_mail")
+    service.transformed_mail = TransformedMail(True, AheadProgress(3, 2, 1), 4096, 1 << 30)
+    mail = (await service.admin.get_status()).transformed_mail
+    assert (mail.ahead, mail.used_bytes, mail.limit_bytes) == (True, 4096, 1 << 30)
+    assert (mail.waiting_count, mail.done_count, mail.failed_count) == (3, 2, 1)
 
 
 async def test_the_state_comes_again_each_interval(service: Service, clock: FakeClock) -> None:

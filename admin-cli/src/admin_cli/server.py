@@ -46,6 +46,7 @@ STATUS_COLUMNS = (
     Column("draining_worker_count", "Workers draining"),
     Column("worker_restart_count", "Worker restarts"),
     Column("transform", "Transform", lambda transform: transform or "off"),
+    Column("transformed_mail", "Transformed mail", lambda it: show_transformed(it)),
     Column("certificates", "Certificates", show_certificates),
 )
 
@@ -118,9 +119,38 @@ def status_record(status: Status) -> Record:
         "draining_worker_count": status.draining_worker_count,
         "worker_restart_count": status.worker_restart_count,
         "transform": status.transform,
+        "transformed_mail": transformed_record(status),
         "warnings": list(status.warnings),
         "certificates": [certificate_record(it) for it in status.certificates],
     }
+
+
+def transformed_record(status: Status) -> Record | None:
+    """Give what is known of transformed mail; None where none is kept and none is to be."""
+    if not status.HasField("transformed_mail"):
+        return None
+    mail = status.transformed_mail
+    return {
+        "ahead": mail.ahead,
+        "waiting_count": mail.waiting_count,
+        "done_count": mail.done_count,
+        "failed_count": mail.failed_count,
+        "used_bytes": mail.used_bytes,
+        "limit_bytes": mail.limit_bytes,
+    }
+
+
+def show_transformed(mail: Record | None) -> str:
+    """Say what is known of transformed mail."""
+    if mail is None:
+        return "none"
+    kept = f"{size(mail['used_bytes'])} of {size(mail['limit_bytes'])}"
+    if not mail["ahead"]:
+        return kept
+    return (
+        f"{kept}; as it arrives: {mail['waiting_count']} waiting, {mail['done_count']} done,"
+        f" {mail['failed_count']} failed"
+    )
 
 
 def _watch_status(interval_s: float) -> None:

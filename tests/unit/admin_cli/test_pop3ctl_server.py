@@ -19,6 +19,7 @@ def test_status_is_readable(pop3ctl: Tool) -> None:
     assert facts["Sent"] == "5.0 MiB"
     assert facts["Connections now"] == "3"
     assert facts["Transform"] == "off"
+    assert facts["Transformed mail"] == "none"
     assert facts["Certificates"] == "none, TLS is off"
     assert result.stderr == "warning: the default password of admin is in place\n"
 
@@ -29,6 +30,20 @@ def test_status_as_json_has_the_contracts_names(pop3ctl: Tool, service: Service)
     assert found["start_time"] == "2026-01-01T00:00:00Z"
     assert found["uptime_seconds"] == 5400
     assert found["warnings"] == ["the default password of admin is in place"]
+
+
+def test_status_tells_of_transformed_mail(pop3ctl: Tool, service: Service) -> None:
+    assert pop3ctl.json("status")["transformed_mail"] is None
+    mail = service.status.transformed_mail
+    mail.used_bytes, mail.limit_bytes, mail.done_count = 3 << 20, 1 << 30, 5
+    line = next(it for it in pop3ctl.ok("status").splitlines() if it.startswith("Transformed"))
+    assert line.split("  ")[-1].strip() == "3.0 MiB of 1.0 GiB"
+    mail.ahead, mail.waiting_count, mail.failed_count = True, 2, 1
+    line = next(it for it in pop3ctl.ok("status").splitlines() if it.startswith("Transformed"))
+    assert line.endswith("3.0 MiB of 1.0 GiB; as it arrives: 2 waiting, 5 done, 1 failed")
+    found = pop3ctl.json("status")["transformed_mail"]
+    assert found.keys() == set(mail.DESCRIPTOR.fields_by_name)
+    assert found["waiting_count"] == 2
 
 
 def test_status_tells_until_when_certificates_are_good(pop3ctl: Tool, service: Service) -> None:

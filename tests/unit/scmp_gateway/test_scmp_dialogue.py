@@ -9,7 +9,7 @@ from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.accounts_pb2 import Account
-from pop3mgmt.v1.server_pb2 import Certificate, Status
+from pop3mgmt.v1.server_pb2 import Certificate, Status, TransformedMail
 from scmp_gateway.dialogue import ScmpDialogue
 from scmp_gateway.security import Security
 
@@ -162,6 +162,17 @@ async def test_status_tells_each_certificate_before_the_warnings(talk: Talk) -> 
         "certificate: - until=2026-04-01T12:00:00Z",
         "warning: mend this",
         ".",
+    ]
+
+
+async def test_status_tells_of_transformed_mail_where_there_is_some(talk: Talk) -> None:
+    mail = TransformedMail(
+        ahead=True, waiting_count=3, done_count=2, failed_count=1, used_bytes=4096, limit_bytes=8192
+    )
+    talk.login.status = Status(transform="wc", transformed_mail=mail)
+    assert (await talk.ask(b"STATUS")).splitlines()[-3:-1] == [
+        "transform: wc",
+        "transformed-mail: ahead=on waiting=3 done=2 failed=1 octets=4096 limit=8192",
     ]
 
 

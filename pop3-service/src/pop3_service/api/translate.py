@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pop3_service.domain.account import Account
+from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.password_policy import PasswordPolicy
@@ -152,8 +153,22 @@ def status_message(status: Status) -> server_pb2.Status:
         draining_worker_count=status.workers.draining,
         worker_restart_count=status.workers.restarts,
         transform=status.transform,
+        transformed_mail=_transformed_mail_message(status.transformed_mail),
         warnings=status.warnings,
         certificates=map(certificate_message, status.certificates),
+    )
+
+
+def _transformed_mail_message(found: TransformedMail | None) -> server_pb2.TransformedMail | None:
+    if found is None:
+        return None
+    return server_pb2.TransformedMail(
+        ahead=found.ahead,
+        waiting_count=found.progress.waiting,
+        done_count=found.progress.done,
+        failed_count=found.progress.failed,
+        used_bytes=found.used,
+        limit_bytes=found.limit,
     )
 
 

@@ -29,3 +29,16 @@ class AheadProgress:
 
 
 NOTHING_AHEAD = AheadProgress()
+
+
+@dataclass(frozen=True, slots=True)
+class TransformedMail:
+    """What is kept of transformed mail, and what is done ahead: ``ahead`` if anything is now.
+
+    ``used`` of ``limit`` octets of the disk are taken.
+    """
+
+    ahead: bool
+    progress: AheadProgress
+    used: int
+    limit: int

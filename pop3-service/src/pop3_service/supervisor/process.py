@@ -9,6 +9,7 @@ import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,10 +36,11 @@ from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.api.servicers.tokens import TokensServicer
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
-from pop3_service.control.messages import ListenerConfig, WorkerConfig
+from pop3_service.control.messages import AheadConfig, ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
 from pop3_service.domain.access import Access
 from pop3_service.domain.address_rules import AccessTable
+from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.audit import LoginEvent, Via
 from pop3_service.domain.errors import CertificateInvalid, InvalidArgument, ServiceUnavailable
 from pop3_service.domain.scram import MadeUp
@@ -51,6 +53,8 @@ from pop3_service.supervisor.access import AccessGate
 from pop3_service.supervisor.account_import import AccountImport
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.address_rules import RulesDesk
+from pop3_service.supervisor.ahead import AheadDesk
+from pop3_service.supervisor.ahead_lives import LocalAhead, RemoteAhead
 from pop3_service.supervisor.apop import Apop
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.audit import AuditDesk
@@ -91,7 +95,10 @@ from pop3_service.supervisor.tokens import Tokens
 from pop3_service.supervisor.transforms import TransformsDesk
 from pop3_service.supervisor.why import WhyDesk
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
-from pop3_service.transform.runner import Runner
+from pop3_service.transform.cache import Cache
+from pop3_service.transform.runner import MIB, Runner
+from pop3_service.worker.ahead import Ahead
+from pop3_service.worker.ahead_results import AheadResults
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
 from pop3_service.worker.tls import server_context
@@ -111,6 +118,7 @@ class Supervisor:
         self._clock = clock or SystemClock()
         self._version = version("pop3-service")
         self._spool = config.spool_dir or config.data_dir / "spool"
+        self._results = config.data_dir / "transformed"
         self._paths = MailPaths(config.mail_dir.absolute(), config.mail_path)
         self._sessions = SessionsDesk()
         self._certificates = self._certificates_desk()
@@ -118,6 +126,7 @@ class Supervisor:
         self._access: AccessGate
         self._transforms: TransformsDesk
         self._expiry: Expiry | None = None
+        self._ahead: AheadDesk | None = None
         self._grpc: FollowedPair | None = None
 
     @contextlib.asynccontextmanager
@@ -279,9 +288,18 @@ class Supervisor:
             )
             await stack.enter_async_context(app_passwords.storing())
 
+            ahead = AheadDesk(
+                store.accounts,
+                lambda: settings.current,
+                self._start_ahead,
+                transforms.note,
+                clock,
+            )
+
             def note_logins(events: list[LoginEvent]) -> None:
                 audit.note_logins(events)
                 app_passwords.note_logins(events)
+                ahead.note_logins(events)
 
             control = LoginDesk(
                 authenticator,
@@ -298,6 +316,8 @@ class Supervisor:
             stack.callback(board.close)
             pool, ports = await self._start_workers(control, board)
             await self._apply_retention(store)
+            results = self._cache(lambda: settings.current)
+            stack.callback(results.close)
             status = StatusDesk(
                 self._version,
                 board.totals,
@@ -308,6 +328,7 @@ class Supervisor:
                 self._certificates,
                 token_keys,
                 clock,
+                partial(_transformed_mail, ahead, results, lambda: settings.current),
             )
             server = ManagementServer(
                 tokens,
@@ -345,6 +366,9 @@ class Supervisor:
             stack.push_async_callback(pool.stop, GRACE_S)
             stack.push_async_callback(server.drain)
             await stack.enter_async_context(self._certificates.watching())
+            self._ahead = ahead
+            ahead.set_transforms(transforms.current)
+            await stack.enter_async_context(ahead.running())
             certificate = await self._grpc_certificate(stack)
             grpc_port = await server.start(
                 config.grpc_listen, certificate, config.data_dir if certificate else None
@@ -427,6 +451,8 @@ class Supervisor:
         return 0
 
     async def _apply_transforms(self, table: TransformTable) -> None:
+        if self._ahead is not None:
+            self._ahead.set_transforms(table)
         pool = getattr(self._sessions, "pool", None)
         if isinstance(pool, WorkerPool | LocalPool):
             await pool.set_transforms(table)
@@ -434,6 +460,8 @@ class Supervisor:
     async def _apply(self, settings: Settings) -> None:
         if self._expiry is not None:
             self._expiry.settings_changed()
+        if self._ahead is not None:
+            self._ahead.settings_changed()
         pool = getattr(self._sessions, "pool", None)
         if isinstance(pool, WorkerPool | LocalPool):
             await pool.apply(settings)
@@ -492,6 +520,37 @@ class Supervisor:
             self._sessions.pool = pool
         return pool, ports
 
+    async def _start_ahead(
+        self, desk: AheadDesk, settings: Settings, table: TransformTable
+    ) -> RemoteAhead | LocalAhead:
+        """Start what transforms mail ahead: a process, or with ``workers=0`` a task."""
+        config = self._config
+        if not config.workers:
+            return await LocalAhead.start(self._make_ahead, desk, settings, table)
+        made = AheadConfig(
+            mail_root=str(self._paths.root),
+            mail_path=config.mail_path,
+            spool=str(self._spool.absolute()),
+            results=str(self._results.absolute()),
+            log_level=config.log_level,
+            log_format=config.log_format,
+        )
+        return await RemoteAhead.start(made, desk, settings, table)
+
+    def _make_ahead(self, desk: AheadDesk, settings: Settings) -> Ahead:
+        def current() -> Settings:
+            return self._settings.current
+
+        runner = Runner(self._spool, self._clock)
+        results = AheadResults(runner, self._cache(current), current)
+        return Ahead(desk, self._paths, results, settings, self._clock)
+
+    def _cache(self, settings: Callable[[], Settings]) -> Cache:
+        def quota() -> int:
+            return settings().transform_cache_mib * MIB
+
+        return Cache(self._results, self._spool, quota, self._clock)
+
     def _worker_config(self, board: CounterBoard) -> Callable[[Slot, str], WorkerConfig]:
         config = self._config
 
@@ -516,6 +575,17 @@ class Supervisor:
             )
 
         return make
+
+
+async def _transformed_mail(
+    ahead: AheadDesk, results: Cache, settings: Callable[[], Settings]
+) -> TransformedMail | None:
+    """Say what is kept of transformed mail; None where none is kept and none is to be."""
+    used = await results.in_thread(results.used)
+    if not used and not ahead.is_wanted:
+        return None
+    limit = settings().transform_cache_mib * MIB
+    return TransformedMail(ahead.is_wanted, ahead.progress, used, limit)
 
 
 def keys(config: Config) -> dict[str, Path]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from lineproto.clock import Clock
+from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.session import Totals
 from pop3_service.storage.accounts import AccountStore
@@ -27,7 +28,10 @@ class WorkerCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What STATUS tells. Totals are since the start."""
+    """What STATUS tells. Totals are since the start.
+
+    ``transformed_mail`` is None where none is kept and none is to be.
+    """
 
     version: str
     start_time: datetime
@@ -36,6 +40,7 @@ class Status:
     account_count: int
     workers: WorkerCounts
     transform: str
+    transformed_mail: TransformedMail | None
     certificates: list[Certificate]
     warnings: list[str]
 
@@ -54,6 +59,7 @@ class StatusDesk:
         certificates: CertificatesDesk,
         token_keys: TokenKeys,
         clock: Clock,
+        transformed_mail: Callable[[], Awaitable[TransformedMail | None]],
     ) -> None:
         self._version = version
         self._totals = totals
@@ -64,6 +70,7 @@ class StatusDesk:
         self._certificates = certificates
         self._token_keys = token_keys
         self._clock = clock
+        self._transformed_mail = transformed_mail
         self._start_time = clock.now()
 
     async def status(self) -> Status:
@@ -76,6 +83,7 @@ class StatusDesk:
             account_count=await self._store.count(),
             workers=self._workers(),
             transform=self._settings.current.transform,
+            transformed_mail=await self._transformed_mail(),
             certificates=self._certificates.in_force(),
             warnings=await self._accounts.warnings()
             + self._certificates.warnings()

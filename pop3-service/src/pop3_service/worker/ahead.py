@@ -105,7 +105,7 @@ class Ahead:
                 tasks.create_task(self._watch())
                 tasks.create_task(self._work_off())
         finally:
-            self._results.close()
+            self._results.end()
             self._reports.flush()
 
     def _ask_anew(self) -> None:
@@ -196,7 +196,7 @@ class Ahead:
     async def _work_off(self) -> None:
         while True:
             if not self._is_current:
-                self._results.close()
+                self._results.rest_all()
             elif self._turns.waiting and await self._results.is_full():
                 await self._clock.sleep(LOOK_S)
                 continue

@@ -87,8 +87,13 @@ class AheadResults:
         if session is not None:
             session.close()
 
-    def close(self) -> None:
-        """Hold nothing any more."""
+    def end(self) -> None:
+        """Hold nothing any more, and let go of the cache."""
+        self.rest_all()
+        self._cache.close()
+
+    def rest_all(self) -> None:
+        """Hold no mailbox's results."""
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()

@@ -6,7 +6,7 @@ from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
-from pop3mgmt.v1.server_pb2 import Certificate, Settings
+from pop3mgmt.v1.server_pb2 import Certificate, Settings, TransformedMail
 from scmp_gateway.command import Line, number
 
 
@@ -30,8 +30,18 @@ async def status(caller: Caller, line: Line) -> Reply:
         f"worker-restarts: {now.worker_restart_count}",
         f"transform: {now.transform or 'off'}",
     ]
+    if now.HasField("transformed_mail"):
+        lines.append(f"transformed-mail: {_transformed(now.transformed_mail)}")
     lines += [f"certificate: {_certificate(it)}" for it in now.certificates]
     return Listing("status follows", lines + [f"warning: {text}" for text in now.warnings])
+
+
+def _transformed(mail: TransformedMail) -> str:
+    ahead = "on" if mail.ahead else "off"
+    return (
+        f"ahead={ahead} waiting={mail.waiting_count} done={mail.done_count}"
+        f" failed={mail.failed_count} octets={mail.used_bytes} limit={mail.limit_bytes}"
+    )
 
 
 async def max_users(caller: Caller, line: Line) -> Reply:
