@@ -81,7 +81,10 @@ ATTACKS: dict[int, Attack] = {
         "a transform that looks around",
         ("environment", "others' mail", "control socket", "network", "processes"),
     ),
-    44: Attack("a shell's words in a transform's command line"),
+    44: Attack(
+        "a shell's words in a transform's command line",
+        ("refused", "newline", "scmp", "pop3ctl"),
+    ),
     48: Attack("a transform given a zip bomb"),
     49: Attack("SCMP misused", ("before login", "as non-admin", "pipelined", "crlf in names")),
     50: Attack(

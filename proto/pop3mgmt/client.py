@@ -27,6 +27,7 @@ from pop3mgmt.calls.server import ServerCalls
 from pop3mgmt.calls.sessions import SessionsCalls
 from pop3mgmt.calls.throttle import ThrottleCalls
 from pop3mgmt.calls.tokens import TokensCalls
+from pop3mgmt.calls.transforms import TransformsCalls
 from pop3mgmt.client_tls import ClientTls
 from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY
 from pop3mgmt.v1 import (
@@ -126,6 +127,7 @@ class Caller(
     SessionsCalls,
     ThrottleCalls,
     TokensCalls,
+    TransformsCalls,
 ):
     """A login: its token, and every call that it may make."""
 

@@ -21,6 +21,7 @@ from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.api.servicers.tokens import TokensServicer
+from pop3_service.api.servicers.transforms import TransformsServicer
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
 from pop3_service.domain.access import Access, Visit
@@ -379,6 +380,7 @@ class Service:
                         WhyDesk(access, store.accounts, throttle),
                     ),
                     TokensServicer(automation),
+                    TransformsServicer(self.transforms),
                 ],
                 Auditing(self.audit, clock),
                 access.check,

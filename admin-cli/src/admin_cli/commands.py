@@ -113,6 +113,23 @@ TEXT = Text()
 ANY_TEXT = Text(may_be_empty=True)
 
 
+class Parsed(click.ParamType[Any]):
+    """An option or argument that a function reads, which raises ValueError."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Give what was read, or fail as wrong usage."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(TEXT.convert(value, param, ctx))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Role(Text):
     """A role; those that are always there can be completed."""
 

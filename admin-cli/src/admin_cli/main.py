@@ -35,7 +35,7 @@ COMMANDS: dict[str, Lazy] = {
     "why": Lazy("admin_cli.access:why", "Say what would happen to a login."),
     "certificates": Lazy("admin_cli.certificates:certificates", "Show and reload certificates."),
     "workers": Lazy("admin_cli.workers:workers", "Replace the worker processes."),
-    "transform": Lazy("admin_cli.transforms:transform", "Pass mail through a program."),
+    "transform": Lazy("admin_cli.transforms:transform", "Pass mail through programs."),
     "tokens": Lazy("admin_cli.automation:tokens", "Make and revoke tokens for programs."),
     "maildrop": Lazy("admin_cli.maildrop:maildrop", "List, store and show messages."),
     "backup": Lazy("admin_cli.backup:backup", "Make and restore backups."),

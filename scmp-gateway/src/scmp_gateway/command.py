@@ -48,6 +48,14 @@ def parse(octets: bytes) -> Line:
     return Line(keyword.upper(), tuple(word for word in rest.split(" ") if word), rest)
 
 
+def after_words(line: Line, count: int) -> str:
+    """Give what was written behind the first so many words, blanks between words and all."""
+    rest = line.rest.lstrip(" ")
+    for _ in range(count):
+        rest = rest.partition(" ")[2].lstrip(" ")
+    return rest.rstrip(" ")
+
+
 def number(word: str) -> int | None:
     """Read a whole number of ASCII digits; anything else is None."""
     return int(word) if word.isascii() and word.isdigit() and len(word) <= 10 else None

@@ -19,6 +19,7 @@ from scmp_gateway.acts import (
     settings,
     throttle,
     tokens,
+    transforms,
 )
 from scmp_gateway.verb import Verb
 
@@ -242,6 +243,44 @@ VERBS: dict[str, Verb] = {
         None,
         calls=("ServerService/GetSettings",),
         also=("ServerService/UpdateSettings",),
+    ),
+    "TRANSFORMS": Verb(
+        "TRANSFORMS",
+        "list the transforms that have a name",
+        transforms.transforms,
+        calls=("TransformsService/ListTransforms",),
+    ),
+    "TRANSFORM_SHOW": Verb(
+        "TRANSFORM_SHOW <name[@version]>",
+        "a transform, its latest version unless one is named",
+        transforms.show,
+        1,
+        1,
+        calls=("TransformsService/GetTransform",),
+    ),
+    "TRANSFORM_HISTORY": Verb(
+        "TRANSFORM_HISTORY [<name>]",
+        "the versions of a transform; without a name, what TRANSFORM has set",
+        transforms.history,
+        0,
+        1,
+        calls=("TransformsService/ListTransformVersions",),
+    ),
+    "TRANSFORM_SET": Verb(
+        "TRANSFORM_SET <name> <REFUSE|ORIGINAL> <command_line>",
+        "make a transform, or its next version: programs parted by |; tried, not yet active",
+        transforms.set_,
+        3,
+        None,
+        calls=("TransformsService/SetTransform",),
+    ),
+    "TRANSFORM_DELETE": Verb(
+        "TRANSFORM_DELETE <name>",
+        "remove a transform that is not active, all its versions",
+        transforms.delete,
+        1,
+        1,
+        calls=("TransformsService/DeleteTransform",),
     ),
     "MAIL": Verb(
         "MAIL [<username>]",

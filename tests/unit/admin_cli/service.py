@@ -27,8 +27,10 @@ from pop3mgmt.v1 import (
     throttle_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
+    transforms_pb2_grpc,
 )
 from unit.admin_cli.own_account import OwnAccount
+from unit.admin_cli.transforms import Transforms
 
 MADE = 1_767_225_600  # 2026-01-01T00:00:00Z
 TOKEN = "token-of-admin"
@@ -84,6 +86,7 @@ class Service(
         self.imports: list[maildrop_pb2.ImportUniqueIdsRequest] = []
         self.imported: dict[str, maildrop_pb2.ImportUniqueIdsResponse] = {}
         self.own = _OwnAccount(self)
+        self.transforms = Transforms(self._admit)
         self._server = grpc.server(ThreadPoolExecutor(4))
         for add in (
             auth_pb2_grpc.add_AuthServiceServicer_to_server,
@@ -96,6 +99,7 @@ class Service(
         ):
             add(self, self._server)
         own_account_pb2_grpc.add_OwnAccountServiceServicer_to_server(self.own, self._server)
+        transforms_pb2_grpc.add_TransformsServiceServicer_to_server(self.transforms, self._server)
         self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> Self:

@@ -45,6 +45,8 @@ from pop3mgmt.v1 import (
     throttle_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
+    transforms_pb2,
+    transforms_pb2_grpc,
 )
 
 MAX_MESSAGE = 2 * 1024 * 1024
@@ -100,6 +102,10 @@ _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     tokens_pb2_grpc.TokensServiceServicer: (
         tokens_pb2.DESCRIPTOR.services_by_name["TokensService"],
         tokens_pb2_grpc.add_TokensServiceServicer_to_server,
+    ),
+    transforms_pb2_grpc.TransformsServiceServicer: (
+        transforms_pb2.DESCRIPTOR.services_by_name["TransformsService"],
+        transforms_pb2_grpc.add_TransformsServiceServicer_to_server,
     ),
 }
 """The services of the contract: what each is called, and how its servicer is added."""

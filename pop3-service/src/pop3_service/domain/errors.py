@@ -355,8 +355,8 @@ class TransformNotFound(NotFound):
     """There is no transform of that name, or no such version of it."""
 
     def __init__(self, name: str, version: int = 0) -> None:
-        what = f"version {version} of a transform" if version else "transform"
-        super().__init__(f"there is no {what} {name[:64]!r}")
+        what = f"{name[:64]}@{version}" if version else name[:64]
+        super().__init__(f"there is no transform {what!r}")
         self.name = name
         self.version = version
 

@@ -34,6 +34,7 @@ from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.api.servicers.tokens import TokensServicer
+from pop3_service.api.servicers.transforms import TransformsServicer
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import AheadConfig, ListenerConfig, WorkerConfig
@@ -351,6 +352,7 @@ class Supervisor:
                         WhyDesk(access, store.accounts, throttle),
                     ),
                     TokensServicer(automation),
+                    TransformsServicer(transforms),
                 ],
                 Auditing(audit, clock),
                 access.check,

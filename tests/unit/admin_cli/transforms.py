@@ -1,0 +1,70 @@
+"""The transforms of a small service in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pop3mgmt.errors import to_status
+from pop3mgmt.reasons import Reason
+from pop3mgmt.v1 import transforms_pb2 as pb2
+from pop3mgmt.v1 import transforms_pb2_grpc
+
+MADE = 1_767_225_600  # 2026-01-01T00:00:00Z
+
+
+class Transforms(transforms_pb2_grpc.TransformsServiceServicer):
+    """``versions`` are by name, the oldest first."""
+
+    def __init__(self, admit: Callable[[Any], None]) -> None:
+        self._admit = admit
+        self.versions: dict[str, list[pb2.Transform]] = {}
+
+    def ListTransforms(self, _: Any, context: Any) -> Any:
+        self._admit(context)
+        found = [
+            pb2.TransformSummary(
+                latest=them[-1], active_versions=[it.version for it in them if it.is_active]
+            )
+            for name, them in sorted(self.versions.items())
+            if name
+        ]
+        return pb2.ListTransformsResponse(transforms=found, total_count=len(found))
+
+    def ListTransformVersions(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        found = self._versions(request.name, context)[::-1]
+        return pb2.ListTransformVersionsResponse(transforms=found, total_count=len(found))
+
+    def GetTransform(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        wanted = request.transform
+        versions = self._versions(wanted.name, context)
+        return pb2.GetTransformResponse(transform=versions[(wanted.version or 0) - 1])
+
+    def SetTransform(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        versions = self.versions.setdefault(request.name, [])
+        made = pb2.Transform(
+            name=request.name,
+            version=len(versions) + 1,
+            command_line=request.command_line,
+            on_failure=request.on_failure,
+            note=request.note,
+            created_by="admin",
+        )
+        made.create_time.seconds = MADE
+        versions.append(made)
+        return pb2.SetTransformResponse(transform=made)
+
+    def DeleteTransform(self, request: Any, context: Any) -> Any:
+        self._admit(context)
+        count = len(self._versions(request.name, context))
+        del self.versions[request.name]
+        return pb2.DeleteTransformResponse(version_count=count)
+
+    def _versions(self, name: str, context: Any) -> list[pb2.Transform]:
+        if name not in self.versions:
+            status = to_status(Reason.NOT_FOUND, f"there is no transform {name!r}")
+            context.abort_with_status(status)
+        return self.versions[name]
