@@ -491,10 +491,12 @@ while True:
 
 @pytest.mark.parametrize("how", SCRATCH)
 async def test_the_private_folder_is_bounded_and_goes_with_the_run(jail: Cell, how: str) -> None:
-    if how == "hidden" and jail.uid == 0:
-        return await test_what_is_left_in_the_folder_goes_with_the_run(jail)
-    ran = await jail.code(SCRATCH[how], limits=replace(GENEROUS, scratch_bytes=8 * MIB))
-    assert ran.result.ended is Ended.SCRATCH
+    limits = replace(GENEROUS, scratch_bytes=8 * MIB)
+    expected = Ended.SCRATCH
+    if how == "hidden" and jail.uid == 0:  # nothing is hidden from root's keeper
+        limits, expected = replace(limits, seconds=1), Ended.TIME
+    ran = await jail.code(SCRATCH[how], limits=limits)
+    assert ran.result.ended is expected
     assert os.listdir(jail.scratch) == []
 
 
@@ -515,7 +517,8 @@ os.umask(0o777)
 os.mkdir('e')
 """
     ran = await jail.code(source, str(kept))
-    assert ran.result.succeeded, ran.result
+    # Whether it is seen in time to be too deep does not matter here.
+    assert ran.result.succeeded or ran.result.ended is Ended.SCRATCH
     assert (os.listdir(jail.scratch), kept.read_bytes()) == ([], b"kept")
 
 

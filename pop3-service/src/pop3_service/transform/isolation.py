@@ -73,7 +73,8 @@ def program_folders(configured: Iterable[Path] = ()) -> tuple[str, ...]:
     found = [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix]
     box = importlib.util.find_spec(BOX)
     if box is not None and box.submodule_search_locations:
-        found += box.submodule_search_locations
+        # Importing it begins with a look at the folder that holds it.
+        found += [str(Path(it).parent) for it in box.submodule_search_locations]
     found += [str(folder.absolute()) for folder in configured]
     return tuple(dict.fromkeys(found))
 

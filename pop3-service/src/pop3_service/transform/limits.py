@@ -12,8 +12,8 @@ MIB = 1024 * 1024
 class Limits:
     """Bounds of one run: of all of its programs together, and of whatever they start.
 
-    ``seconds`` is time on the wall, ``cpu_s`` time on processors. ``processes`` counts those that
-    live, with four threads for each; ``scratch_bytes`` what is kept in the private folder, a file
+    ``seconds`` is time on the wall, ``cpu_s`` time on processors. ``processes`` counts those at
+    one time, each thread as one; ``scratch_bytes`` what is kept in the private folder, a file
     counting 4 KiB at least; ``output_bytes`` what the last program writes. ``descriptors`` are a
     process's.
     """
@@ -48,7 +48,7 @@ class Ended(StrEnum):
             case Ended.MEMORY:
                 return f"took more than {limits.memory_bytes} octets of memory"
             case Ended.PROCESSES:
-                return f"started more than {limits.processes} processes"
+                return f"had more than {limits.processes} processes and threads"
             case Ended.SCRATCH:
                 return f"kept more than {limits.scratch_bytes} octets in its folder"
             case Ended.OUTPUT:

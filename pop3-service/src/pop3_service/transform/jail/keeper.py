@@ -179,9 +179,7 @@ class Keeper:
         if stats is None:
             stats = tree.descendants()
         usage.look(stats, _reaped_s(), int(limits["memory_bytes"]))
-        if usage.processes > limits["processes"]:
-            self._why = "processes"
-        elif usage.threads > limits["processes"] * tree.THREADS_A_PROCESS:
+        if usage.threads > limits["processes"]:
             self._why = "processes"
         elif usage.memory_bytes > limits["memory_bytes"]:
             self._why = "memory"

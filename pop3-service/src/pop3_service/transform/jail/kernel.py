@@ -15,7 +15,6 @@ PR_SCHED_CORE, PR_CAP_AMBIENT = 62, 47
 _AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _CLOSE_RANGE, _CLOSE_RANGE_CLOEXEC = 436, 4
-_CAPSET = {"x86_64": 126, "aarch64": 91}
 _SIG_DFL, _SIG_IGN = 0, 1
 SIGNALS = range(1, 65)
 _NO_SIGNALS = ctypes.create_string_buffer(128)
@@ -96,4 +95,5 @@ def drop_capabilities() -> None:
     except OSError:  # it has none, before Linux 4.3
         pass
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    syscall(_CAPSET[os.uname().machine], ctypes.byref(header), ctypes.byref((c_ulong * 3)()))
+    if _libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # as typing has it, without its import
 _KILL = 9
 _READ, _WRITE = landlock.READ_FILE, landlock.WRITE_FILE | landlock.TRUNCATE
 NICE = 10
+_PENDING = 256
+"""Signals that may wait; they count for the whole user, and must not use up the service's."""
 ADDRESS_SPACE_FACTOR = 4
 """A process may reserve more addresses than the tree may hold memory: many do, and use few."""
 
@@ -69,7 +71,9 @@ class Sandbox:
         reset_signals(self._ignored)
         os.umask(0o077)
         os.nice(NICE)
-        _go_first()
+        # Where each session has a share of its own, it is the session's priority that counts.
+        _tell("/proc/self/autogroup", str(NICE))
+        _tell("/proc/self/oom_score_adj", "1000")  # when memory runs short, these go first
         close_at_exec()
 
     def enter(self, rules: landlock.Ruleset | None) -> None:
@@ -92,6 +96,7 @@ class Sandbox:
             (resource.RLIMIT_CORE, 0, None),
             (resource.RLIMIT_MEMLOCK, 0, None),
             (resource.RLIMIT_MSGQUEUE, 0, None),
+            (resource.RLIMIT_SIGPENDING, _PENDING, None),
             (resource.RLIMIT_RTPRIO, 0, None),
         ]
         if self._processes is not None:
@@ -104,11 +109,15 @@ class Sandbox:
             resource.setrlimit(which, (min(soft, wanted), wanted))
 
 
-def _go_first() -> None:
-    """When memory runs short, let the kernel end this process before the service."""
+def _tell(path: str, text: str) -> None:
+    """Write to a file of /proc, where there is such a file."""
     try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(fd, b"1000")
-        os.close(fd)
+        fd = os.open(path, os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(fd, text.encode())
     except OSError:
         pass
+    finally:
+        os.close(fd)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:  # as typing has it, without its import
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SIGKILL = 9
-THREADS_A_PROCESS = 4
-"""Threads that a tree may have in all, for each process that it may have."""
 
 
 def _read(path: str) -> bytes:
@@ -112,7 +110,7 @@ class Usage:
     """What a tree has used up to now, seen again and again."""
 
     def __init__(self) -> None:
-        self.processes = self.threads = 0
+        self.threads = 0
         self.cpu_s = 0.0
         self.memory_bytes = self.peak_bytes = 0
         self.pids: tuple[int, ...] = ()
@@ -132,8 +130,7 @@ class Usage:
         alive = sum(own.values())
         self.cpu_s = max(self.cpu_s, self._gone_s + alive, reaped_s + waited + alive)
         self.pids = tuple(pid for pid, it in stats.items() if it[0] != b"Z")
-        self.processes = len(stats)
-        self.threads = sum(int(it[17]) for it in stats.values())
+        self.threads = sum(max(1, int(it[17])) for it in stats.values())
         resident = sum(int(it[21]) for it in stats.values()) * _PAGE
         if resident > memory_limit and len(stats) > 1:  # what they share was counted twice
             resident = sum(_proportional(pid, int(it[21]) * _PAGE) for pid, it in stats.items())
