@@ -228,7 +228,7 @@ class Service:
             await stack.enter_async_context(self.audit.running())
             maildrops = MaildirStore(MailPaths(self.folder / "mail"), clock)
             runner = Runner(self.folder / "spool", clock)
-            settings = SettingsDesk(store.settings, store.accounts, runner.check, self._apply)
+            settings = SettingsDesk(store.settings, store.accounts, self._apply)
             throttle = Throttle(lambda: settings.current, clock)
             scram = ScramDesk(
                 store.accounts,
@@ -348,7 +348,7 @@ class Service:
                 lambda: WorkerCounts(2, 1, 3),
                 store.accounts,
                 accounts,
-                settings,
+                self.transforms,
                 self.certificates,
                 self.token_keys,
                 clock,
@@ -360,7 +360,9 @@ class Service:
                     AuthServicer(self.authenticator, throttle, tokens, accounts, clock, access),
                     AccountsServicer(accounts, self.sessions, imports, throttle, clock),
                     SessionsServicer(self.sessions),
-                    ServerServicer(status, settings, self.certificates, self._restart, clock),
+                    ServerServicer(
+                        status, settings, self.transforms, self.certificates, self._restart, clock
+                    ),
                     MaildropServicer(maildrops, accounts),
                     OwnAccountServicer(
                         accounts, app_passwords, preferences, self.audit.logins_of, tokens

@@ -297,7 +297,7 @@ Pair = tuple[FakeWorker, Worker]
 
 async def test_settings_are_in_force_when_configure_comes_back(worker: Pair) -> None:
     real, seen = worker
-    settings = Settings().changed({"transform": "tr 'é' \"x\"", "idle_timeout_s": 1.5})
+    settings = Settings().changed({"oauth_scope": "'é' \"x\"", "idle_timeout_s": 1.5})
     await seen.configure(settings)
     assert real.settings == settings
 

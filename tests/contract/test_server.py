@@ -108,12 +108,13 @@ async def test_a_time_out_of_range_is_refused(service: Service, seconds: int) ->
 async def test_a_transform_is_taken_and_removed(service: Service) -> None:
     assert (await change(service.admin, transform="wc -l")).transform == "wc -l"
     assert (await service.admin.get_status()).transform == "wc -l"
-    assert service.workers[1].settings.transform == "wc -l"
+    assert [str(it) for it in service.workers[1].transforms.activations] == ["wc -l for everyone"]
     assert (await change(service.admin, transform="")).transform == ""
+    assert service.workers[1].transforms.activations == ()
 
 
 @pytest.mark.parametrize(
-    "command_line", ["no-such-program", "/etc", "/etc/passwd", "false", "wc | cat", "wc 'x", "./wc"]
+    "command_line", ["no-such-program", "/etc", "/etc/passwd", "false", "wc > cat", "wc 'x", "./wc"]
 )
 async def test_a_transform_that_does_not_work_leaves_the_old_one(
     service: Service, command_line: str
@@ -122,7 +123,13 @@ async def test_a_transform_that_does_not_work_leaves_the_old_one(
     call = change(service.admin, transform=command_line)
     assert await refused(call) is Reason.TRANSFORM_INVALID
     assert (await service.admin.get_settings()).transform == "wc"
-    assert service.workers[0].settings.transform == "wc"
+    assert [str(it) for it in service.workers[0].transforms.activations] == ["wc for everyone"]
+
+
+async def test_a_transform_beside_a_wrong_value_is_not_taken(service: Service) -> None:
+    call = change(service.admin, transform="wc", max_accounts=0)
+    assert await refused(call) is Reason.INVALID_ARGUMENT
+    assert (await service.admin.get_settings()).transform == ""
 
 
 async def test_a_trial_of_a_transform_holds_up_no_other_change(

@@ -1,7 +1,8 @@
 """Start-up options: flag, variable and default of each, declared once.
 
 ``Config`` is fixed at start. A flag or variable that names a setting is no part of it: it is
-written as a change by the command line, and without it the stored value stands.
+written as a change by the command line, and without it the stored value stands; so with the
+transform.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Config:
     log_format: str
     admin_bootstrap: str = DEFAULT
     admin_password: str | None = field(default=None, repr=False)
+    transform: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -158,6 +160,9 @@ OPTIONS: tuple[Option, ...] = (
         metavar="PATH",
     ),
     Option("data_dir", Path("var"), Path, "folder of the account database", metavar="DIR"),
+    Option("transform", None, str, "a program, or more parted by |, that everybody's mail is passed"
+           " through from this start on; stored like a setting, and empty for none", "-t",
+           "COMMAND"),
     Option("spool_dir", None, Path, "folder for transformed mail (DATA_DIR/spool)", metavar="DIR"),
     Option("tls_cert", None, _path_or_none, "certificate and chain in PEM, leaf first",
            metavar="FILE"),
@@ -196,11 +201,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("log_format", "logfmt", str, "how to log", None, "FORMAT", ("logfmt", "json")),
 )  # fmt: skip
 
-SETTING_FLAGS: dict[str, str | None] = {item.name: None for item in fields(Settings)} | {
-    "transform": "-t"
-}
-"""Short forms of the options that name settings."""
-
 
 def setting_options() -> tuple[Option, ...]:
     """Give an option for each setting; a time is given in seconds, without the ``_s``."""
@@ -210,8 +210,7 @@ def setting_options() -> tuple[Option, ...]:
             None,
             str,
             f"setting: {item.metadata['help']}",
-            SETTING_FLAGS[item.name],
-            _metavar(item),
+            metavar=_metavar(item),
         )
         for item in fields(Settings)
     )
@@ -221,8 +220,6 @@ def _metavar(setting: Field[Any]) -> str:
     """Say what a setting's value looks like."""
     if choices := setting.metadata.get("choices"):
         return "|".join(choices)
-    if setting.name == "transform":
-        return "COMMAND"
     if setting.name.endswith("_s"):
         return "SECONDS"
     if isinstance(setting.default, bool):

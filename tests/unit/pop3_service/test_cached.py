@@ -558,7 +558,7 @@ async def test_a_message_whose_client_goes_while_it_is_opened_leaves_nothing_ope
     context: Any = Context()
     connection: Any = None
     command = asyncio.create_task(
-        send_message(connection, context, drop, drop.messages[0], None, ENGLISH, transformed=False)
+        send_message(connection, context, drop, drop.messages[0], None, ENGLISH)
     )
     await started.wait()
     command.cancel()

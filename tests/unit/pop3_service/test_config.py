@@ -37,6 +37,7 @@ SAMPLES: dict[str, tuple[str, str, Any, Any]] = {
     "mail_dir": ("/var/mail", "/var/other", Path("/var/mail"), Path("/var/other")),
     "mail_path": ("{domain}/{local}", "{user}", "{domain}/{local}", "{user}"),
     "data_dir": ("/data", "/other", Path("/data"), Path("/other")),
+    "transform": ("wc -l", "cat", "wc -l", "cat"),
     "spool_dir": ("/spool", "/other", Path("/spool"), Path("/other")),
     "tls_cert": ("/a.pem", "/b.pem", Path("/a.pem"), Path("/b.pem")),
     "tls_key": ("/a.key", "/b.key", Path("/a.key"), Path("/b.key")),
@@ -110,7 +111,7 @@ def test_the_greeting_names_this_host_unless_told_otherwise() -> None:
 def test_the_service_that_the_task_asks_for_can_be_started() -> None:
     config = read("-p", "110", "-P", "6262", "-t", "wc", "-d", "/var/maildir")
     assert (config.port, config.port_ipv6, config.mail_dir) == (110, 6262, Path("/var/maildir"))
-    assert config.settings == {"transform": "wc"}
+    assert (config.transform, config.settings) == ("wc", {})
 
 
 def test_the_ports_are_1110_and_9090_without_flags() -> None:
@@ -149,7 +150,9 @@ def test_a_setting_that_is_not_given_is_no_change() -> None:
 
 
 def test_an_empty_transform_is_a_change_to_none() -> None:
-    assert read("-t", "").settings == {"transform": ""}
+    assert read("-t", "").transform == ""
+    assert read(environment={"POP3_TRANSFORM": ""}).transform == ""
+    assert read("-t", "wc", environment={"POP3_TRANSFORM": "cat"}).transform == "wc"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ def test_every_setting_tells_what_it_is_and_its_default_is_in_range(item: Any) -
         {"min_login_delay_s": 20},
         {"max_login_delay_s": 1},
         {"transform_timeout_s": 0},
-        {"transform": 3},
+        {"oauth_scope": 3},
+        {"transform": "wc"},
         {"plaintext_login": ""},
         {"plaintext_login": "maybe"},
         {"plaintext_login": True},
@@ -83,9 +84,9 @@ def test_one_wrong_value_leaves_all_as_they_were() -> None:
 
 def test_numbers_are_read_from_text_as_a_flag_gives_them() -> None:
     changed = Settings().changed(
-        {"max_accounts": "7", "idle_timeout_s": "1.5", "transform": " wc "}
+        {"max_accounts": "7", "idle_timeout_s": "1.5", "oauth_scope": " pop "}
     )
-    assert (changed.max_accounts, changed.idle_timeout_s, changed.transform) == (7, 1.5, "wc")
+    assert (changed.max_accounts, changed.idle_timeout_s, changed.oauth_scope) == (7, 1.5, "pop")
 
 
 def test_both_login_delays_can_change_at_once() -> None:
@@ -104,7 +105,7 @@ class Stored:
 
 
 async def loaded(**values: Any) -> Settings:
-    desk = SettingsDesk(Stored(**values), None, None, None)  # type: ignore[arg-type]
+    desk = SettingsDesk(Stored(**values), None, None)  # type: ignore[arg-type]
     await desk.load()
     return desk.current
 

@@ -227,7 +227,7 @@ async def test_settings_and_accounts_are_there_after_reopening(tmp_path: Path) -
     first = await Store.open(tmp_path)
     await first.accounts.insert(account("ana"), 10)
     await first.settings.save(
-        {"max_accounts": 5, "transform": "tr 'a' \"b\"", "idle_timeout_s": 1.5}
+        {"max_accounts": 5, "oauth_scope": "'a' \"b\"", "idle_timeout_s": 1.5}
     )
     await first.settings.save({"max_accounts": 6})
     await first.close()
@@ -235,7 +235,7 @@ async def test_settings_and_accounts_are_there_after_reopening(tmp_path: Path) -
     assert await second.accounts.get("ana") == account("ana")
     assert await second.settings.load() == {
         "max_accounts": 6,
-        "transform": "tr 'a' \"b\"",
+        "oauth_scope": "'a' \"b\"",
         "idle_timeout_s": 1.5,
     }
     await second.close()

@@ -335,6 +335,12 @@ class AlreadyExists(ServiceError):
     reason = Reason.ALREADY_EXISTS
 
 
+class StillInUse(ServiceError):
+    """What is to go is needed by something else."""
+
+    reason = Reason.STILL_IN_USE
+
+
 class RoleNotFound(NotFound):
     """There is no role of that name."""
 
@@ -368,10 +374,8 @@ class NothingActive(NotFound):
         super().__init__(f"no transform is active for {str(subject)[:300]} itself")
 
 
-class TransformInUse(ServiceError):
+class TransformInUse(StillInUse):
     """A transform that is to go is active for somebody."""
-
-    reason = Reason.STILL_IN_USE
 
     def __init__(self, name: str, subject: object) -> None:
         super().__init__(f"transform {name!r} is active for {subject}")
@@ -394,10 +398,8 @@ class TokenExists(AlreadyExists):
         self.name = name
 
 
-class RoleInUse(ServiceError):
+class RoleInUse(StillInUse):
     """Accounts or automation tokens have the role that is to go."""
-
-    reason = Reason.STILL_IN_USE
 
     def __init__(self, name: str, count: int, what: str = "accounts") -> None:
         super().__init__(f"{count} {what} have the role {name!r}")

@@ -70,13 +70,10 @@ SEND = "send"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings; times are in seconds. ``transform`` is a command line, empty for none."""
+    """All settings; times are in seconds."""
 
     max_accounts: int = _count(10_000, 1, 10_000_000, "the largest number of accounts")
     max_connections: int = _count(10_000, 1, 1_000_000, "the largest number of connections")
-    transform: str = field(
-        default="", metadata={"help": "the command that RETR passes mail through"}
-    )
     idle_timeout_s: float = _number(
         RFC_IDLE_S, 1, 86_400, "silence after which a connection closes"
     )

@@ -163,9 +163,7 @@ class Supervisor:
                 clock,
             )
             await stack.enter_async_context(audit.running())
-            settings = self._settings = SettingsDesk(
-                store.settings, store.accounts, Runner(self._spool, clock).check, self._apply
-            )
+            settings = self._settings = SettingsDesk(store.settings, store.accounts, self._apply)
             shared = find_shared_addresses(config.shared_addresses)
             throttle = Throttle(lambda: settings.current, clock, shared)
             scram = ScramDesk(
@@ -265,6 +263,9 @@ class Supervisor:
             if config.settings:
                 async with audit.acting("server.update_settings", Via.COMMAND_LINE):
                     await settings.update(config.settings, "command line")
+            if config.transform is not None:
+                async with audit.acting("transforms.use_command_line", Via.COMMAND_LINE):
+                    await transforms.use_command_line(config.transform, "command line")
             first_start = FirstStart(config.admin_bootstrap, config.admin_password, config.demo)
             async with audit.acting("accounts.bootstrap", Via.START):
                 await first_start.make(accounts, maildrops)
@@ -325,7 +326,7 @@ class Supervisor:
                 lambda: WorkerCounts(config.workers, pool.draining, pool.restarts),
                 store.accounts,
                 accounts,
-                settings,
+                transforms,
                 self._certificates,
                 token_keys,
                 clock,
@@ -337,7 +338,9 @@ class Supervisor:
                     AuthServicer(authenticator, throttle, tokens, accounts, clock, access),
                     AccountsServicer(accounts, self._sessions, imports, throttle, clock),
                     SessionsServicer(self._sessions),
-                    ServerServicer(status, settings, self._certificates, pool.restart, clock),
+                    ServerServicer(
+                        status, settings, transforms, self._certificates, pool.restart, clock
+                    ),
                     MaildropServicer(maildrops, accounts),
                     OwnAccountServicer(
                         accounts, app_passwords, preferences, audit.logins_of, tokens
@@ -384,7 +387,7 @@ class Supervisor:
                 grpc=self.ports.grpc,
                 workers=config.workers,
                 mail=str(self._paths.root),
-                transform=settings.current.transform or None,
+                transform=transforms.command_line or None,
             )
             gc.collect()
             gc.freeze()

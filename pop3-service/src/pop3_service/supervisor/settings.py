@@ -19,19 +19,17 @@ log = structlog.get_logger()
 
 
 class SettingsDesk:
-    """The settings in force. ``check_transform`` tries a command line, ``apply`` tells workers."""
+    """The settings in force. ``apply`` tells workers."""
 
     def __init__(
         self,
         store: SettingsStore,
         accounts: AccountStore,
-        check_transform: Callable[[str, float], Awaitable[None]],
         apply: Callable[[Settings], Awaitable[None]],
     ) -> None:
         self.current = Settings()
         self._store = store
         self._accounts = accounts
-        self._check_transform = check_transform
         self._apply = apply
         self._changing = asyncio.Lock()
 
@@ -60,13 +58,9 @@ class SettingsDesk:
         """Change settings, all of them or none; stored before they are in force.
 
         Raises:
-            InvalidArgument, LimitBelowCurrent, TransformInvalid, StoreUnavailable
+            InvalidArgument, LimitBelowCurrent, StoreUnavailable
         """
         describe(target=" ".join(values))
-        if values.get("transform"):
-            # A trial takes its time; nobody else's change waits for it.
-            wanted = self.current.changed(values)
-            await self._check_transform(wanted.transform, wanted.transform_timeout_s)
         async with self._changing:
             old = self.current
             new = old.changed(values)

@@ -11,11 +11,12 @@ from lineproto.clock import Clock
 from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.session import Totals
+from pop3_service.domain.transforms import ActivationRecord
 from pop3_service.storage.accounts import AccountStore
 from pop3_service.supervisor.accounts import AccountsDesk
 from pop3_service.supervisor.certificates import CertificatesDesk
-from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.token_keys import TokenKeys
+from pop3_service.supervisor.transforms import TransformsDesk
 
 
 class WorkerCounts(NamedTuple):
@@ -30,7 +31,8 @@ class WorkerCounts(NamedTuple):
 class Status:
     """What STATUS tells. Totals are since the start.
 
-    ``transformed_mail`` is None where none is kept and none is to be.
+    ``transformed_mail`` is None where none is kept and none is to be. ``transform`` is what
+    everybody's mail is passed through, ``transforms`` all that is active.
     """
 
     version: str
@@ -41,6 +43,8 @@ class Status:
     workers: WorkerCounts
     transform: str
     transformed_mail: TransformedMail | None
+    transforms: list[ActivationRecord]
+    given_up_canary_count: int
     certificates: list[Certificate]
     warnings: list[str]
 
@@ -55,7 +59,7 @@ class StatusDesk:
         workers: Callable[[], WorkerCounts],
         store: AccountStore,
         accounts: AccountsDesk,
-        settings: SettingsDesk,
+        transforms: TransformsDesk,
         certificates: CertificatesDesk,
         token_keys: TokenKeys,
         clock: Clock,
@@ -66,7 +70,7 @@ class StatusDesk:
         self._workers = workers
         self._store = store
         self._accounts = accounts
-        self._settings = settings
+        self._transforms = transforms
         self._certificates = certificates
         self._token_keys = token_keys
         self._clock = clock
@@ -82,8 +86,10 @@ class StatusDesk:
             totals=self._totals(),
             account_count=await self._store.count(),
             workers=self._workers(),
-            transform=self._settings.current.transform,
             transformed_mail=await self._transformed_mail(),
+            transform=self._transforms.command_line,
+            transforms=self._transforms.activations(),
+            given_up_canary_count=self._transforms.given_up_count,
             certificates=self._certificates.in_force(),
             warnings=await self._accounts.warnings()
             + self._certificates.warnings()

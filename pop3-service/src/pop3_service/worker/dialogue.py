@@ -19,6 +19,7 @@ from pop3_service.domain.address_rules import Suspension
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.errors import ServiceError
 from pop3_service.domain.session import SessionEventKind, SessionInfo
+from pop3_service.domain.transforms import Transform
 from pop3_service.pop3.capability import Offer
 from pop3_service.pop3.catalogue import Text
 from pop3_service.pop3.command import LINE_LIMIT, BadCommand, parse
@@ -244,10 +245,17 @@ class Pop3Dialogue:
                 return self._prove(action)
 
     def _is_transformed(self) -> bool:
-        """Whether RETR passes this account's mail through the transform."""
+        """Whether RETR passes this account's mail through a transform."""
+        return self._transform() is not None
+
+    def _transform(self) -> Transform | None:
+        """Give what RETR passes this account's mail through."""
+        if not self._context.transforms:
+            return None
         settings = self._context.settings
         wanted = self.facts.preferences.transform or not settings.transform_optional
-        return bool(settings.transform) and wanted
+        choice = self._context.transforms.choose(self.account, self.facts.role)
+        return choice.transform if wanted else None
 
     def _offer(self) -> Offer:
         offers = self._context.offers
@@ -476,7 +484,7 @@ class Pop3Dialogue:
                 self._drop.messages[index],
                 lines,
                 self._session.language,
-                transformed=lines is None and self._is_transformed(),
+                self._transform() if lines is None else None,
             )
         except ServiceError as error:
             self._drop.forget()

@@ -14,10 +14,10 @@ from lineproto.connection import Connection
 from lineproto.obtaining import obtain
 from lineproto.stuffing import DOTLESS, END, LF_ONLY, TopCutter, WireEncoder
 from pop3_service.domain.errors import MaildropUnavailable
+from pop3_service.domain.transforms import Transform
 from pop3_service.maildir.cached import read_piece
 from pop3_service.maildir.message import Message
 from pop3_service.pop3.catalogue import Language, Text
-from pop3_service.transform.command_line import parse
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.maildrops import OpenMaildrop
 
@@ -62,10 +62,9 @@ async def send_message(
     message: Message,
     lines: int | None,
     language: Language,
-    *,
-    transformed: bool,
+    transform: Transform | None = None,
 ) -> None:
-    """Answer RETR, through the transform if it is to be ``transformed``, or TOP with ``lines``.
+    """Answer RETR, through a transform if there is to be one, or TOP with ``lines``.
 
     Raises:
         ServiceError: nothing was sent yet.
@@ -73,8 +72,7 @@ async def send_message(
     """
     fd = await obtain(context.on_disk(partial(drop.open_message, message)), os.close)
     try:
-        argv = parse(context.settings.transform) if transformed else ()
-        if not argv:
+        if transform is None:
             try:
                 await _send_stored(connection, context, fd, message, lines, language)
             except (OtherSize, MessageBroken) as error:
@@ -84,7 +82,7 @@ async def send_message(
                 raise
             return
         output = await context.runner.run(
-            (argv,), fd, message.size, context.settings.transform_timeout_s
+            transform.programs, fd, message.size, context.settings.transform_timeout_s
         )
         try:
             sender = _Sender(connection, context, output.file.fileno(), output.size)

@@ -25,16 +25,19 @@ from pop3_service.domain.rights import Right
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk
+from pop3_service.supervisor.transforms import TransformsDesk
 from pop3mgmt.v1 import (
     server_pb2,
     server_pb2_grpc,
 )
 
+TRANSFORM = "transform"
+"""What is active for everyone; it is changed and shown among the settings."""
 _TRANSFORM = frozenset({Right.TRANSFORM_WRITE})
 # Whose keys bearer tokens are checked with can log in as anybody.
 _TOKENS = frozenset({Right.SETTINGS_WRITE, Right.MAIL_READ, Right.MAIL_WRITE})
 SETTING_RIGHTS = {
-    "transform": _TRANSFORM,
+    TRANSFORM: _TRANSFORM,
     **dict.fromkeys(
         (
             "transform_timeout",
@@ -68,12 +71,14 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         self,
         status: StatusDesk,
         settings: SettingsDesk,
+        transforms: TransformsDesk,
         certificates: CertificatesDesk,
         restart_workers: Callable[[], Awaitable[int]],
         clock: Clock,
     ) -> None:
         self._status = status
         self._settings = settings
+        self._transforms = transforms
         self._certificates = certificates
         self._restart_workers = restart_workers
         self._clock = clock
@@ -112,7 +117,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         self, request: server_pb2.GetSettingsRequest, context: Context
     ) -> server_pb2.GetSettingsResponse:
         """Give the settings."""
-        return server_pb2.GetSettingsResponse(settings=settings_message(self._settings.current))
+        return server_pb2.GetSettingsResponse(settings=self._in_force())
 
     async def UpdateSettings(
         self, request: server_pb2.UpdateSettingsRequest, context: Context
@@ -121,16 +126,25 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         paths = list(request.update_mask.paths)
         if not paths:
             raise InvalidArgument("update_mask names no setting")
-        unknown = [path for path in paths if path not in SETTING_FIELDS]
+        unknown = [path for path in paths if path not in SETTING_FIELDS and path != TRANSFORM]
         if unknown:
             known = ", ".join(SETTING_FIELDS)
             raise InvalidArgument(f"there is no setting {unknown[0]!r}; there are {known}")
         for path in paths:
             rights = SETTING_RIGHTS.get(path, frozenset({Right.SETTINGS_WRITE}))
             caller().require_all(rights, f"changing {path}")
-        values = read_settings(request.settings, paths)
-        settings = await self._settings.update(values, caller().name)
-        return server_pb2.UpdateSettingsResponse(settings=settings_message(settings))
+        values = read_settings(request.settings, [path for path in paths if path != TRANSFORM])
+        if TRANSFORM in paths:
+            self._settings.current.changed(values)  # all of them or none
+            await self._transforms.use_command_line(request.settings.transform, caller().name)
+        if values:
+            await self._settings.update(values, caller().name)
+        return server_pb2.UpdateSettingsResponse(settings=self._in_force())
+
+    def _in_force(self) -> server_pb2.Settings:
+        made = settings_message(self._settings.current)
+        made.transform = self._transforms.command_line
+        return made
 
     async def ReloadCertificates(
         self, request: server_pb2.ReloadCertificatesRequest, context: Context

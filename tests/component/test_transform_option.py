@@ -1,0 +1,53 @@
+"""The transform that the service is started with: an act of the start, which stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from component.conftest import Service
+from pop3mgmt.client import Caller
+from pop3mgmt.v1.audit_pb2 import AuditEntry, AuditFilter
+
+
+def transform(service: Service) -> str:
+    return service.manage(lambda admin: admin.get_status()).transform
+
+
+def acts(service: Service) -> list[AuditEntry]:
+    async def newest(admin: Caller) -> list[AuditEntry]:
+        return [it async for it in admin.list_audit_entries(AuditFilter(action="transforms."))]
+
+    return service.manage(newest)
+
+
+def test_it_is_made_active_at_each_start_and_stays_without(
+    own_service: Callable[..., Service],
+) -> None:
+    first = own_service(POP3_TRANSFORM="tr a-z A-Z")
+    assert transform(first) == "tr a-z A-Z"
+    box = first.account(b"Subject: x\n\nbody\n")
+    with first.connect() as client:
+        client.log_in(box.name)
+        assert client.ask_many("RETR 1")[1] == b"SUBJECT: X\r\n\r\nBODY\r\n"
+    [act] = acts(first)
+    assert (act.action, act.target, act.via) == (
+        "transforms.use_command_line",
+        "everyone",
+        "command-line",
+    )
+    assert first.daemon.stop() == 0
+    second = own_service()
+    assert transform(second) == "tr a-z A-Z"
+    assert len(acts(second)) == 1
+    second.transform("wc -l")
+    assert second.daemon.stop() == 0
+    third = own_service(POP3_TRANSFORM="tr a-z A-Z")
+    assert transform(third) == "tr a-z A-Z"
+    assert third.daemon.stop() == 0
+    fourth = own_service(POP3_TRANSFORM="")
+    assert transform(fourth) == ""
+    with fourth.connect() as client:
+        client.log_in(box.name)
+        assert client.ask_many("RETR 1")[1] == b"Subject: x\r\n\r\nbody\r\n"
+    assert fourth.daemon.stop() == 0
+    assert transform(own_service()) == ""
