@@ -16,6 +16,7 @@ from . import scratch, tree
 from .keeper import Keeper
 from .kernel import PR_SET_CHILD_SUBREAPER, bound_capabilities, ignore_signal, prctl
 from .probe import isolation
+from .room import processes_ceiling
 from .sandbox import Sandbox
 
 TYPE_CHECKING = False
@@ -137,48 +138,6 @@ class Launcher:
             os.waitpid(pid, 0)
         self._keepers.clear()
         self._kill_orphans()
-
-
-ROOM = 64
-"""Processes and threads that are kept free for the service, where there is a limit for all."""
-
-
-def processes_ceiling() -> int | None:
-    """Say up to how many processes of this user a program may fork, None for no bound.
-
-    RLIMIT_NPROC counts all processes and threads of a user, the service's too, in every container;
-    it bounds only who has it. Below the limit of the container (``pids_limit``), it makes a fork
-    bomb fail before the service does. It is a backstop: what a run may have is counted by its
-    keeper. Root is never bounded by it.
-    """
-    most = _cgroup_limit()
-    return None if most is None else max(most - ROOM, most // 2)
-
-
-def _cgroup_limit() -> int | None:
-    """Give the container's limit of processes, from version 2 or 1 of cgroups."""
-    try:
-        with open("/proc/self/cgroup") as file:
-            lines = [line.rstrip("\n").split(":", 2) for line in file]
-    except OSError:
-        return None
-    found = []
-    for _, controllers, path in lines:
-        if controllers and "pids" not in controllers.split(","):
-            continue
-        root = "/sys/fs/cgroup/pids" if controllers else "/sys/fs/cgroup"
-        while True:
-            for base in {root + path.rstrip("/"), root}:
-                try:
-                    with open(f"{base}/pids.max") as file:
-                        found.append(file.read().strip())
-                except OSError:
-                    continue
-            if path in ("", "/"):
-                break
-            path = path.rpartition("/")[0]
-    numbers = [int(it) for it in found if it.isdigit()]
-    return min(numbers, default=None)
 
 
 def main(control: int) -> None:
