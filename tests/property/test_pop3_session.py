@@ -19,7 +19,7 @@ from pop3_service.pop3.command import BEFORE_LOGIN, MAKERS, BadCommand, parse
 from pop3_service.pop3.contents import Contents
 from pop3_service.pop3.sasl.exchange import Challenge, Proof
 from pop3_service.pop3.sasl.mechanisms import MECHANISMS
-from pop3_service.pop3.session import Commit, Login, SendMessage, Session, State
+from pop3_service.pop3.session import Commit, FindSizes, Login, SendMessage, Session, State
 
 OFFER = Offers("Valija-test", Settings()).in_clear
 
@@ -59,7 +59,10 @@ def lines_of(reply: object) -> list[str]:
 
 
 class SessionModel(RuleBasedStateMachine):
-    """A session beside the simplest model of it: which messages are marked, how it is spoken to."""
+    """A session beside the simplest model of it: which messages are marked, how it is spoken to.
+
+    ``sizes`` are those that are told; None while those of a transform are not found.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,19 +76,25 @@ class SessionModel(RuleBasedStateMachine):
         self.language = preferred.in_ascii
         self.utf8 = False
         self.marked: set[int] = set()
+        self.transformed = False
+        self.sizes: list[int] | None = [message.octets for message in self.messages]
         self.over = False
 
     def do(self, line: bytes):
         return self.session.execute(parse(line))
 
     @precondition(lambda self: self.session.state is State.AUTHORIZATION and not self.over)
-    @rule(right=st.booleans())
-    def log_in(self, right: bool) -> None:
+    @rule(right=st.booleans(), transformed=st.booleans())
+    def log_in(self, right: bool, transformed: bool) -> None:
         assert isinstance(self.do(b"PASS early"), Err)
         assert isinstance(self.do(b"USER u"), Ready)
         assert self.do(b"PASS a b ") == Login(b"u", b"a b ")
         if right:
-            assert self.session.admitted(Contents(self.messages)) == self.language.logged_in
+            contents = Contents(self.messages)
+            reply = self.session.admitted(contents, transformed=transformed)
+            assert reply == self.language.logged_in
+            if transformed:
+                self.transformed, self.sizes = True, None
         else:
             self.session.refused(Err("no", "AUTH"))
             assert isinstance(self.do(b"PASS again"), Err)
@@ -111,10 +120,35 @@ class SessionModel(RuleBasedStateMachine):
     def fetch(self, number: int, verb: bytes) -> None:
         reply = self.do(verb % number)
         kept = 1 <= number <= 5 and number not in self.marked
-        if kept and self.messages[number - 1].form and not self.utf8:
+        form = self.messages[number - 1].form if kept else 0
+        if form and not self.utf8 and not self.transformed:
             assert reply == self.language.err(Text.NEEDS_UTF8, "UTF8")
         else:
             assert isinstance(reply, SendMessage if kept else Err)
+
+    @precondition(lambda self: self.session.state is State.TRANSACTION)
+    @rule(form=st.sampled_from([0, UTF8_HEADER]))
+    def what_is_sent_decides_who_may_have_it(self, form: int) -> None:
+        refused = self.session.refuse_form(form)
+        assert refused is None if self.utf8 or not form else isinstance(refused, Err)
+
+    @precondition(lambda self: self.session.state is State.TRANSACTION and self.sizes is None)
+    @rule(
+        line=st.sampled_from([b"STAT", b"LIST", b"LIST 2"]),
+        found=st.none() | st.lists(st.integers(2, 10**12), min_size=5, max_size=5),
+    )
+    def find_sizes(self, line: bytes, found: list[int] | None) -> None:
+        action = self.do(line)
+        if line == b"LIST 2" and 2 in self.marked:
+            assert action == self.language.err(Text.IS_DELETED, number=2)
+            return
+        assert action == FindSizes(parse(line))
+        if found is None:
+            reply = self.session.unsized(3, 5)
+            assert reply == self.language.err(Text.SIZES_PENDING, "SYS/TEMP", done=3, total=5)
+        else:
+            self.sizes = found
+            assert self.session.sized(action.asked, found).encode() == self.do(line).encode()
 
     @precondition(lambda self: self.session.state is not State.UPDATE)
     @rule()
@@ -176,20 +210,29 @@ class SessionModel(RuleBasedStateMachine):
         if self.session.state is not State.TRANSACTION:
             return
         kept = {n: self.messages[n - 1] for n in range(1, 6) if n not in self.marked}
-        octets = sum(m.octets for m in kept.values())
-        assert self.do(b"STAT").encode() == b"+OK %d %d\r\n" % (len(kept), octets)
-        sizes, ids = self.do(b"LIST"), self.do(b"UIDL")
-        assert lines_of(sizes) == [f"{n} {m.octets}" for n, m in kept.items()]
-        assert lines_of(ids) == [f"{n} {m.uidl}" for n, m in kept.items()]
+        assert lines_of(self.do(b"UIDL")) == [f"{n} {m.uidl}" for n, m in kept.items()]
         for number in range(1, 6):
-            sizes, ids = self.do(b"LIST %d" % number), self.do(b"UIDL %d" % number)
+            ids = self.do(b"UIDL %d" % number)
             if number in kept:
-                message = kept[number]
-                assert sizes.encode() == b"+OK %d %d\r\n" % (number, message.octets)
-                assert ids.encode() == f"+OK {number} {message.uidl}\r\n".encode()
+                assert ids.encode() == f"+OK {number} {kept[number].uidl}\r\n".encode()
             else:
-                assert isinstance(sizes, Err)
                 assert isinstance(ids, Err)
+                assert isinstance(self.do(b"LIST %d" % number), Err)
+
+    @invariant()
+    def sizes_agree_however_they_are_asked_for(self) -> None:
+        if self.session.state is not State.TRANSACTION:
+            return
+        if self.sizes is None:
+            assert isinstance(self.do(b"STAT"), FindSizes)
+            assert isinstance(self.do(b"LIST"), FindSizes)
+            return
+        kept = {n: self.sizes[n - 1] for n in range(1, 6) if n not in self.marked}
+        assert self.do(b"STAT").encode() == b"+OK %d %d\r\n" % (len(kept), sum(kept.values()))
+        assert lines_of(self.do(b"LIST")) == [f"{n} {octets}" for n, octets in kept.items()]
+        for number, octets in kept.items():
+            reply = self.do(b"LIST %d" % number)
+            assert reply.encode() == b"+OK %d %d\r\n" % (number, octets)
 
 
 TestSessionModel = SessionModel.TestCase

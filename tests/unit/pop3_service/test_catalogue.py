@@ -27,6 +27,8 @@ WIDEST = {
     "number": NUMBER,
     "count": NUMBER,
     "failed": NUMBER,
+    "done": NUMBER,
+    "total": NUMBER,
     "octets": "9" * 19,
     "keyword": "STAT",
     "state": "AUTHORIZATION",

@@ -141,6 +141,10 @@ class Text(Enum):
 
     # --- the maildrop --------------------
     SIZES = "{count} messages ({octets} octets)", "mensajes: {count} ({octets} octetos)"
+    SIZES_PENDING = (
+        "sizes are being computed, {done} of {total}, ask again soon",
+        "se están calculando los tamaños, {done} de {total}, vuelva a preguntar pronto",
+    )
     UNIQUE_IDS = "unique-id listing follows", "sigue la lista de identificadores únicos"
     NO_SUCH_MESSAGE = (
         "no such message, there are {count}",
@@ -148,7 +152,6 @@ class Text(Enum):
     )
     IS_DELETED = "message {number} is deleted", "el mensaje {number} está eliminado"
     MESSAGE = "{octets} octets", "{octets} octetos"
-    TRANSFORMED_MESSAGE = "message follows", "sigue el mensaje"
     TOP_OF_MESSAGE = "top of message follows", "sigue el comienzo del mensaje"
     NEEDS_UTF8 = (
         "this message is for clients that have said UTF8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from lineproto.reply import Listing, Ok, Ready
@@ -26,6 +27,15 @@ class MessageFacts(Protocol):
     @property
     def form(self) -> int:
         """What is known of its octets (``lineproto.stuffing``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """What the protocol knows of a message whose transformed size is told in place of its own."""
+
+    octets: int
+    uidl: str
+    form: int
 
 
 class Contents:
@@ -61,6 +71,11 @@ class Contents:
                 return Listing(head, lines, plain=True)
             self._unique_id_listing = _ready(head, lines)
         return self._unique_id_listing
+
+    def resized(self, octets: Iterable[int]) -> Contents:
+        """Give the same messages with other sizes, one for each in order; the ids stay."""
+        pairs = zip(self.messages, octets, strict=True)
+        return Contents([Resized(size, it.uidl, it.form) for it, size in pairs])
 
     def _speak(self, language: Language) -> None:
         """Keep listings in one language; nearly all sessions of a maildrop have the same."""

@@ -6,7 +6,7 @@ the outcome. It knows messages by their sizes and unique ids alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -68,6 +68,8 @@ ALLOWED: dict[State, frozenset[type[Command]]] = {
     State.TRANSACTION: frozenset({Stat, List, Uidl, Retr, Dele, Top, Noop, Rset, Capa, Lang, Quit}),
     State.UPDATE: frozenset(),
 }
+BEFORE_SIZES = ALLOWED[State.TRANSACTION] - {Stat, List}
+"""What needs no sizes: all that is done at once while those of a transform are not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,13 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class FindSizes:
+    """Find the transformed size of every message; then ``sized``, or ``unsized`` for now."""
+
+    asked: Stat | List
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Delete the messages at these indexes durably, then ``committed``."""
 
@@ -98,7 +107,7 @@ class StartTls:
     """Begin a TLS handshake after the reply that ``securing`` gives."""
 
 
-Action = Login | SendMessage | Commit | StartTls | Challenge | Proof
+Action = Login | SendMessage | FindSizes | Commit | StartTls | Challenge | Proof
 
 
 class Session:
@@ -122,6 +131,7 @@ class Session:
         "_preferred",
         "_retention_days",
         "_sends_utf8",
+        "_transformed",
         "exchange",
         "finished",
         "language",
@@ -154,6 +164,7 @@ class Session:
         self._retention_days = 0
         self._in_utf8 = False
         self._sends_utf8 = sends_utf8
+        self._transformed = False
         self.offer = offer
         self.timestamp = b""
         self.exchange: Exchange | None = None
@@ -246,13 +257,24 @@ class Session:
 
     # --- outcomes of actions --------------------
 
-    def admitted(self, contents: Contents, language: str = "", retention_days: int = 0) -> Reply:
+    def admitted(
+        self,
+        contents: Contents,
+        language: str = "",
+        retention_days: int = 0,
+        *,
+        transformed: bool = False,
+    ) -> Reply:
         """The login succeeded and the maildrop is locked: this is what it holds.
 
         ``language`` is the account's own, empty for none; a LANG that was given goes before it.
-        ``retention_days`` is its own retention, 0 for none.
+        ``retention_days`` is its own retention, 0 for none. ``transformed`` says that mail goes
+        through a transform: its sizes, and whether its headers are in UTF-8, are to be found.
         """
         self._enter(State.TRANSACTION)
+        self._transformed = transformed
+        if transformed and contents.messages:
+            self._allowed = BEFORE_SIZES
         self._retention_days = retention_days
         if language:
             self._preferred = LANGUAGES[language]
@@ -277,6 +299,28 @@ class Session:
         self.language = self._preferred.in_ascii
         return reply
 
+    def sized(self, asked: Stat | List, octets: Iterable[int]) -> Reply:
+        """Answer what asked for sizes: these, in the messages' order, hold to the session's end."""
+        self._contents = self._contents.resized(octets)
+        self._enter(State.TRANSACTION)
+        if isinstance(asked, Stat):
+            return Ready(b"+OK %d %d\r\n" % self._kept_totals())
+        return self._list(asked.number)
+
+    def unsized(self, done: int, total: int) -> Reply:
+        """Not all sizes are found yet; the client may ask again."""
+        return self.language.err(Text.SIZES_PENDING, "SYS/TEMP", done=done, total=total)
+
+    def refuse_form(self, form: int) -> Err | None:
+        """Refuse a message that is not for this client (RFC 6856 section 5), by what it is sent.
+
+        Of a transformed message ``form`` is the result's, so it is asked once that is there;
+        of the stored one, that its header is in UTF-8 means nothing then.
+        """
+        if not form & UTF8_HEADER or self._in_utf8 or self._sends_utf8:
+            return None
+        return self.language.err(Text.NEEDS_UTF8, "UTF8")
+
     def committed(self, deleted: int, failed: int) -> Reply:
         """The deletions are durable, or some of them failed."""
         self.finished = True
@@ -297,10 +341,19 @@ class Session:
 
     # --- how --------------------
 
-    def _not_allowed(self, command: Command) -> Reply:
+    def _not_allowed(self, command: Command) -> Reply | Action:
+        if self.state is State.TRANSACTION and isinstance(command, Stat | List):
+            return self._find_sizes(command)
         if self.state is State.AUTHORIZATION and isinstance(command, User | Pass):
             return self._no_plaintext()
         return self.language.err(Text.WRONG_STATE, state=self.state)
+
+    def _find_sizes(self, asked: Stat | List) -> Err | FindSizes:
+        if isinstance(asked, List) and asked.number is not None:
+            index = self._find(asked.number)
+            if isinstance(index, Err):
+                return index
+        return FindSizes(asked)
 
     def _no_plaintext(self) -> Reply:
         """Say why no password is looked at, and what to do (RFC 3206: a matter of policy)."""
@@ -435,9 +488,10 @@ class Session:
         index = self._find(number)
         if isinstance(index, Err):
             return index
-        needs_utf8 = self._contents.messages[index].form & UTF8_HEADER
-        if needs_utf8 and not (self._in_utf8 or self._sends_utf8):
-            return self.language.err(Text.NEEDS_UTF8, "UTF8")  # RFC 6856 section 5
+        if self._contents.messages[index].form & UTF8_HEADER and not self._transformed:
+            refused = self.refuse_form(UTF8_HEADER)
+            if refused is not None:
+                return refused
         return SendMessage(index, lines)
 
     def _find(self, number: int) -> int | Err:
