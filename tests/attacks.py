@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parent
-NUMBERS = (*range(1, 42), *range(43, 45), 48, *range(49, 61))
+NUMBERS = tuple(range(1, 61))
 """The attacks on the POP3 port, its maildrops, its transforms and its network."""
 
 
@@ -77,6 +77,10 @@ ATTACKS: dict[int, Attack] = {
     ),
     40: Attack("a transform's output", ("output bomb", "no output", "part and exit 1")),
     41: Attack("a transform that does not read its input"),
+    42: Attack(
+        "a transform that prints what looks like protocol",
+        ("terminator", "cr", "reply", "nul", "no end"),
+    ),
     43: Attack(
         "a transform that looks around",
         ("environment", "others' mail", "control socket", "network", "processes"),
@@ -85,6 +89,9 @@ ATTACKS: dict[int, Attack] = {
         "a shell's words in a transform's command line",
         ("refused", "newline", "scmp", "pop3ctl"),
     ),
+    45: Attack("a transform changed while 50 clients read", ("sessions", "logins")),
+    46: Attack("sizes of transformed mail", ("stat", "list", "retr", "retr first")),
+    47: Attack("a transform whose output differs from run to run", ("octets", "size")),
     48: Attack("a transform given a zip bomb"),
     49: Attack("SCMP misused", ("before login", "as non-admin", "pipelined", "crlf in names")),
     50: Attack(

@@ -125,7 +125,7 @@ def transformed(own_service: Callable[..., Service]) -> Callable[[str], Service]
     return start
 
 
-def test_retr_gives_what_the_transform_gives_and_sizes_stay_the_stored_ones(
+def test_a_transform_is_in_force_from_the_next_login_on(
     transformed: Callable[[str], Service],
 ) -> None:
     service = transformed("wc")
@@ -133,14 +133,22 @@ def test_retr_gives_what_the_transform_gives_and_sizes_stay_the_stored_ones(
     with service.connect() as client:
         client.log_in(box.name)
         first, body = client.ask_many("RETR 1")
-        assert first == "+OK message follows"
         assert body.split() == b"4 5 30".split()
-        assert client.ask("LIST 1") == "+OK 1 34"
-        assert client.ask_many("TOP 1 9")[1] == MAIL.replace(b"\n", b"\r\n")
+        assert first == f"+OK {len(body)} octets"
         service.transform("tr a-z A-Z")
+        assert client.ask_many("RETR 1")[1] == body
+        assert client.ask("LIST 1") == f"+OK 1 {len(body)}"
+        assert client.ask_many("TOP 1 9")[1] == body
+        client.ask("QUIT")
+    with service.connect() as client:
+        client.log_in(box.name)
         assert client.ask_many("RETR 1")[1] == MAIL.upper().replace(b"\n", b"\r\n")
         service.transform()
-        assert client.ask_many("RETR 1")[0] == "+OK 34 octets"
+        assert client.ask("LIST 1") == "+OK 1 34"
+        client.ask("QUIT")
+    with service.connect() as client:
+        client.log_in(box.name)
+        assert client.ask_many("RETR 1") == ("+OK 34 octets", MAIL.replace(b"\n", b"\r\n"))
 
 
 def test_a_transform_that_is_not_there_is_refused_and_mail_still_reads(service: Service) -> None:
@@ -151,22 +159,6 @@ def test_a_transform_that_is_not_there_is_refused_and_mail_still_reads(service: 
             with pytest.raises(ManagementError):
                 service.transform(command_line)
             assert client.ask_many("RETR 1")[1] == MAIL.replace(b"\n", b"\r\n")
-
-
-def test_framing_survives_whatever_a_transform_prints(
-    transformed: Callable[[str], Service],
-) -> None:
-    """Attack 42."""
-    service = transformed(r"printf 'a\r\n.\r\n+OK 1\r\n.b\rc\n\n.'")
-    box = service.account(MAIL)
-    with service.connect() as client:
-        client.log_in(box.name)
-        _, body = client.ask_many("RETR 1")
-        assert body == b"a\r\n..\r\n+OK 1\r\n..b\rc\r\n\r\n..\r\n"
-        assert client.ask("NOOP") == "+OK"
-
-
-SWITCH = "if grep -q good; then echo fine; else {}; fi"
 
 
 @pytest.mark.parametrize(
@@ -180,20 +172,20 @@ def test_a_transform_that_goes_wrong_leaves_every_other_session_untouched(
     """Attacks 39 to 41. The check at setting sees the sample's subject and passes."""
     script = "if grep -q poison; then " + fault + "; else echo fine; fi"
     service = transformed(f'sh -c "{script}"'.replace("$$", "\\$\\$"))
-    bad, good = service.account(b"Subject: poison\n\n"), service.account(MAIL)
+    bad, good = service.account(b"Subject: poison\n\n"), service.account(*[MAIL] * 20)
     with service.connect(60) as victim, service.connect() as client:
         victim.log_in(bad.name)
         client.log_in(good.name)
         victim.send(b"RETR 1\r\n")
         longest_s = 0.0
-        for _ in range(20):
+        for number in range(1, 21):
             with stopwatch.running() as watch:
-                assert client.ask_many("RETR 1")[1] == b"fine\r\n"
-                assert client.ask("STAT").startswith("+OK 1 ")
+                assert client.ask_many(f"RETR {number}")[1] == b"fine\r\n"
+                assert client.ask("UIDL 1").startswith("+OK 1 ")
                 longest_s = max(longest_s, watch.seconds)
         reply = victim.line()
         assert reply.startswith(b"-ERR [SYS/TEMP] "), reply[:100]
         assert victim.ask("NOOP") == "+OK"
         assert longest_s < 1
-    spool = service.daemon.mail.parent / "data"
-    assert not list(spool.glob("**/*transform*"))
+    spool = service.daemon.mail.parent / "data/spool"
+    assert not list(spool.glob("**/*"))

@@ -227,7 +227,11 @@ def test_the_transform_applies_to_whom_it_may_not_be_turned_off(own: Service) ->
                 client.ask("QUIT")
         with own.connect() as client:
             assert client.log_in(owner.box.name) == LOGGED_IN
-            own.change(transform_optional=False)  # on open sessions too
+            own.change(transform_optional=False)
+            assert client.ask_many("RETR 1")[1] == b"one\r\n"  # as it began
+            client.ask("QUIT")
+        with own.connect() as client:
+            assert client.log_in(owner.box.name) == LOGGED_IN
             assert client.ask_many("RETR 1")[1] == b"ONE\r\n"
     finally:
         own.transform()

@@ -74,10 +74,10 @@ def new_is_a_file(service: Service, _: contextlib.ExitStack) -> str:
 
 def transform_fails(service: Service, stack: contextlib.ExitStack) -> str:
     box = service.account(b"has none\n")
-    client = stack.enter_context(service.connect())
-    assert client.log_in(box.name) == "+OK Logged in"
     stack.callback(service.transform)
     service.transform("grep Subject")
+    client = stack.enter_context(service.connect())
+    assert client.log_in(box.name) == "+OK Logged in"
     return client.ask("RETR 1")
 
 

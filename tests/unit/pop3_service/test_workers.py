@@ -89,6 +89,7 @@ class Pool:
             mail_root=self.root_given,
             mail_path="{user}",
             spool=str(self.folder / "spool"),
+            results=str(self.folder / "transformed"),
             host_name="mail.example",
             version="1.2.3",
             log_level="error",

@@ -62,6 +62,7 @@ class WorkerConfig(Struct, frozen=True):
     mail_root: str
     mail_path: str
     spool: str
+    results: str
     host_name: str
     version: str
     log_level: str

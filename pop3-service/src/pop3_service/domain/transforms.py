@@ -195,6 +195,11 @@ class TransformCount:
     seconds: float = 0.0
     failure: str = ""
 
+    @classmethod
+    def of_run(cls, activation: int, seconds: float, failure: str = "") -> TransformCount:
+        """Count one run; ``failure`` says why it gave no message, empty if it did."""
+        return cls(activation, 1, 1 if failure else 0, seconds=seconds, failure=failure)
+
     def __add__(self, other: TransformCount) -> TransformCount:
         return TransformCount(
             self.activation,

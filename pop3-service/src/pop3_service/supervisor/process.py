@@ -509,7 +509,15 @@ class Supervisor:
         else:
             greeting = Greeting(self._config.host_name, self._version)
             context = WorkerContext(
-                control, self._paths, settings, greeting, board, 0, self._spool, self._clock
+                control,
+                self._paths,
+                settings,
+                greeting,
+                board,
+                0,
+                self._spool,
+                self._clock,
+                self._results,
             )
             context.access = Access(self._access.current.table)
             context.transforms = ActiveTransforms(self._transforms.current)
@@ -572,6 +580,7 @@ class Supervisor:
                 mail_root=str(self._paths.root),
                 mail_path=config.mail_path,
                 spool=str(self._spool.absolute()),
+                results=str(self._results.absolute()),
                 host_name=config.host_name,
                 version=self._version,
                 log_level=config.log_level,

@@ -20,13 +20,17 @@ from pop3_service.domain.access import Access, Ground, Visit
 from pop3_service.domain.address_rules import Service
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import SEND, Settings
-from pop3_service.domain.transforms import ActiveTransforms
+from pop3_service.domain.transforms import ActiveTransforms, Transform
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.pop3.capability import Offers
 from pop3_service.pop3.catalogue import LANGUAGES, Language, Text
-from pop3_service.transform.runner import Runner
+from pop3_service.transform.cache import Cache
+from pop3_service.transform.runner import MIB, Runner
+from pop3_service.transform.session import OnRun, SessionTransform
 from pop3_service.worker.login_reports import LoginReports
 from pop3_service.worker.maildrops import Maildrops
+from pop3_service.worker.shadows import Shadows
+from pop3_service.worker.transform_reports import TransformReports
 
 PRODUCT = "Valija"
 CROWDED = 0.8
@@ -68,8 +72,9 @@ class WorkerContext:
         slot: int,
         spool: Path,
         clock: Clock,
+        results: Path | None = None,
     ) -> None:
-        """Open the mail root.
+        """Open the mail root. ``results`` is where transformed mail is kept, in ``spool`` if None.
 
         Raises:
             MaildropUnavailable: the mail root cannot be written to.
@@ -89,11 +94,19 @@ class WorkerContext:
         self.access = Access()
         self.transforms = ActiveTransforms()
         self.runner = Runner(spool, clock)
+        self.cache = Cache(
+            results or spool / "results",
+            spool,
+            lambda: self.settings.transform_cache_mib * MIB,
+            clock,
+        )
         self.counters = board.slot(slot)
         self.clock = clock
         self.watched = False
         self._board = board
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self.transform_reports = TransformReports(control.report_transforms)
+        self.shadows = Shadows(self.session_transform, self.on_disk, self.transform_reports.add)
 
     def configure(self, settings: Settings) -> None:
         """Put settings in force; sessions that are there keep the language they began with."""
@@ -151,6 +164,14 @@ class WorkerContext:
         """Report an event to whoever watches."""
         self.control.report(SessionEvent(kind, session, self.clock.now().timestamp()))
 
+    def session_transform(
+        self, account: str, transform: Transform, on_run: OnRun
+    ) -> SessionTransform:
+        """Make one session of an account's mail; ``on_run`` is told of each run."""
+        return SessionTransform(
+            self.runner, self.cache, account, transform, lambda: self.settings, on_run=on_run
+        )
+
     async def on_disk(self, work: Callable[[], T]) -> T:
         """Do something that may wait for the disk, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
@@ -164,3 +185,4 @@ class WorkerContext:
         """Wait for the disk, and let go of every lock."""
         self._disk.shutdown(wait=True)
         self.maildrops.close()
+        self.cache.close()

@@ -17,19 +17,29 @@ from pop3_service.domain.access import Ground
 from pop3_service.domain.account import USER_FACTS, AccountFacts
 from pop3_service.domain.address_rules import Suspension
 from pop3_service.domain.audit import LoginEvent
-from pop3_service.domain.errors import ServiceError
+from pop3_service.domain.errors import ServiceError, TransformFailed
 from pop3_service.domain.session import SessionEventKind, SessionInfo
-from pop3_service.domain.transforms import Transform
 from pop3_service.pop3.capability import Offer
 from pop3_service.pop3.catalogue import Text
 from pop3_service.pop3.command import LINE_LIMIT, BadCommand, parse
 from pop3_service.pop3.sasl import exchange
 from pop3_service.pop3.sasl.exchange import Challenge, Proof
-from pop3_service.pop3.session import Action, Commit, Login, SendMessage, Session, StartTls, State
+from pop3_service.pop3.session import (
+    Action,
+    Commit,
+    FindSizes,
+    Login,
+    SendMessage,
+    Session,
+    StartTls,
+    State,
+)
+from pop3_service.transform.session import TransformPending
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.errors import refusal
 from pop3_service.worker.maildrops import OpenMaildrop
 from pop3_service.worker.sending import MessageBroken, send_message, small_message
+from pop3_service.worker.transformed import TransformedMail, transformed_mail
 from pop3mgmt.reasons import Reason
 
 LONG_LISTING = 4096
@@ -57,6 +67,7 @@ class Pop3Dialogue:
         "_in_tls",
         "_on_end",
         "_session",
+        "_transformed",
         "account",
         "app_password",
         "facts",
@@ -94,6 +105,7 @@ class Pop3Dialogue:
             sends_utf8=context.sends_utf8,
         )
         self._drop: OpenMaildrop | None = None
+        self._transformed: TransformedMail | None = None
         self._connect_time_s = context.clock.now().timestamp()
         self._commands = 0
         self._deleted = 0
@@ -179,6 +191,7 @@ class Pop3Dialogue:
             sent_bytes=self._connection.sent_bytes,
             sent_messages=self.sent_messages,
             deleted_messages=self._deleted,
+            **({"transform": str(self._transformed)} if self._transformed else {}),
             **({"tls": tls} if tls else {}),
             **({"proxy": via.proxy} if via else {}),
             **({"proxy_tls": via.tls} if via and via.tls else {}),
@@ -229,10 +242,14 @@ class Pop3Dialogue:
                 if known is None or self._context.has_expired(known):
                     return self._log_in(self._credentials(name, password))
                 return self._enter_at_once(known.account, known.facts, known.app_password)
-            case SendMessage(index, None) if not self._is_transformed():
+            case SendMessage(index, None) if (
+                self._transformed is None or self._transformed.is_original
+            ):
                 return self._send_at_once(index)
             case SendMessage(index, lines):
                 return self._send(index, lines)
+            case FindSizes():
+                return self._find_sizes(action)
             case Commit(()):
                 return self._committed(0, 0)
             case Commit(indexes):
@@ -243,19 +260,6 @@ class Pop3Dialogue:
                 return self._challenge(action)
             case Proof():
                 return self._prove(action)
-
-    def _is_transformed(self) -> bool:
-        """Whether RETR passes this account's mail through a transform."""
-        return self._transform() is not None
-
-    def _transform(self) -> Transform | None:
-        """Give what RETR passes this account's mail through."""
-        if not self._context.transforms:
-            return None
-        settings = self._context.settings
-        wanted = self.facts.preferences.transform or not settings.transform_optional
-        choice = self._context.transforms.choose(self.account, self.facts.role)
-        return choice.transform if wanted else None
 
     def _offer(self) -> Offer:
         offers = self._context.offers
@@ -448,8 +452,13 @@ class Pop3Dialogue:
             log.warning(
                 "entries are no mail", id=self.session_id, account=self.account, count=count
             )
-        own = self.facts.preferences
-        admitted = self._session.admitted(drop.contents, own.language, own.retention_days)
+        own, transformed = self.facts.preferences, False
+        if self._context.transforms:
+            self._transformed = transformed_mail(self._context, self.account, self.facts, drop)
+            transformed = self._transformed is not None and not self._transformed.is_original
+        admitted = self._session.admitted(
+            drop.contents, own.language, own.retention_days, transformed=transformed
+        )
         return admitted.encode()
 
     async def _refuse(self, outcome: Refused) -> bytes:
@@ -468,24 +477,41 @@ class Pop3Dialogue:
         if reply is None:
             return self._send(index, None)
         self._sent()
+        if self._transformed is not None:
+            self._transformed.sent(index)
         return reply
 
     def _sent(self) -> None:
         self.sent_messages += 1
         self._context.counters.add("sent_messages")
 
+    async def _find_sizes(self, action: FindSizes) -> bytes:
+        """Answer STAT or LIST once the transform's sizes are known, or for now if that is long."""
+        assert self._transformed is not None  # noqa: S101 - the session asks for nothing else
+        try:
+            octets = await self._transformed.find_sizes()
+        except TransformPending as pending:
+            return self._session.unsized(pending.done, pending.total).encode()
+        except ServiceError as error:
+            return self._refusal(error).encode()
+        reply = self._session.sized(action.asked, octets)
+        if isinstance(reply, Listing):
+            return await self._send_listing(reply)
+        return await self._send_ready(reply.encode())
+
     async def _send(self, index: int, lines: int | None) -> bytes:
         assert self._drop is not None  # noqa: S101 - as above
+        connection, session, mail = self._connection, self._session, self._transformed
         try:
-            await send_message(
-                self._connection,
-                self._context,
-                self._drop,
-                self._drop.messages[index],
-                lines,
-                self._session.language,
-                self._transform() if lines is None else None,
-            )
+            if mail is None:
+                message = self._drop.messages[index]
+                await send_message(
+                    connection, self._context, self._drop, message, lines, session.language
+                )
+            elif refused := await mail.send(connection, session, index, lines):
+                return refused.encode()
+        except TransformFailed as error:
+            return self._refusal(error).encode()
         except ServiceError as error:
             self._drop.forget()
             return self._refusal(error).encode()
@@ -540,6 +566,8 @@ class Pop3Dialogue:
     def _unlock(self) -> None:
         if self._drop is not None:
             drop, self._drop = self._drop, None
+            if self._transformed is not None:
+                self._transformed.close()
             drop.close()
             if self._session.state is not State.AUTHORIZATION:
                 self._context.counters.add("logouts")

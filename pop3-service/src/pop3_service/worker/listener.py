@@ -189,7 +189,9 @@ class Pop3Listener(Listener):
         cut = await super().stop(grace_s)
         while self.connections:  # a commit in progress ends before its process does
             await self.clock.sleep(0.01)
+        await self._context.shadows.close()
         self._context.reports.flush()
+        self._context.transform_reports.flush()
         self._context.close()
         return cut
 

@@ -148,6 +148,7 @@ class WorkerProcess:
             config.slot,
             Path(config.spool),
             SystemClock(),
+            Path(config.results),
         )
         context.watched = setup.watch
         context.set_least_retention(setup.least_retention_days)

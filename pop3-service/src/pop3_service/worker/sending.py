@@ -14,10 +14,10 @@ from lineproto.connection import Connection
 from lineproto.obtaining import obtain
 from lineproto.stuffing import DOTLESS, END, LF_ONLY, TopCutter, WireEncoder
 from pop3_service.domain.errors import MaildropUnavailable
-from pop3_service.domain.transforms import Transform
 from pop3_service.maildir.cached import read_piece
 from pop3_service.maildir.message import Message
 from pop3_service.pop3.catalogue import Language, Text
+from pop3_service.transform.session import Result
 from pop3_service.worker.context import WorkerContext
 from pop3_service.worker.maildrops import OpenMaildrop
 
@@ -62,9 +62,8 @@ async def send_message(
     message: Message,
     lines: int | None,
     language: Language,
-    transform: Transform | None = None,
 ) -> None:
-    """Answer RETR, through a transform if there is to be one, or TOP with ``lines``.
+    """Answer RETR, or TOP with ``lines``, with a message as it is stored.
 
     Raises:
         ServiceError: nothing was sent yet.
@@ -72,25 +71,34 @@ async def send_message(
     """
     fd = await obtain(context.on_disk(partial(drop.open_message, message)), os.close)
     try:
-        if transform is None:
-            try:
-                await _send_stored(connection, context, fd, message, lines, language)
-            except (OtherSize, MessageBroken) as error:
-                if OtherSize in (type(error), type(error.__cause__)):
-                    drop.forget()
-                    await context.on_disk(drop.forget_sizes)
-                raise
-            return
-        output = await context.runner.run(
-            transform.programs, fd, message.size, context.settings.transform_timeout_s
-        )
-        try:
-            sender = _Sender(connection, context, output.file.fileno(), output.size)
-            await sender.send(language.ok(Text.TRANSFORMED_MESSAGE).encode(), None, None)
-        finally:
-            output.close()
+        await _send_stored(connection, context, fd, message, lines, language)
+    except (OtherSize, MessageBroken) as error:
+        if OtherSize in (type(error), type(error.__cause__)):
+            drop.forget()
+            await context.on_disk(drop.forget_sizes)
+        raise
     finally:
         os.close(fd)
+
+
+async def send_result(
+    connection: Connection,
+    context: WorkerContext,
+    result: Result,
+    lines: int | None,
+    language: Language,
+) -> None:
+    """Answer RETR, or TOP with ``lines``, with what a transform made: its size is known.
+
+    Raises:
+        ServiceError: nothing was sent yet.
+        ConnectionResetError: the client is gone, or the message broke under way.
+    """
+    sender = _Sender(connection, context, result.fd, result.size, result.form)
+    if lines is None:
+        await sender.send(language.octets % result.size, None, result.size)
+    else:
+        await sender.send(language.ok(Text.TOP_OF_MESSAGE).encode(), TopCutter(lines), None)
 
 
 async def _send_stored(
