@@ -159,12 +159,13 @@ def _transforms(database: sqlite3.Connection, folder: Path) -> None:
     )
     database.executemany(
         "insert into transform_activations (scope, subject, transform, mode, former, inherits,"
-        " accounts, share, failure_limit, set_by, set_time, end_time, ended_by, end_reason, counts)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " before, accounts, share, failure_limit, set_by, set_time, end_time, ended_by,"
+        " end_reason, counts)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            ("everyone", "", 1, "on", None, 1, "[]", 0, 5, "migration", when, when, ADMIN,
+            ("everyone", "", 1, "on", None, 1, None, "[]", 0, 5, "migration", when, when, ADMIN,
              "replaced", json.dumps({"runs": 7, "failures": 2})),
-            ("everyone", "", 2, "canary", 1, 0, json.dumps([USER]), 20, 7, ADMIN, when, None, "",
+            ("everyone", "", 2, "canary", 1, 0, 1, json.dumps([USER]), 20, 7, ADMIN, when, None, "",
              "", "{}"),
         ],
     )  # fmt: skip

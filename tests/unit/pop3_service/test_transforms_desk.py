@@ -316,6 +316,38 @@ async def test_a_roll_back_brings_back_what_was_before_and_then_what_was_before_
         await made.desk.roll_back(EVERYONE, "eva")
 
 
+async def test_a_roll_back_goes_the_way_back_where_a_version_was_there_twice(made: Desk) -> None:
+    for version, command_line in enumerate(("cat", "wc"), 1):
+        await made.set(command_line)
+        await made.desk.activate("clean", "admin", version=version)
+    await made.desk.activate("clean", "admin", version=1)
+    await made.desk.activate("clean", "admin", version=2, mode=Mode.SHADOW)
+    chosen = []
+    for _ in range(4):
+        await made.desk.roll_back(EVERYONE, "admin")
+        chosen.append(made.chosen())
+    assert chosen == ["clean@1", "clean@2", "clean@1", "None"]
+
+
+async def test_what_all_workers_are_told_is_bounded(
+    made: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pop3_service.supervisor.active_transforms.MAX_ACTIVATIONS", 2)
+    monkeypatch.setattr("pop3_service.supervisor.active_transforms.MAX_CANARY_ACCOUNTS", 2)
+    await made.set("cat")
+    names = ["ana", "eva"]
+    await made.desk.activate("clean", "admin", mode=Mode.CANARY, accounts=names)
+    with pytest.raises(InvalidArgument):
+        await made.desk.activate(
+            "clean", "admin", mode=Mode.CANARY, accounts=["ana"], subject=USERS
+        )
+    await made.desk.activate("none", "admin", subject=USERS)
+    with pytest.raises(InvalidArgument):
+        await made.desk.activate("none", "admin", subject=ANA)
+    await made.desk.activate("clean", "admin", mode=Mode.CANARY, accounts=names, share=1)
+    assert len(made.tables[-1].activations) == 2
+
+
 async def test_a_shadow_runs_beside_what_was_delivered(made: Desk) -> None:
     await made.set("cat")
     await made.desk.activate("clean", "admin")
@@ -355,6 +387,7 @@ async def test_beside_a_role_of_which_nothing_was_active_everyones_goes_on(made:
         {"mode": Mode.CANARY, "share": 5, "subject": ANA},
         {"mode": Mode.CANARY, "accounts": [f"u{number}" for number in range(1001)]},
         {"mode": Mode.ON, "share": 5},
+        {"mode": Mode.ON, "failure_limit": 6},
         {"mode": Mode.SHADOW, "accounts": ["ana"]},
         {"mode": Mode.SHADOW, "name": "none"},
     ],
@@ -400,7 +433,7 @@ async def test_an_account_is_meant_however_its_name_is_written(made: Desk) -> No
     canary = await made.desk.activate(
         "clean", "admin", mode=Mode.CANARY, accounts=["eva", wide, "ana"]
     )
-    assert canary.activation.accounts == ("eva", "ana")
+    assert canary.activation.accounts == ("ana", "eva")
     await made.desk.deactivate(Subject(Scope.ACCOUNT, wide), "admin")
 
 

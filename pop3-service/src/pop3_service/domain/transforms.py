@@ -22,8 +22,10 @@ MAX_PROGRAMS = 8
 """The longest chain."""
 DEFAULT_FAILURE_LIMIT = 5
 """Percent of a canary's runs that may fail."""
+MAX_ACTIVATIONS = 1000
+"""Activations in force: each worker is told all of them at each change."""
 MAX_CANARY_ACCOUNTS = 1000
-"""Accounts that a canary may name."""
+"""Accounts that the canaries in force may name together."""
 LEAST_FAILURES = 3
 """Failures below which no canary is given up: one bad message proves nothing."""
 
@@ -93,9 +95,11 @@ class Activation:
 
     ``former`` is what was there before: what is delivered beside a shadow, what the accounts get
     that are not among a canary's, and what a canary is rolled back to. Where it ``inherits``,
-    nothing was, and all this is what a less specific subject has at the time. A canary's accounts
-    are ``accounts``, and ``share`` percent of all others. It is given up when more than
-    ``failure_limit`` percent of its runs have failed, and at least ``LEAST_FAILURES``.
+    nothing was, and all this is what a less specific subject has at the time. ``before`` is the
+    activation that a rollback brings back, by its id, 0 for none.
+
+    A canary's accounts are ``accounts``, and ``share`` percent of all others. It is given up when
+    more than ``failure_limit`` percent of its runs have failed, and at least ``LEAST_FAILURES``.
     """
 
     id: int
@@ -109,6 +113,7 @@ class Activation:
     set_by: str = ""
     set_time_s: float = 0.0
     inherits: bool = False
+    before: int = 0
 
     def __str__(self) -> str:
         what = f"{self.transform or NONE} for {self.subject}"

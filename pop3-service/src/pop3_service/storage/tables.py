@@ -152,6 +152,8 @@ transform_activations = Table(
     Column("mode", String(16), nullable=False),
     Column("former", Integer, ForeignKey("transforms.id")),
     Column("inherits", Boolean, nullable=False),
+    # The activation that a rollback brings back.
+    Column("before", Integer, ForeignKey("transform_activations.id")),
     # A JSON list of names.
     Column("accounts", Text, nullable=False),
     Column("share", Integer, nullable=False),

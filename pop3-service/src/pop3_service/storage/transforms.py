@@ -144,16 +144,9 @@ class TransformStore:
             count = select(func.count()).select_from(query.subquery())
             return found, await connection.scalar(count) or 0
 
-    async def was_on(self, subject: Subject, transform: Transform | None) -> Activation | None:
-        """Give the last activation of a version for all of a subject that is in force no more."""
-        wanted = None if transform is None else transform.id
-        query = _RECORDS.where(
-            ~_IN_FORCE,
-            _is_for(subject),
-            _A.c.mode == Mode.ON.value,
-            _A.c.transform.is_(wanted) if wanted is None else _A.c.transform == wanted,
-        )
-        found = await self._records(query.order_by(_A.c.id.desc()).limit(1))
+    async def activation(self, number: int) -> Activation | None:
+        """Give an activation, in force or past, by its id."""
+        found = await self._records(_RECORDS.where(_A.c.id == number))
         return found[0].activation if found else None
 
     async def begin(self, ended: ActivationRecord | None, new: Activation) -> Activation:
@@ -281,6 +274,7 @@ def _values(new: Activation) -> dict[str, Any]:
         "mode": new.mode.value,
         "former": new.former.id if new.former else None,
         "inherits": new.inherits,
+        "before": new.before or None,
         "accounts": json.dumps([str(it) for it in new.accounts]),
         "share": new.share,
         "failure_limit": new.failure_limit,
@@ -311,6 +305,7 @@ def _record(row: Row[Any]) -> ActivationRecord:
         row.set_by,
         _seconds(row.set_time),
         row.inherits,
+        row.before or 0,
     )
     end = None
     if row.end_time is not None:

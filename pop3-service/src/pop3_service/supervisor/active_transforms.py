@@ -30,6 +30,7 @@ from pop3_service.domain.settings import Settings
 from pop3_service.domain.subject import EVERYONE, Scope, Subject
 from pop3_service.domain.transforms import (
     DEFAULT_FAILURE_LIMIT,
+    MAX_ACTIVATIONS,
     MAX_CANARY_ACCOUNTS,
     NONE,
     NOTHING_ACTIVE,
@@ -45,11 +46,10 @@ from pop3_service.domain.transforms import (
 )
 from pop3_service.storage.accounts import AccountStore
 from pop3_service.storage.transforms import TransformStore
+from pop3_service.supervisor.activation_checks import check_mode, is_like, own, told, was
+from pop3_service.supervisor.canaries import Canaries
 from pop3_service.supervisor.transform_counts import TransformCounts
 from pop3_service.transform.command_line import find_program, parse_chain
-
-RETRY_S = 5.0
-"""How long until a canary that could not be given up is looked at again."""
 
 Check = Callable[[str, float], Awaitable[None]]
 log = structlog.get_logger()
@@ -85,15 +85,14 @@ class ActiveTransformsDesk:
         self._apply = apply
         self._clock = clock
         self._counts = TransformCounts()
-        self._failing = asyncio.Event()
+        self._canaries = Canaries(self._counts, self._give_up, clock)
 
     async def load(self) -> None:
         """Read what is stored; workers are told when they start."""
         records = await self._store.in_force()
         self._counts.begin(records)
         self.current = TransformTable(tuple(it.activation for it in records))
-        if self._counts.failed():
-            self._failing.set()
+        self._canaries.look()
 
     async def reload(self) -> None:
         """Read what is stored anew, and put it in force."""
@@ -128,7 +127,7 @@ class ActiveTransformsDesk:
         self, subject: Subject | None = None, skip: int = 0, size: int = 1000
     ) -> tuple[Sequence[ActivationRecord], int]:
         """Give what was active, the newest first, and how many there are; None for all subjects."""
-        found, count = await self._store.past(subject and _own(subject), skip, size)
+        found, count = await self._store.past(subject and own(subject), skip, size)
         known = [replace(it, count=self._counts.get(it.activation.id) or it.count) for it in found]
         return known, count
 
@@ -164,9 +163,9 @@ class ActiveTransformsDesk:
         transform = None if name == NONE else await self.get(name, version)
         for program in transform.programs if transform else ():
             find_program(program)
-        new = Activation(0, _own(subject), transform, mode, share=share,
+        new = Activation(0, own(subject), transform, mode, share=share,
                          failure_limit=failure_limit, set_by=by)  # fmt: skip
-        _check_mode(new, accounts)
+        check_mode(new, accounts)
         new = replace(new, accounts=await self._own_names(accounts))
         async with self.changing:
             return await self._make(new)
@@ -189,7 +188,7 @@ class ActiveTransformsDesk:
         new = await self._tried(command_line, on_failure, by)
         async with self.changing:
             old = self._find(EVERYONE)
-            if old is not None and old.mode is Mode.ON and _is_like(old.transform, new):
+            if old is not None and old.mode is Mode.ON and is_like(old.transform, new):
                 describe(after={"transform": new.command_line, "unchanged": True})
                 return self._record(old)
             return await self._make(Activation(0, EVERYONE, new, set_by=by))
@@ -205,7 +204,7 @@ class ActiveTransformsDesk:
         """
         describe(target=str(subject))
         async with self.changing:
-            return await self._back(self._active(_own(subject)), EndReason.ROLLED_BACK, by)
+            return await self._back(self._active(own(subject)), EndReason.ROLLED_BACK, by)
 
     async def deactivate(self, subject: Subject, by: str) -> ActivationRecord:
         """End what is active for a subject; then a less specific one decides.
@@ -215,7 +214,7 @@ class ActiveTransformsDesk:
         """
         describe(target=str(subject))
         async with self.changing:
-            ended = self._end_of(self._active(_own(subject)), EndReason.DEACTIVATED, by)
+            ended = self._end_of(self._active(own(subject)), EndReason.DEACTIVATED, by)
             await self._end(ended)
             return ended
 
@@ -236,32 +235,18 @@ class ActiveTransformsDesk:
 
     def note(self, counts: list[TransformCount]) -> None:
         """Take what workers tell."""
-        if self._counts.add(counts):
-            self._failing.set()
+        self._counts.add(counts)
+        self._canaries.look()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Give canaries up that fail, until the end of the block; then store what came of all."""
-        task = asyncio.create_task(self._judge())
         try:
-            yield
+            async with self._canaries.running():
+                yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             with contextlib.suppress(ServiceError):
                 await self._store.save_counts(self._counts.in_force())
-
-    async def _judge(self) -> None:
-        while True:
-            await self._failing.wait()
-            self._failing.clear()
-            try:
-                for canary in self._counts.failed():
-                    await self._give_up(canary)
-            except ServiceError as error:
-                log.error("canary not given up", error=str(error))
-                await self._clock.sleep(RETRY_S)
-                self._failing.set()
 
     async def _give_up(self, canary: Activation) -> None:
         async with self.telling(), self.changing:
@@ -289,12 +274,13 @@ class ActiveTransformsDesk:
         if old is not None and old.says_the_same(new):
             describe(after={"transform": str(new), "unchanged": True})
             return self._record(old)
+        self._check_bounds(new)
         if old is None:
             new = replace(new, inherits=True)
         elif old.mode is Mode.ON:
-            new = replace(new, former=old.transform)
+            new = replace(new, former=old.transform, before=old.id)
         else:
-            new = replace(new, former=old.former, inherits=old.inherits)
+            new = replace(new, former=old.former, inherits=old.inherits, before=old.before)
         if new.mode is Mode.CANARY and not new.inherits and new.transform == new.former:
             raise InvalidArgument("a canary is of another version than the one that holds")
         ended = self._end_of(old, EndReason.REPLACED, new.set_by) if old else None
@@ -308,23 +294,17 @@ class ActiveTransformsDesk:
         if old.inherits:
             await self._end(ended)
             return ended, None
-        was = await self._store.was_on(old.subject, old.former)
-        new = Activation(
-            0,
-            old.subject,
-            old.former,
-            former=was.former if was else None,
-            set_by=by,
-            inherits=was is None or was.inherits,
-        )
+        before = await self._store.activation(old.before)
+        new = before or Activation(0, old.subject, old.former, inherits=True)
+        new = replace(new, transform=old.former, set_by=by)
         return ended, await self._begin(ended, new)
 
     async def _begin(self, ended: ActivationRecord | None, new: Activation) -> ActivationRecord:
         """Store that something is active in place of what has ended, and put it in force."""
         new = await self._store.begin(ended, replace(new, set_time_s=self._now_s()))
         await self._put(TransformTable((*self._others(new.subject), new)))
-        describe(before={"transform": str(ended.activation)} if ended else {}, after=_told(new))
-        log.info("transform activated", transform=str(new), by=new.set_by, was=_was(ended))
+        describe(before={"transform": str(ended.activation)} if ended else {}, after=told(new))
+        log.info("transform activated", transform=str(new), by=new.set_by, was=was(ended))
         return self._record(new)
 
     async def _end(self, ended: ActivationRecord) -> None:
@@ -332,7 +312,7 @@ class ActiveTransformsDesk:
         await self._store.end(ended)
         await self._put(TransformTable(self._others(ended.activation.subject)))
         describe(before={"transform": str(ended.activation)}, after={"transform": None})
-        log.info("transform deactivated", by=ended.end and ended.end.by, was=_was(ended))
+        log.info("transform deactivated", by=ended.end and ended.end.by, was=was(ended))
 
     async def _put(self, table: TransformTable) -> None:
         self.current = table
@@ -355,7 +335,7 @@ class ActiveTransformsDesk:
                          create_time_s=self._now_s())  # fmt: skip
 
     async def _own_names(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Give accounts' own spellings of names, each once.
+        """Give accounts' own spellings of names, each once, in order.
 
         Raises:
             AccountNotFound: one of them is not there.
@@ -365,7 +345,19 @@ class ActiveTransformsDesk:
         for name in meant:
             if name not in found:
                 raise AccountNotFound(name)
-        return meant
+        return tuple(sorted(meant))
+
+    def _check_bounds(self, new: Activation) -> None:
+        """See that workers can be told all that is active at once.
+
+        Raises:
+            InvalidArgument
+        """
+        others = self._others(new.subject)
+        if len(others) >= MAX_ACTIVATIONS:
+            raise InvalidArgument(f"{MAX_ACTIVATIONS} transforms are active already")
+        if sum(len(it.accounts) for it in (*others, new)) > MAX_CANARY_ACCOUNTS:
+            raise InvalidArgument(f"canaries name at most {MAX_CANARY_ACCOUNTS} accounts together")
 
     def _find(self, subject: Subject) -> Activation | None:
         return next((it for it in self.current.activations if it.subject == subject), None)
@@ -390,53 +382,3 @@ class ActiveTransformsDesk:
 
     def _now_s(self) -> float:
         return self._clock.now().timestamp()
-
-
-def _own(subject: Subject) -> Subject:
-    """Give a subject in its account's own spelling; whether it is there is seen when stored."""
-    if subject.scope is not Scope.ACCOUNT:
-        return subject
-    return Subject(Scope.ACCOUNT, AccountName.meant(subject.name))
-
-
-def _is_like(transform: Transform | None, new: Transform) -> bool:
-    """Whether a transform has no name either, and does the same."""
-    return transform is not None and (
-        (transform.name, transform.command_line, transform.on_failure)
-        == ("", new.command_line, new.on_failure)
-    )
-
-
-def _check_mode(new: Activation, accounts: Sequence[str]) -> None:
-    """See that what is given for a canary is given for one, and is enough.
-
-    Raises:
-        InvalidArgument
-    """
-    if not 0 <= new.share <= 100 or not 0 <= new.failure_limit <= 100:
-        raise InvalidArgument("a share and a failure limit are from 0 to 100 percent")
-    if len(accounts) > MAX_CANARY_ACCOUNTS:
-        raise InvalidArgument(f"a canary names at most {MAX_CANARY_ACCOUNTS} accounts")
-    if new.mode is Mode.SHADOW and new.transform is None:
-        raise InvalidArgument("nothing can run in the shadow of mail as it is")
-    if new.mode is not Mode.CANARY:
-        if new.share or accounts:
-            raise InvalidArgument("only a canary has a share and accounts")
-    elif new.subject.scope is Scope.ACCOUNT:
-        raise InvalidArgument("a canary is for some of a role's accounts, or of all")
-    elif not new.share and not accounts:
-        raise InvalidArgument("a canary needs a share or accounts")
-
-
-def _told(new: Activation) -> dict[str, object]:
-    """Give what the audit is told of what is active now."""
-    told: dict[str, object] = {"transform": str(new)}
-    if new.transform is not None and new.transform.name:
-        told["command_line"] = new.transform.command_line
-    if new.mode is Mode.CANARY:
-        told |= {"share": new.share, "accounts": len(new.accounts), "limit": new.failure_limit}
-    return told
-
-
-def _was(ended: ActivationRecord | None) -> str | None:
-    return str(ended.activation) if ended else None

@@ -313,10 +313,11 @@ class Supervisor:
                 claims(scram),
             )
             control.on_transforms = transforms.note
-            await stack.enter_async_context(transforms.running())
             board = CounterBoard.create(max(config.workers * COUNTERS_A_SLOT, 1))
             stack.callback(board.close)
             pool, ports = await self._start_workers(control, board)
+            # With the workers there, none of them misses that a canary is given up.
+            await stack.enter_async_context(transforms.running())
             await self._apply_retention(store)
             results = self._cache(lambda: settings.current)
             stack.callback(results.close)

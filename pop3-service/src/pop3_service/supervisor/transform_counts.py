@@ -36,15 +36,11 @@ class TransformCounts:
         for number in ended[: max(len(ended) - MOST_ENDED, 0)]:
             del self._counts[number]
 
-    def add(self, counts: Iterable[TransformCount]) -> bool:
-        """Add what workers tell; give whether a canary is to be given up.
-
-        What is told of an activation that nobody knows any more is left out.
-        """
+    def add(self, counts: Iterable[TransformCount]) -> None:
+        """Add what workers tell; what is of an activation that nobody knows is left out."""
         for it in counts:
             if it.activation in self._counts:
                 self._counts[it.activation] += it
-        return bool(self.failed())
 
     def get(self, number: int) -> TransformCount | None:
         """Give what came of an activation; None if it ended long ago."""

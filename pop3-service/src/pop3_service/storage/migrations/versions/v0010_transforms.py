@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("mode", sa.String(16), nullable=False),
         sa.Column("former", sa.Integer, sa.ForeignKey("transforms.id")),
         sa.Column("inherits", sa.Boolean, nullable=False),
+        sa.Column("before", sa.Integer, sa.ForeignKey("transform_activations.id")),
         sa.Column("accounts", sa.Text, nullable=False),
         sa.Column("share", sa.Integer, nullable=False),
         sa.Column("failure_limit", sa.Integer, nullable=False),
