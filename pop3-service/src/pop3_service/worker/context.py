@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,7 +107,11 @@ class WorkerContext:
         self._board = board
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
         self.transform_reports = TransformReports(control.report_transforms)
-        self.shadows = Shadows(self.session_transform, self.on_disk, self.transform_reports.add)
+        self.shadows = Shadows(
+            partial(self.session_transform, background=True),
+            self.on_disk,
+            self.transform_reports.add,
+        )
 
     def configure(self, settings: Settings) -> None:
         """Put settings in force; sessions that are there keep the language they began with."""
@@ -165,11 +170,17 @@ class WorkerContext:
         self.control.report(SessionEvent(kind, session, self.clock.now().timestamp()))
 
     def session_transform(
-        self, account: str, transform: Transform, on_run: OnRun
+        self, account: str, transform: Transform, on_run: OnRun, *, background: bool = False
     ) -> SessionTransform:
         """Make one session of an account's mail; ``on_run`` is told of each run."""
         return SessionTransform(
-            self.runner, self.cache, account, transform, lambda: self.settings, on_run=on_run
+            self.runner,
+            self.cache,
+            account,
+            transform,
+            lambda: self.settings,
+            on_run=on_run,
+            background=background,
         )
 
     async def on_disk(self, work: Callable[[], T]) -> T:
