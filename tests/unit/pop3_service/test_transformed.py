@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +30,7 @@ from pop3_service.domain.transforms import (
     total,
 )
 from pop3_service.maildir.paths import MailPaths, make_folder
+from pop3_service.worker import shadows, transformed
 from pop3_service.worker.context import Greeting, WorkerContext
 from pop3_service.worker.listener import Pop3Listener
 from pop3_service.worker.shadows import MOST_WAITING, Shadows
@@ -182,7 +184,11 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 # --- sizes --------------------
 
 
-async def test_stat_list_and_retr_speak_of_the_transformed_message(served: Served) -> None:
+@pytest.mark.parametrize("at_once", [1000, 1], ids=["at once", "in a thread"])
+async def test_stat_list_and_retr_speak_of_the_transformed_message(
+    served: Served, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformed, "AT_ONCE", at_once)
     served.deliver(SHORT, LONG)
     served.activate(Activation(1, EVERYONE, GROWING))
     client = await served.connect()
@@ -386,3 +392,19 @@ async def test_shadows_that_come_to_nothing_hold_nobody_up_and_are_counted(serve
     assert served.counted(8) == TransformCount(8, skipped=3)
     await served.context.shadows.close()
     assert served.counted(8) == TransformCount(8, skipped=MOST_WAITING + 3)
+
+
+async def test_a_shadow_without_a_descriptor_is_left_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(fd: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    served.deliver(SHORT)
+    served.activate(Activation(8, EVERYONE, transform(9, "cat"), Mode.SHADOW, UPPER))
+    client = await served.connect()
+    monkeypatch.setattr(shadows.os, "dup", no_descriptor)
+    assert (await client.retr(1))[0] == 19
+    assert await client.ask("NOOP") == "+OK"
+    monkeypatch.undo()
+    assert served.counted(8) == TransformCount(8, skipped=1)

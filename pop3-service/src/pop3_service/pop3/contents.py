@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lineproto.reply import Listing, Ok, Ready
 from pop3_service.pop3.catalogue import Language, Text
@@ -29,8 +28,7 @@ class MessageFacts(Protocol):
         """What is known of its octets (``lineproto.stuffing``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resized:
+class Resized(NamedTuple):
     """What the protocol knows of a message whose transformed size is told in place of its own."""
 
     octets: int

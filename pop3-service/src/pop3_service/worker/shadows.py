@@ -81,12 +81,14 @@ class Shadows:
         result: Result | None,
     ) -> None:
         """Take a message that was delivered as ``result``, or as it is stored."""
-        if len(self._tasks) >= MOST_WAITING:
+        try:
+            if len(self._tasks) >= MOST_WAITING:
+                raise BlockingIOError
+            fd = None if result is None else os.dup(result.fd)
+        except OSError:  # there is no room, or no descriptor; the client has its mail all the same
             self._report(TransformCount(activation, skipped=1))
             return
-        fd, size = None, original.octets
-        if result is not None:
-            fd, size = os.dup(result.fd), result.size
+        size = original.octets if result is None else result.size
         job = _Job(account, shadow, activation, original, fd, size)
         task = asyncio.get_running_loop().create_task(self._run(job))
         self._tasks.add(task)

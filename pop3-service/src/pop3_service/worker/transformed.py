@@ -19,6 +19,9 @@ from pop3_service.worker.maildrops import OpenMaildrop
 from pop3_service.worker.sending import send_message, send_result
 from pop3_service.worker.transform_reports import TransformReports
 
+AT_ONCE = 1000
+"""Messages that are gone through without letting others have their turn."""
+
 
 def transformed_mail(
     context: WorkerContext, account: str, facts: AccountFacts, drop: OpenMaildrop
@@ -75,7 +78,10 @@ class TransformedMail:
             TransformPending: not all are found within the time for it; the work goes on.
         """
         assert self._transform is not None  # noqa: S101 - else sizes are those stored
-        originals = [self._original(message) for message in self._drop.messages]
+        if len(self._drop.messages) <= AT_ONCE:
+            originals = self._originals()
+        else:  # it takes a while, in which others have their turn
+            originals = await self._context.on_disk(self._originals)
         await self._transform.find_sizes(originals, self._context.settings.transform_size_wait_s)
         return [self._transform.octets(original) for original in originals]
 
@@ -124,6 +130,9 @@ class TransformedMail:
         """Let go of the results that the session has held."""
         if self._transform is not None:
             self._transform.close()
+
+    def _originals(self) -> list[Original]:
+        return [self._original(message) for message in self._drop.messages]
 
     async def _result(self, transform: SessionTransform, message: Message) -> Result | None:
         original = self._original(message)
