@@ -227,7 +227,8 @@ class Service:
             )
             await stack.enter_async_context(self.audit.running())
             maildrops = MaildirStore(MailPaths(self.folder / "mail"), clock)
-            runner = Runner(self.folder / "spool", clock)
+            runner = Runner(self.folder / "spool", clock, folders=[self.folder / "programs"])
+            stack.push_async_callback(runner.close)
             settings = SettingsDesk(store.settings, store.accounts, self._apply)
             throttle = Throttle(lambda: settings.current, clock)
             scram = ScramDesk(

@@ -132,19 +132,19 @@ async def test_a_transform_beside_a_wrong_value_is_not_taken(service: Service) -
     assert (await service.admin.get_settings()).transform == ""
 
 
-async def test_a_trial_of_a_transform_holds_up_no_other_change(
-    service: Service, tmp_path: Path
-) -> None:
-    go, begun = tmp_path / "go", tmp_path / "begun"
+async def test_a_trial_of_a_transform_holds_up_no_other_change(service: Service) -> None:
+    programs = service.folder / "programs"
+    programs.mkdir()
+    go, program = programs / "go", programs / "program"
     os.mkfifo(go)
-    os.mkfifo(begun)
-    program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\necho > {begun}; read line < {go}; cat\n")
+    program.write_text(f"#!/bin/sh\nread line < {go}; cat\n")
     program.chmod(0o755)
     trial = asyncio.create_task(change(service.admin, transform=str(program)))
-    await asyncio.to_thread(begun.read_text)
+    gate = await asyncio.to_thread(open, go, "w")  # a program reads: the trial has begun
     assert (await change(service.admin, max_accounts=7)).max_accounts == 7
-    await asyncio.to_thread(go.write_text, "go\n")
+    go.unlink()
+    go.write_text("go\n")  # for those that come now
+    gate.close()
     changed = await trial
     assert (changed.transform, changed.max_accounts) == (str(program), 7)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +23,10 @@ OTHER_BOOT = "00000000-0000-4000-8000-000000000002"
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made = Desk(tmp_path, quota=10 * BLOCK)
     yield made
-    made.cache.close()
+    await made.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,31 +15,16 @@ from pop3_service.domain.errors import MessageNotFound, TransformFailed
 from pop3_service.domain.transforms import OnFailure
 from pop3_service.transform.recent import KEPT_S
 from pop3_service.transform.session import Original, SessionTransform, TransformPending
-from unit.pop3_service.transforming import Desk, Scripts, in_crlf, read
+from unit.pop3_service.transforming import Desk, in_crlf, read
 
 HARD = b"Subject: x\n\n.\r\n..\n\0\xff\r no end\r"
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     made = Desk(tmp_path)
     yield made
-    made.cache.close()
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Scripts:
-    """Make a program out of shell text."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-
-    def make(text: str) -> tuple[str, ...]:
-        path = folder / f"program{len(list(folder.iterdir()))}"
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o755)
-        return (str(path),)
-
-    return make
+    await made.close()
 
 
 async def opened(session: SessionTransform, original: Original) -> bytes:
@@ -104,11 +89,11 @@ async def test_another_account_or_transform_has_results_of_its_own(desk: Desk) -
     assert len(desk.runs) == len(desk.kept()) == 4
 
 
-async def test_a_program_that_is_replaced_is_another_transform(desk: Desk, script: Scripts) -> None:
-    program, original = script("echo old"), desk.message(b"x")
+async def test_a_program_that_is_replaced_is_another_transform(desk: Desk) -> None:
+    program, original = desk.script("echo old"), desk.message(b"x")
     session = desk.session(program)
     assert await opened(session, original) == b"old\r\n"
-    new = Path(script("echo new")[0])
+    new = Path(desk.script("echo new")[0])
     new.rename(program[0])
     assert await opened(session, original) == b"old\r\n"
     later = desk.session(program)
@@ -118,64 +103,67 @@ async def test_a_program_that_is_replaced_is_another_transform(desk: Desk, scrip
 
 
 async def test_a_program_replaced_within_a_session_leaves_no_result_under_the_old_mark(
-    desk: Desk, script: Scripts
+    desk: Desk,
 ) -> None:
-    program, first, second = script("cat"), desk.message(b"x"), desk.message(b"y", "2.host")
+    program, first, second = desk.script("cat"), desk.message(b"x"), desk.message(b"y", "2.host")
     session = desk.session(program)
     await session.find_sizes([first], 20)
-    Path(script("tr x-z a-c")[0]).rename(program[0])
+    Path(desk.script("tr x-z a-c")[0]).rename(program[0])
     assert await opened(session, second) == b"b\r\n"
     assert len(desk.kept()) == 1
     session.close()
 
 
-async def test_one_that_is_asked_for_by_many_is_run_once(desk: Desk, script: Scripts) -> None:
-    session, original = desk.session(script("sleep 0.05; cat")), desk.message(b"x\n")
+async def test_one_that_is_asked_for_by_many_is_run_once(desk: Desk) -> None:
+    session, original = desk.session(desk.script("sleep 0.05; cat")), desk.message(b"x\n")
     results = await asyncio.gather(*(opened(session, original) for _ in range(20)))
     assert set(results) == {b"x\r\n"}
     assert len(desk.runs) == 1
     session.close()
 
 
-async def test_two_processes_compute_a_result_once(tmp_path: Path, script: Scripts) -> None:
+async def test_two_processes_compute_a_result_once(tmp_path: Path) -> None:
     desks = Desk(tmp_path), Desk(tmp_path)
-    program, original = script("sleep 0.05; cat"), desks[0].message(b"x\n")
+    program, original = desks[0].script("sleep 0.05; cat"), desks[0].message(b"x\n")
     sessions = [desk.session(program) for desk in desks]
     results = await asyncio.gather(*(opened(session, original) for session in sessions))
     assert results == [b"x\r\n", b"x\r\n"]
     assert sum(len(desk.runs) for desk in desks) == 1
     for desk, session in zip(desks, sessions, strict=True):
         session.close()
-        desk.cache.close()
+        await desk.close()
 
 
 # --- sizes that take time ---
 
 
 async def test_sizes_that_take_too_long_are_told_as_progress_and_the_work_goes_on(
-    desk: Desk, script: Scripts, tmp_path: Path
+    desk: Desk,
 ) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    session, originals = desk.session(script(f"read x < {gate}; cat")), desk.messages(3)
+    gate = desk.programs / "gate"
+    program = desk.script(f"while ! test -e {gate}; do sleep 0.01; done; cat")
+    session, originals = desk.session(program), desk.messages(3)
     with pytest.raises(TransformPending) as pending:
         await session.find_sizes(originals, 0.05)
     assert (pending.value.done, pending.value.total) == (0, 3)
-    opening = asyncio.to_thread(_open_gate, gate)
-    await asyncio.gather(session.find_sizes(originals, 60), opening)
+    gate.touch()
+    await session.find_sizes(originals, 60)
     assert session.progress(originals) == (3, 3)
     assert len(desk.runs) == 3
     session.close()
 
 
-def _open_gate(gate: Path) -> None:
-    for _ in range(3):
-        gate.write_text("go\n")
+def gate_of(desk: Desk) -> Path:
+    """What programs can wait at until it is opened."""
+    desk.programs.mkdir(exist_ok=True)
+    gate = desk.programs / "gate"
+    os.mkfifo(gate)
+    return gate
 
 
-async def test_a_session_that_ends_ends_its_runs(desk: Desk, script: Scripts) -> None:
+async def test_a_session_that_ends_ends_its_runs(desk: Desk) -> None:
     before = descriptors()
-    session = desk.session(script("exec sleep 600"))
+    session = desk.session(desk.script("exec sleep 600"))
     with pytest.raises(TransformPending):
         await session.find_sizes(desk.messages(20), 0)
     session.close()
@@ -193,10 +181,10 @@ async def test_a_session_that_was_asked_for_nothing_holds_nothing(desk: Desk) ->
     assert not desk.results.exists()
 
 
-async def test_no_descriptor_is_left(desk: Desk, script: Scripts) -> None:
+async def test_no_descriptor_is_left(desk: Desk) -> None:
     originals = desk.messages(3)
     for again in range(3):
-        for program in (("cat",), ("false",), script("sleep 0.01; echo $$")):
+        for program in (("cat",), ("false",), desk.script("sleep 0.01; echo $$")):
             session = desk.session(program)
             await session.find_sizes(originals, 20)
             for original in originals:
@@ -267,14 +255,19 @@ async def test_a_message_that_is_gone_fails_alone(desk: Desk) -> None:
     session.close()
 
 
-async def test_a_message_that_changes_under_way_is_not_kept(
-    desk: Desk, script: Scripts, tmp_path: Path
-) -> None:
-    path = tmp_path / "mail" / "1.host"
-    original = desk.message(b"x\n")
-    session = desk.session(script(f"cat; echo more >> {path}"))
+async def test_a_message_that_changes_under_way_is_not_kept(desk: Desk, tmp_path: Path) -> None:
+    gate, original = gate_of(desk), desk.message(b"x\n")
+    session = desk.session(desk.script(f"read x < {gate}; cat"))
+    opening = asyncio.create_task(session.open(original))
+
+    def change() -> None:
+        with open(gate, "w") as opened:  # it is read: the program runs
+            (tmp_path / "mail" / "1.host").write_bytes(b"more\n")
+            opened.write("go\n")
+
+    await asyncio.to_thread(change)
     with pytest.raises(TransformFailed, match="changed"):
-        await session.open(original)
+        await opening
     assert desk.kept() == []
     session.close()
 
@@ -283,10 +276,9 @@ async def test_a_message_that_changes_under_way_is_not_kept(
 
 
 async def test_output_that_differs_from_run_to_run_is_the_same_within_a_session(
-    desk: Desk, script: Scripts
+    desk: Desk,
 ) -> None:
-    session, original = desk.session(script("date +%N; cat /proc/sys/kernel/random/uuid")), None
-    original = desk.message(b"x")
+    session, original = desk.session(("od", "-N", "16", "-x", "/dev/urandom")), desk.message(b"x")
     await session.find_sizes([original], 20)
     first = await opened(session, original)
     assert await opened(session, original) == first
@@ -296,13 +288,16 @@ async def test_output_that_differs_from_run_to_run_is_the_same_within_a_session(
 
 @pytest.mark.parametrize("on_failure", list(OnFailure))
 async def test_a_rerun_of_another_size_is_an_error_and_not_sent(
-    desk: Desk, script: Scripts, tmp_path: Path, on_failure: OnFailure
+    desk: Desk, on_failure: OnFailure
 ) -> None:
-    program = script(f"echo x >> {tmp_path}/count; cat {tmp_path}/count")
+    text = desk.programs / "text"
+    program = desk.script(f"cat {text}")
+    text.write_bytes(b"x")
     session, original = desk.session(program, on_failure=on_failure), desk.message(b"abc\n")
     await session.find_sizes([original], 20)
     assert session.octets(original) == 3
     shutil.rmtree(desk.results)
+    text.write_bytes(b"x\ny\n")
     with pytest.raises(TransformFailed, match="6 octets, where 3 were told"):
         await session.open(original)
     assert session.octets(original) == 3
@@ -318,14 +313,15 @@ async def test_a_rerun_of_the_same_size_is_sent(desk: Desk) -> None:
     session.close()
 
 
-async def test_a_rerun_that_fails_is_not_replaced_by_the_original(
-    desk: Desk, script: Scripts, tmp_path: Path
-) -> None:
-    program = script(f"test ! -e {tmp_path}/ran && touch {tmp_path}/ran && echo x")
+async def test_a_rerun_that_fails_is_not_replaced_by_the_original(desk: Desk) -> None:
+    text = desk.programs / "text"
+    program = desk.script(f"cat {text}")
+    text.write_bytes(b"x")
     session = desk.session(program, on_failure=OnFailure.ORIGINAL)
     original = desk.message(b"abc\n")
     await session.find_sizes([original], 20)
     shutil.rmtree(desk.results)
+    text.unlink()
     with pytest.raises(TransformFailed):
         await session.open(original)
     session.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,10 +48,28 @@ class Desk:
         self.opened: list[str] = []
         self.results = self.folder / "transformed"
         self.settings = Settings()
-        self.runner = Runner(self.folder / "spool", self.clock, concurrency=self.at_a_time)
+        self.programs = self.folder / "programs"
+        self.runner = Runner(
+            self.folder / "spool",
+            self.clock,
+            folders=(self.programs,),
+            concurrency=self.at_a_time,
+        )
         self.cache = Cache(
             self.results, self.folder / "spool", lambda: self.quota, self.clock, self.boot
         )
+
+    async def close(self) -> None:
+        await self.runner.close()
+        self.cache.close()
+
+    def script(self, text: str) -> tuple[str, ...]:
+        """Make a program out of shell text."""
+        self.programs.mkdir(exist_ok=True)
+        path = self.programs / f"program{len(list(self.programs.iterdir()))}"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return (str(path),)
 
     def session(
         self,
@@ -95,7 +112,5 @@ class Desk:
 
     def left_over(self) -> list[Path]:
         """Files that are no results."""
-        return [*self.results.glob("*/spool/*"), *(self.folder / "spool").glob("*")]
-
-
-Scripts = Callable[[str], tuple[str, ...]]
+        spool = self.folder / "spool"
+        return [*self.results.glob("*/spool/*"), *spool.glob("*/*"), *spool.glob("[!s]*")]

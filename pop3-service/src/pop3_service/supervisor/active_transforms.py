@@ -51,7 +51,7 @@ from pop3_service.supervisor.canaries import Canaries
 from pop3_service.supervisor.transform_counts import TransformCounts
 from pop3_service.transform.command_line import find_program, parse_chain
 
-Check = Callable[[str, float], Awaitable[None]]
+Check = Callable[[str, Settings], Awaitable[None]]
 log = structlog.get_logger()
 
 
@@ -330,7 +330,7 @@ class ActiveTransformsDesk:
         for program in programs:
             find_program(program)
         # A trial takes its time; nobody else's change waits for it.
-        await self._check(command_line, self._settings().transform_timeout_s)
+        await self._check(command_line, self._settings())
         return Transform(0, "", 0, command_line, programs, on_failure, created_by=by,
                          create_time_s=self._now_s())  # fmt: skip
 

@@ -126,6 +126,7 @@ class Supervisor:
         self._settings: SettingsDesk
         self._access: AccessGate
         self._transforms: TransformsDesk
+        self._runner: Runner
         self._expiry: Expiry | None = None
         self._ahead: AheadDesk | None = None
         self._grpc: FollowedPair | None = None
@@ -163,6 +164,8 @@ class Supervisor:
                 clock,
             )
             await stack.enter_async_context(audit.running())
+            runner = Runner(self._spool, clock, private=(self._paths.root, config.data_dir))
+            stack.push_async_callback(runner.close)
             settings = self._settings = SettingsDesk(store.settings, store.accounts, self._apply)
             shared = find_shared_addresses(config.shared_addresses)
             throttle = Throttle(lambda: settings.current, clock, shared)
@@ -209,7 +212,7 @@ class Supervisor:
                 store.transforms,
                 store.accounts,
                 lambda: settings.current,
-                Runner(self._spool, clock).check,
+                runner.check,
                 self._apply_transforms,
                 clock,
             )
@@ -555,8 +558,7 @@ class Supervisor:
         def current() -> Settings:
             return self._settings.current
 
-        runner = Runner(self._spool, self._clock)
-        results = AheadResults(runner, self._cache(current), current)
+        results = AheadResults(self._runner, self._cache(current), current)
         return Ahead(desk, self._paths, results, settings, self._clock)
 
     def _cache(self, settings: Callable[[], Settings]) -> Cache:

@@ -300,15 +300,15 @@ class SessionTransform:
                 self.transform.programs,
                 fd,
                 original.size,
-                self._settings().transform_timeout_s,
+                self._settings(),
                 account=self._account,
                 background=self._background or not self._waiting,
             )
         except RunFailed as error:
             self._cache.failures.add(run, str(error))
-            self._on_run(error.seconds, str(error))
+            self._on_run(error.cost.seconds, _told(error))
             raise
-        self._on_run(output.seconds, "")
+        self._on_run(output.cost.seconds, "")
         return output
 
     async def _published(self, original: Original, draft: Draft) -> Result:
@@ -373,6 +373,10 @@ def _close(it: Result | Draft | Folder | None) -> None:
 def _step(steps: Iterator[None]) -> bool:
     """Go a step; False at the end."""
     return next(steps, "end") is None
+
+
+def _told(error: RunFailed) -> str:
+    return f"{error}: {error.note}" if error.note else str(error)
 
 
 def _ignore(seconds: float, failure: str) -> None:

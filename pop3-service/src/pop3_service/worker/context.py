@@ -94,7 +94,7 @@ class WorkerContext:
         self.tls: ssl.SSLContext | None = None
         self.access = Access()
         self.transforms = ActiveTransforms()
-        self.runner = Runner(spool, clock)
+        self.runner = Runner(spool, clock, private=(paths.root,))
         self.cache = Cache(
             results or spool / "results",
             spool,

@@ -192,6 +192,7 @@ class Pop3Listener(Listener):
         await self._context.shadows.close()
         self._context.reports.flush()
         self._context.transform_reports.flush()
+        await self._context.runner.close()
         self._context.close()
         return cut
 
