@@ -43,7 +43,7 @@ async def test_what_is_for_a_role_ends_when_it_is_deleted(service: Service) -> N
 
 
 async def test_a_backup_holds_what_is_active(service: Service) -> None:
-    await active(service, EVERYONE, "tr a b")
+    await active(service, EVERYONE, "cat | tr a b")
     backup = await service.admin.create_backup()
     await service.transforms.use_command_line("wc", "default")
     assert in_force(service) == ["wc for everyone"]
@@ -51,7 +51,7 @@ async def test_a_backup_holds_what_is_active(service: Service) -> None:
     assert in_force(service) == ["clean@1 for everyone"]
     [record] = service.transforms.activations()
     assert record.activation.transform is not None
-    assert record.activation.transform.programs == (("tr", "a", "b"),)
+    assert record.activation.transform.programs == (("cat",), ("tr", "a", "b"))
 
 
 async def test_a_canary_that_is_given_up_is_told_everywhere(service: Service) -> None:

@@ -70,7 +70,7 @@ class Desk:
         desk.publish = self.events.put_nowait
         return desk
 
-    async def _try(self, command_line: str, timeout_s: float) -> None:
+    async def _try(self, command_line: str, settings: Settings) -> None:
         self.tried.append(command_line)
         await self.may_try.wait()
         if self.failure is not None:
