@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pop3_service.domain.errors import TransformInvalid
 from pop3_service.domain.transforms import MAX_PROGRAMS
-from pop3_service.transform.command_line import MAX_OCTETS, find_program, parse, parse_chain
+from pop3_service.transform.command_line import MAX_OCTETS, PATH, find_program, parse, parse_chain
 from scale import EXAMPLES
 
 
@@ -152,3 +153,10 @@ def test_what_is_no_program_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     for name in (plain, fifo, dangling, tmp_path, "/dev/null", "no-such-thing", "./plain", "a/b"):
         with pytest.raises(TransformInvalid):
             find_program((str(name),))
+
+
+def test_the_programs_in_the_box_are_found_by_name_and_others_are_the_systems() -> None:
+    beside = Path(sys.executable).parent
+    assert Path(find_program(("valija-transform", "defang"))).name == "valija-transform"
+    assert PATH[:3] == ("/usr/local/bin", "/usr/bin", "/bin")
+    assert str(beside) in PATH

@@ -8,14 +8,20 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import sys
 from collections.abc import Iterator
 
 from pop3_service.domain.errors import TransformInvalid
 from pop3_service.domain.transforms import MAX_PROGRAMS
 
 MAX_OCTETS = 4096
-PATH = ("/usr/local/bin", "/usr/bin", "/bin")
-"""Where programs are looked for, whatever the service's own environment says."""
+_BESIDE_PYTHON = (os.path.dirname(sys.executable),) if os.path.isabs(sys.executable) else ()
+PATH = tuple(dict.fromkeys(("/usr/local/bin", "/usr/bin", "/bin", *_BESIDE_PYTHON)))
+"""Where programs are looked for, whatever the service's own environment says.
+
+``valija-transform`` is beside the Python that runs this, which comes last: in an environment of
+its own a name such as ``python3`` still means the system's.
+"""
 _SHELL_WORDS = ";&<>()`"
 
 
