@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, insert, select, update
+from sqlalchemy import Select, and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pop3_service.domain.errors import (
@@ -29,12 +29,22 @@ from pop3_service.domain.transforms import (
     ActivationRecord,
     EndReason,
     Mode,
-    OnFailure,
     Transform,
     TransformCount,
 )
 from pop3_service.storage import tables
 from pop3_service.storage.transactions import to_the_end, transaction
+from pop3_service.storage.transform_rows import (
+    FORMER,
+    NEW,
+    activation_values,
+    count_text,
+    end_values,
+    record_of,
+    stored_time,
+    subject_of,
+    transform_of,
+)
 
 _T = tables.transforms
 _A = tables.transform_activations
@@ -43,8 +53,8 @@ _VERSIONS = select(_T).where(_T.c.delete_time.is_(None))
 _RECORDS = (
     select(
         _A,
-        *(column.label(f"new_{column.name}") for column in _T.c),
-        *(column.label(f"old_{column.name}") for column in _FORMER.c),
+        *(column.label(NEW + column.name) for column in _T.c),
+        *(column.label(FORMER + column.name) for column in _FORMER.c),
     )
     .outerjoin(_T, _T.c.id == _A.c.transform)
     .outerjoin(_FORMER, _FORMER.c.id == _A.c.former)
@@ -74,7 +84,7 @@ class TransformStore:
         query = _VERSIONS.where(_T.c.id.in_(newest), _T.c.name > after)
         async with transaction(self._engine) as connection:
             rows = await connection.execute(query.order_by(_T.c.name).limit(size))
-            found = [_transform(row) for row in rows]
+            found = [transform_of(row) for row in rows]
             names = select(func.count()).select_from(newest.subquery())
             return found, await connection.scalar(names) or 0
 
@@ -85,7 +95,7 @@ class TransformStore:
             rows = await connection.execute(
                 query.order_by(_T.c.version.desc()).offset(skip).limit(size)
             )
-            found = [_transform(row) for row in rows]
+            found = [transform_of(row) for row in rows]
             count = select(func.count()).select_from(query.subquery())
             return found, await connection.scalar(count) or 0
 
@@ -97,7 +107,7 @@ class TransformStore:
         async with transaction(self._engine) as connection:
             rows = await connection.execute(query.order_by(_T.c.version.desc()).limit(1))
             row = rows.first()
-        return _transform(row) if row else None
+        return transform_of(row) if row else None
 
     async def insert(self, transform: Transform) -> Transform:
         """Add the next version of its name; give it with its id and number."""
@@ -116,11 +126,11 @@ class TransformStore:
         in_use = _RECORDS.where(_IN_FORCE, _A.c.transform.in_(versions) | beside)
         async with transaction(self._engine) as connection:
             if row := (await connection.execute(in_use.limit(1))).first():
-                raise TransformInUse(name, _subject(row))
+                raise TransformInUse(name, subject_of(row))
             result = await connection.execute(
                 update(_T)
                 .where(_T.c.name == name, _T.c.delete_time.is_(None))
-                .values(delete_time=_time(time_s))
+                .values(delete_time=stored_time(time_s))
             )
             if not result.rowcount:
                 raise TransformNotFound(name)
@@ -164,7 +174,7 @@ class TransformStore:
             await _require_subject(connection, new.subject)
             if new.transform is not None:
                 new = replace(new, transform=await _known(connection, new.transform))
-            result = await connection.execute(insert(_A).values(_values(new)))
+            result = await connection.execute(insert(_A).values(activation_values(new)))
             key = result.inserted_primary_key
             assert key is not None  # noqa: S101 - the table has one
             return replace(new, id=int(key[0]))
@@ -182,18 +192,20 @@ class TransformStore:
         """Store what came of activations, by their ids."""
         async with transaction(self._engine) as connection:
             for number, count in counts.items():
-                values = {"counts": _count_text(count)}
+                values = {"counts": count_text(count)}
                 await connection.execute(update(_A).where(_A.c.id == number).values(values))
 
     async def _records(self, query: Select[Any]) -> list[ActivationRecord]:
         async with transaction(self._engine) as connection:
-            return [_record(row) for row in await connection.execute(query)]
+            return [record_of(row) for row in await connection.execute(query)]
 
 
 async def end_activations(connection: AsyncConnection, subject: Subject, by: str) -> None:
     """End what is active for a subject that is being deleted, in the same transaction."""
     end = ActivationEnd(EndReason.SUBJECT_DELETED, by, datetime.now(UTC).timestamp())
-    await connection.execute(update(_A).where(_IN_FORCE, _is_for(subject)).values(**_ended(end)))
+    await connection.execute(
+        update(_A).where(_IN_FORCE, _is_for(subject)).values(**end_values(end))
+    )
 
 
 async def _end(
@@ -205,7 +217,7 @@ async def _end(
         raise ServiceUnavailable("other transforms are active meanwhile; try again")
     if ended is not None and ended.end is not None:
         change = update(_A).where(_A.c.id == ended.activation.id)
-        await connection.execute(change.values(**_ended(ended.end, ended.count)))
+        await connection.execute(change.values(**end_values(ended.end, ended.count)))
 
 
 async def _insert(connection: AsyncConnection, transform: Transform) -> Transform:
@@ -220,7 +232,7 @@ async def _insert(connection: AsyncConnection, transform: Transform) -> Transfor
             on_failure=transform.on_failure.value,
             note=transform.note,
             created_by=str(transform.created_by),
-            create_time=_time(transform.create_time_s),
+            create_time=stored_time(transform.create_time_s),
         )
     )
     key = result.inserted_primary_key
@@ -240,7 +252,7 @@ async def _known(connection: AsyncConnection, transform: Transform) -> Transform
     row = (await connection.execute(query)).first()
     if row is None:
         raise TransformNotFound(transform.name, transform.version)
-    return _transform(row)
+    return transform_of(row)
 
 
 async def _require_subject(connection: AsyncConnection, subject: Subject) -> None:
@@ -260,83 +272,3 @@ async def _require_subject(connection: AsyncConnection, subject: Subject) -> Non
 
 def _is_for(subject: Subject) -> Any:
     return and_(_A.c.scope == subject.scope.value, _A.c.subject == str(subject.name))
-
-
-def _subject(row: Row[Any]) -> Subject:
-    return Subject(Scope(row.scope), row.subject)
-
-
-def _values(new: Activation) -> dict[str, Any]:
-    return {
-        "scope": new.subject.scope.value,
-        "subject": str(new.subject.name),
-        "transform": new.transform.id if new.transform else None,
-        "mode": new.mode.value,
-        "former": new.former.id if new.former else None,
-        "inherits": new.inherits,
-        "before": new.before or None,
-        "accounts": json.dumps([str(it) for it in new.accounts]),
-        "share": new.share,
-        "failure_limit": new.failure_limit,
-        "set_by": str(new.set_by),
-        "set_time": _time(new.set_time_s),
-    }
-
-
-def _ended(end: ActivationEnd, count: TransformCount | None = None) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "end_time": _time(end.time_s),
-        "ended_by": str(end.by),
-        "end_reason": end.reason.value,
-    }
-    return values if count is None else values | {"counts": _count_text(count)}
-
-
-def _record(row: Row[Any]) -> ActivationRecord:
-    activation = Activation(
-        row.id,
-        _subject(row),
-        _transform(row, "new_") if row.transform is not None else None,
-        Mode(row.mode),
-        _transform(row, "old_") if row.former is not None else None,
-        tuple(json.loads(row.accounts)),
-        row.share,
-        row.failure_limit,
-        row.set_by,
-        _seconds(row.set_time),
-        row.inherits,
-        row.before or 0,
-    )
-    end = None
-    if row.end_time is not None:
-        end = ActivationEnd(EndReason(row.end_reason), row.ended_by, _seconds(row.end_time))
-    return ActivationRecord(activation, TransformCount(row.id, **json.loads(row.counts)), end)
-
-
-def _transform(row: Row[Any], prefix: str = "") -> Transform:
-    found = {column.name: getattr(row, prefix + column.name) for column in _T.c}
-    return Transform(
-        found["id"],
-        found["name"],
-        found["version"],
-        found["command_line"],
-        tuple(tuple(words) for words in json.loads(found["programs"])),
-        OnFailure(found["on_failure"]),
-        found["note"],
-        found["created_by"],
-        _seconds(found["create_time"]),
-    )
-
-
-def _count_text(count: TransformCount) -> str:
-    values = asdict(count)
-    del values["activation"]
-    return json.dumps(values)
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-
-
-def _seconds(time: datetime) -> float:
-    return time.replace(tzinfo=UTC).timestamp()
