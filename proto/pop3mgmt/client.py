@@ -27,6 +27,7 @@ from pop3mgmt.calls.server import ServerCalls
 from pop3mgmt.calls.sessions import SessionsCalls
 from pop3mgmt.calls.throttle import ThrottleCalls
 from pop3mgmt.calls.tokens import TokensCalls
+from pop3mgmt.calls.transform_activations import TransformActivationsCalls
 from pop3mgmt.calls.transforms import TransformsCalls
 from pop3mgmt.client_tls import ClientTls
 from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY
@@ -128,6 +129,7 @@ class Caller(
     ThrottleCalls,
     TokensCalls,
     TransformsCalls,
+    TransformActivationsCalls,
 ):
     """A login: its token, and every call that it may make."""
 

@@ -59,7 +59,7 @@ class Service:
 
     def transform(self, command_line: str = "") -> None:
         """Make a command line active for everybody, from the next login on; none by default."""
-        self.change(transform=command_line)
+        self.manage(lambda admin: admin.use_command_line(command_line))
 
     def account(self, *messages: bytes) -> "Mailbox":
         """A new account with mail in ``new``, in order."""

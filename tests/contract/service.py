@@ -21,6 +21,7 @@ from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.api.servicers.tokens import TokensServicer
+from pop3_service.api.servicers.transform_activations import TransformActivationsServicer
 from pop3_service.api.servicers.transforms import TransformsServicer
 from pop3_service.control.counters import CounterBoard
 from pop3_service.control.plane import CertificatePair, DisconnectOrder
@@ -361,9 +362,7 @@ class Service:
                     AuthServicer(self.authenticator, throttle, tokens, accounts, clock, access),
                     AccountsServicer(accounts, self.sessions, imports, throttle, clock),
                     SessionsServicer(self.sessions),
-                    ServerServicer(
-                        status, settings, self.transforms, self.certificates, self._restart, clock
-                    ),
+                    ServerServicer(status, settings, self.certificates, self._restart, clock),
                     MaildropServicer(maildrops, accounts),
                     OwnAccountServicer(
                         accounts, app_passwords, preferences, self.audit.logins_of, tokens
@@ -384,6 +383,7 @@ class Service:
                     ),
                     TokensServicer(automation),
                     TransformsServicer(self.transforms),
+                    TransformActivationsServicer(self.transforms),
                 ],
                 Auditing(self.audit, clock),
                 access.check,

@@ -46,7 +46,8 @@ def test_every_act_has_a_name_of_its_own() -> None:
     names = [action_of(method) for method in TOLD]
     assert len(set(names)) == len(names)
     assert {"accounts.create", "accounts.change_password", "server.update_settings",
-            "sessions.disconnect", "maildrop.put_message", "login.grpc"} <= set(names)  # fmt: skip
+            "sessions.disconnect", "maildrop.put_message", "login.grpc",
+            "transforms.roll_back"} <= set(names)  # fmt: skip
 
 
 def test_what_only_reads_is_not_told() -> None:

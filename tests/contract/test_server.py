@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sqlite3
 from collections.abc import Awaitable
 from datetime import UTC, timedelta
@@ -40,7 +38,6 @@ async def change(caller: Caller, **values: Any) -> server_pb2.Settings:
 async def test_settings_have_their_defaults_at_first(service: Service) -> None:
     settings = await service.admin.get_settings()
     assert (settings.max_accounts, settings.max_connections) == (10_000, 10_000)
-    assert settings.transform == ""
     assert settings.idle_timeout.ToTimedelta() == timedelta(minutes=10)
 
 
@@ -57,7 +54,7 @@ async def test_a_change_is_in_force_on_every_worker_when_it_is_answered(service:
 
 async def test_settings_are_there_after_a_restart(tmp_path: Path) -> None:
     async with Service(tmp_path, FakeClock()).running() as first:
-        changed = await change(first.admin, max_accounts=5, transform="tr a-z A-Z")
+        changed = await change(first.admin, max_accounts=5, oauth_scope="mail")
     async with Service(tmp_path, FakeClock()).running() as second:
         assert await second.admin.get_settings() == changed
 
@@ -103,50 +100,6 @@ async def test_a_time_out_of_range_is_refused(service: Service, seconds: int) ->
     wanted.idle_timeout.seconds = seconds
     call = service.admin.update_settings(wanted, ["idle_timeout"])
     assert await refused(call) is Reason.INVALID_ARGUMENT
-
-
-async def test_a_transform_is_taken_and_removed(service: Service) -> None:
-    assert (await change(service.admin, transform="wc -l")).transform == "wc -l"
-    assert (await service.admin.get_status()).transform == "wc -l"
-    assert [str(it) for it in service.workers[1].transforms.activations] == ["wc -l for everyone"]
-    assert (await change(service.admin, transform="")).transform == ""
-    assert service.workers[1].transforms.activations == ()
-
-
-@pytest.mark.parametrize(
-    "command_line", ["no-such-program", "/etc", "/etc/passwd", "false", "wc > cat", "wc 'x", "./wc"]
-)
-async def test_a_transform_that_does_not_work_leaves_the_old_one(
-    service: Service, command_line: str
-) -> None:
-    await change(service.admin, transform="wc")
-    call = change(service.admin, transform=command_line)
-    assert await refused(call) is Reason.TRANSFORM_INVALID
-    assert (await service.admin.get_settings()).transform == "wc"
-    assert [str(it) for it in service.workers[0].transforms.activations] == ["wc for everyone"]
-
-
-async def test_a_transform_beside_a_wrong_value_is_not_taken(service: Service) -> None:
-    call = change(service.admin, transform="wc", max_accounts=0)
-    assert await refused(call) is Reason.INVALID_ARGUMENT
-    assert (await service.admin.get_settings()).transform == ""
-
-
-async def test_a_trial_of_a_transform_holds_up_no_other_change(service: Service) -> None:
-    programs = service.folder / "programs"
-    programs.mkdir()
-    go, program = programs / "go", programs / "program"
-    os.mkfifo(go)
-    program.write_text(f"#!/bin/sh\nread line < {go}; cat\n")
-    program.chmod(0o755)
-    trial = asyncio.create_task(change(service.admin, transform=str(program)))
-    gate = await asyncio.to_thread(open, go, "w")  # a program reads: the trial has begun
-    assert (await change(service.admin, max_accounts=7)).max_accounts == 7
-    go.unlink()
-    go.write_text("go\n")  # for those that come now
-    gate.close()
-    changed = await trial
-    assert (changed.transform, changed.max_accounts) == (str(program), 7)
 
 
 # --- state ---

@@ -195,6 +195,9 @@ class World:
             "sessions": [sorted(it.id for it in worker.sessions) for worker in service.workers],
             "orders": [worker.orders for worker in service.workers],
             "settings": [worker.settings for worker in service.workers],
+            "transforms": [
+                [str(it) for it in worker.transforms.activations] for worker in service.workers
+            ],
             "certificates": [len(worker.certificates) for worker in service.workers],
             "restarts": self.restarts,
         }

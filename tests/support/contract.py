@@ -13,6 +13,7 @@ from pop3mgmt.v1 import (
     sessions_pb2,
     throttle_pb2,
     tokens_pb2,
+    transform_activations_pb2,
     transforms_pb2,
 )
 
@@ -29,5 +30,6 @@ MODULES = (
     sessions_pb2,
     throttle_pb2,
     tokens_pb2,
+    transform_activations_pb2,
     transforms_pb2,
 )

@@ -24,6 +24,7 @@ from admin_cli.output import (
     timestamp,
 )
 from admin_cli.setting_values import check_name, parse_settings, settings_record, show_value
+from admin_cli.transform_activations import activation_record, show_trials
 from pop3mgmt.durations import show_duration
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ STATUS_COLUMNS = (
     Column("draining_worker_count", "Workers draining"),
     Column("worker_restart_count", "Worker restarts"),
     Column("transform", "Transform", lambda transform: transform or "off"),
+    Column("transforms", "Transforms active", lambda it: str(it["activation_count"])),
+    Column("transforms", "Being tried", lambda it: show_trials(it["trials"])),
+    Column("transforms", "Canaries given up", lambda it: str(it["given_up_canary_count"])),
     Column("transformed_mail", "Transformed mail", lambda it: show_transformed(it)),
     Column("certificates", "Certificates", show_certificates),
 )
@@ -119,6 +123,11 @@ def status_record(status: Status) -> Record:
         "draining_worker_count": status.draining_worker_count,
         "worker_restart_count": status.worker_restart_count,
         "transform": status.transform,
+        "transforms": {
+            "activation_count": status.transforms.activation_count,
+            "trials": [activation_record(it) for it in status.transforms.trials],
+            "given_up_canary_count": status.transforms.given_up_canary_count,
+        },
         "transformed_mail": transformed_record(status),
         "warnings": list(status.warnings),
         "certificates": [certificate_record(it) for it in status.certificates],

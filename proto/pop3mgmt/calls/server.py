@@ -69,6 +69,4 @@ class ServerCalls(Calls):
         """Change the settings named by ``paths``; give all as they are now."""
         mask = FieldMask(paths=list(paths))
         request = server_pb2.UpdateSettingsRequest(settings=settings, update_mask=mask)
-        # A transform is tried on a sample message before it takes effect.
-        options = self._options(at_least_s=TRIAL_S if "transform" in mask.paths else 0.0)
-        return (await call(self._server.UpdateSettings(request, **options))).settings
+        return (await call(self._server.UpdateSettings(request, **self._options()))).settings

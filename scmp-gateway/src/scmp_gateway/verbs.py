@@ -19,6 +19,7 @@ from scmp_gateway.acts import (
     settings,
     throttle,
     tokens,
+    transform_activations,
     transforms,
 )
 from scmp_gateway.verb import Verb
@@ -237,12 +238,12 @@ VERBS: dict[str, Verb] = {
     ),
     "TRANSFORM": Verb(
         "TRANSFORM [<transform_application> | OFF]",
-        "read, set or end what RETR passes mail through",
-        server.transform,
+        "read, set or end what everyone's mail passes through",
+        transform_activations.transform,
         0,
         None,
-        calls=("ServerService/GetSettings",),
-        also=("ServerService/UpdateSettings",),
+        calls=("TransformActivationsService/ListTransformActivations",),
+        also=("TransformActivationsService/UseCommandLine",),
     ),
     "TRANSFORMS": Verb(
         "TRANSFORMS",
@@ -281,6 +282,45 @@ VERBS: dict[str, Verb] = {
         1,
         1,
         calls=("TransformsService/DeleteTransform",),
+    ),
+    "TRANSFORM_ACTIVE": Verb(
+        "TRANSFORM_ACTIVE",
+        "what is active for whom, and what came of it",
+        transform_activations.active,
+        calls=("TransformActivationsService/ListTransformActivations",),
+    ),
+    "TRANSFORM_ACTIVATIONS": Verb(
+        "TRANSFORM_ACTIVATIONS [<subject>]",
+        "what was active too, the newest first",
+        transform_activations.activations,
+        0,
+        1,
+        calls=("TransformActivationsService/ListTransformActivations",),
+    ),
+    "TRANSFORM_ACTIVATE": Verb(
+        "TRANSFORM_ACTIVATE <name[@version]> [FOR <subject>] [SHADOW | CANARY <accounts>]"
+        " [LIMIT <percent>]",
+        "pass mail through a transform, for logins from now on",
+        transform_activations.activate,
+        1,
+        None,
+        calls=("TransformActivationsService/ActivateTransform",),
+    ),
+    "TRANSFORM_ROLLBACK": Verb(
+        "TRANSFORM_ROLLBACK [<subject>]",
+        "bring back what was active before",
+        transform_activations.roll_back,
+        0,
+        1,
+        calls=("TransformActivationsService/RollBackTransform",),
+    ),
+    "TRANSFORM_OFF": Verb(
+        "TRANSFORM_OFF [<subject>]",
+        "end what is active for everyone, or for a subject",
+        transform_activations.off,
+        0,
+        1,
+        calls=("TransformActivationsService/DeactivateTransform",),
     ),
     "MAIL": Verb(
         "MAIL [<username>]",

@@ -22,11 +22,6 @@ async def _another(world: World) -> Facts:
     return {}
 
 
-async def _transform(world: World) -> Facts:
-    await world.service.admin.update_settings(Settings(transform="cat"), ["transform"])
-    return {}
-
-
 async def _status(caller: Caller, _: Facts) -> Any:
     return await caller.get_status()
 
@@ -43,14 +38,6 @@ async def _set(caller: Caller, _: Facts) -> Any:
 
 async def _set_maximum(caller: Caller, _: Facts) -> Any:
     return await caller.update_settings(Settings(max_accounts=7), ["max_accounts"])
-
-
-async def _set_transform(caller: Caller, _: Facts) -> Any:
-    return await caller.update_settings(Settings(transform="tr a b"), ["transform"])
-
-
-async def _end_transform(caller: Caller, _: Facts) -> Any:
-    return await caller.update_settings(Settings(), ["transform"])
 
 
 async def _list_certificates(caller: Caller, _: Facts) -> Any:
@@ -146,19 +133,6 @@ ABILITIES = [
         what="in the seed's words",
     ),
     Ability(
-        "ServerService/GetSettings",
-        _settings,
-        "TRANSFORM",
-        ("transform", "get"),
-        Answers(
-            lambda settings: settings.transform,
-            lambda reply: reply.line.removeprefix("+OK transform is "),
-            lambda record: record["transform"],
-        ),
-        prepare=_transform,
-        what="the transform",
-    ),
-    Ability(
         "ServerService/UpdateSettings",
         _set,
         "SET idle_timeout 15m",
@@ -172,23 +146,6 @@ ABILITIES = [
         ("settings", "set", "max_accounts=7"),
         right="settings.write",
         what="in the seed's words",
-    ),
-    Ability(
-        "ServerService/UpdateSettings",
-        _set_transform,
-        "TRANSFORM tr a b",
-        ("transform", "use", "tr", "a", "b"),
-        right="transform.write",
-        what="the transform",
-    ),
-    Ability(
-        "ServerService/UpdateSettings",
-        _end_transform,
-        "TRANSFORM OFF",
-        ("transform", "off"),
-        right="transform.write",
-        prepare=_transform,
-        what="no transform",
     ),
     Ability(
         "ServerService/ListCertificates",

@@ -27,9 +27,11 @@ from pop3mgmt.v1 import (
     throttle_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
+    transform_activations_pb2_grpc,
     transforms_pb2_grpc,
 )
 from unit.admin_cli.own_account import OwnAccount
+from unit.admin_cli.transform_activations import TransformActivations
 from unit.admin_cli.transforms import Transforms
 
 MADE = 1_767_225_600  # 2026-01-01T00:00:00Z
@@ -87,6 +89,7 @@ class Service(
         self.imported: dict[str, maildrop_pb2.ImportUniqueIdsResponse] = {}
         self.own = _OwnAccount(self)
         self.transforms = Transforms(self._admit)
+        self.activations = TransformActivations(self._admit)
         self._server = grpc.server(ThreadPoolExecutor(4))
         for add in (
             auth_pb2_grpc.add_AuthServiceServicer_to_server,
@@ -100,6 +103,9 @@ class Service(
             add(self, self._server)
         own_account_pb2_grpc.add_OwnAccountServiceServicer_to_server(self.own, self._server)
         transforms_pb2_grpc.add_TransformsServiceServicer_to_server(self.transforms, self._server)
+        transform_activations_pb2_grpc.add_TransformActivationsServiceServicer_to_server(
+            self.activations, self._server
+        )
         self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> Self:
@@ -314,8 +320,6 @@ class Service(
     def UpdateSettings(self, request: Any, context: Any) -> Any:
         self._admit(context)
         request.update_mask.MergeMessage(request.settings, self.settings, True)
-        if "transform" in request.update_mask.paths:
-            self.settings.transform = request.settings.transform
         return server_pb2.UpdateSettingsResponse(settings=self.settings)
 
     def ListCertificates(self, _: Any, context: Any) -> Any:

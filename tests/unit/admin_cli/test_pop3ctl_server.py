@@ -7,8 +7,10 @@ import pytest
 from admin_cli.output import size
 from pop3mgmt.durations import parse_duration, show_duration
 from pop3mgmt.v1.server_pb2 import Settings
+from pop3mgmt.v1.transform_activations_pb2 import TRANSFORM_MODE_CANARY, TRANSFORM_MODE_SHADOW
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import Service, certificate
+from unit.admin_cli.transform_activations import activation
 
 
 def test_status_is_readable(pop3ctl: Tool) -> None:
@@ -19,6 +21,8 @@ def test_status_is_readable(pop3ctl: Tool) -> None:
     assert facts["Sent"] == "5.0 MiB"
     assert facts["Connections now"] == "3"
     assert facts["Transform"] == "off"
+    assert (facts["Transforms active"], facts["Being tried"]) == ("0", "-")
+    assert facts["Canaries given up"] == "0"
     assert facts["Transformed mail"] == "none"
     assert facts["Certificates"] == "none, TLS is off"
     assert result.stderr == "warning: the default password of admin is in place\n"
@@ -30,6 +34,25 @@ def test_status_as_json_has_the_contracts_names(pop3ctl: Tool, service: Service)
     assert found["start_time"] == "2026-01-01T00:00:00Z"
     assert found["uptime_seconds"] == 5400
     assert found["warnings"] == ["the default password of admin is in place"]
+
+
+def test_status_tells_what_is_being_tried(pop3ctl: Tool, service: Service) -> None:
+    transforms = service.status.transforms
+    transforms.activation_count, transforms.given_up_canary_count = 3, 1
+    canary = activation("everyone", TRANSFORM_MODE_CANARY)
+    canary.share_percent, canary.counts.run_count, canary.counts.failure_count = 10, 30, 1
+    shadow = activation("role:user", TRANSFORM_MODE_SHADOW)
+    transforms.trials.extend([canary, shadow])
+    lines = dict(line.split("  ", 1) for line in pop3ctl.ok("status").splitlines())
+    facts = {name: value.strip() for name, value in lines.items()}
+    assert facts["Being tried"] == (
+        "everyone: banner@2, canary 10%, 30 runs, 1 failed;"
+        " role:user: banner@2, shadow, 0 runs, 0 failed, 0 differ"
+    )
+    assert (facts["Transforms active"], facts["Canaries given up"]) == ("3", "1")
+    found = pop3ctl.json("status")["transforms"]
+    assert found.keys() == set(transforms.DESCRIPTOR.fields_by_name)
+    assert [it["mode"] for it in found["trials"]] == ["canary", "shadow"]
 
 
 def test_status_tells_of_transformed_mail(pop3ctl: Tool, service: Service) -> None:
@@ -140,37 +163,6 @@ def test_a_setting_given_twice_is_wrong_usage(pop3ctl: Tool) -> None:
     assert pop3ctl("settings", "set", "max_accounts=1", "max_accounts=2").exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["wc", "-l"], "wc -l"),
-        (["wc -l"], "wc -l"),
-        (["sed", "s/a b/c/"], "sed 's/a b/c/'"),
-        (["--json", "cat"], "cat"),
-        (["cat", "--help"], "cat --help"),
-    ],
-)
-def test_a_transform_is_words_or_one_string(
-    pop3ctl: Tool, service: Service, words: list[str], line: str
-) -> None:
-    pop3ctl.ok("transform", "use", *words)
-    assert service.settings.transform == line
-
-
-def test_a_transform_is_shown_and_turned_off(pop3ctl: Tool, service: Service) -> None:
-    assert pop3ctl.ok("transform", "use", "tr a-z A-Z") == "tr a-z A-Z\n"
-    assert pop3ctl.ok("transform", "get") == "tr a-z A-Z\n"
-    assert pop3ctl.json("transform", "get") == {"transform": "tr a-z A-Z"}
-    assert pop3ctl.ok("transform", "off") == "off\n"
-    assert pop3ctl.json("transform", "get") == {"transform": ""}
-
-
-def test_a_blank_transform_says_how_to_turn_it_off(pop3ctl: Tool) -> None:
-    result = pop3ctl("transform", "use", "  ")
-    assert result.exit_code == 2
-    assert "transform off" in result.stderr
-
-
 @pytest.mark.parametrize("seconds", [0, 0.5, 1, 1.5, 59, 60, 61.25, 600, 5400, 86400, 93784])
 def test_a_duration_that_is_shown_can_be_set(seconds: float) -> None:
     assert parse_duration(show_duration(seconds)) == seconds
@@ -200,8 +192,8 @@ def test_times_that_are_not_known_are_a_dash(pop3ctl: Tool, service: Service) ->
 
 
 def test_a_setting_can_be_text(pop3ctl: Tool, service: Service) -> None:
-    pop3ctl.ok("settings", "set", "transform=sed s/a=b/c/")
-    assert service.settings.transform == "sed s/a=b/c/"
+    pop3ctl.ok("settings", "set", "oauth_issuer=https://issuer.example/?a=b c")
+    assert service.settings.oauth_issuer == "https://issuer.example/?a=b c"
 
 
 def test_a_switch_is_on_or_off(pop3ctl: Tool, service: Service) -> None:

@@ -9,7 +9,9 @@ from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.accounts_pb2 import Account
-from pop3mgmt.v1.server_pb2 import Certificate, Status, TransformedMail
+from pop3mgmt.v1.server_pb2 import Certificate, Status, TransformedMail, TransformStatus
+from pop3mgmt.v1.transform_activations_pb2 import TRANSFORM_MODE_CANARY, TransformActivation
+from pop3mgmt.v1.transforms_pb2 import Transform
 from scmp_gateway.dialogue import ScmpDialogue
 from scmp_gateway.security import Security
 
@@ -156,8 +158,10 @@ async def test_status_tells_each_certificate_before_the_warnings(talk: Talk) -> 
         certificates=[certificate("mail.example", "*.mail.example"), certificate()],
         warnings=["mend this"],
     )
-    assert (await talk.ask(b"STATUS")).splitlines()[-5:] == [
+    assert (await talk.ask(b"STATUS")).splitlines()[-7:] == [
         "transform: off",
+        "transforms-active: 0",
+        "canaries-given-up: 0",
         "certificate: mail.example,*.mail.example until=2026-04-01T12:00:00Z",
         "certificate: - until=2026-04-01T12:00:00Z",
         "warning: mend this",
@@ -165,13 +169,29 @@ async def test_status_tells_each_certificate_before_the_warnings(talk: Talk) -> 
     ]
 
 
+async def test_status_tells_each_shadow_and_canary(talk: Talk) -> None:
+    transform = Transform(name="banner", version=2, command_line="cat")
+    canary = TransformActivation(
+        subject="everyone", transform=transform, mode=TRANSFORM_MODE_CANARY, share_percent=10
+    )
+    talk.login.status = Status(
+        transforms=TransformStatus(activation_count=3, given_up_canary_count=1, trials=[canary])
+    )
+    told = (await talk.ask(b"STATUS")).splitlines()[-5:-1]
+    assert told[:2] == ["transform: off", "transforms-active: 3"]
+    assert told[2].startswith("transform-trial: everyone banner@2 canary former=off accounts=- ")
+    assert told[3] == "canaries-given-up: 1"
+
+
 async def test_status_tells_of_transformed_mail_where_there_is_some(talk: Talk) -> None:
     mail = TransformedMail(
         ahead=True, waiting_count=3, done_count=2, failed_count=1, used_bytes=4096, limit_bytes=8192
     )
     talk.login.status = Status(transform="wc", transformed_mail=mail)
-    assert (await talk.ask(b"STATUS")).splitlines()[-3:-1] == [
+    assert (await talk.ask(b"STATUS")).splitlines()[-5:-1] == [
         "transform: wc",
+        "transforms-active: 0",
+        "canaries-given-up: 0",
         "transformed-mail: ahead=on waiting=3 done=2 failed=1 octets=4096 limit=8192",
     ]
 

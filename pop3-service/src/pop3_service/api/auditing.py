@@ -30,15 +30,18 @@ READ_VERBS = frozenset(
 )
 """How the name of a method begins that changes nothing."""
 ACT_VERBS = frozenset(
-    {"Add", "Back", "Ban", "Change", "Clear", "Create", "Delete", "Disconnect", "End", "Import",
-     "Lift", "Login", "Logout", "Put", "Reload", "Remove", "Renew", "Reset", "Restart", "Restore",
-     "Resume", "Revoke", "Set", "Suspend", "Update"}
+    {"Activate", "Add", "Back", "Ban", "Change", "Clear", "Create", "Deactivate", "Delete",
+     "Disconnect", "End", "Import", "Lift", "Login", "Logout", "Put", "Reload", "Remove", "Renew",
+     "Reset", "Restart", "Restore", "Resume", "Revoke", "Roll", "Set", "Suspend", "Update", "Use"}
 )  # fmt: skip
 """How the others begin; a verb that is in neither counts as an act, and a test asks for it."""
 NOT_TOLD = frozenset({"AuthService/RenewToken"})
 """Acts that are no news: whoever is logged in does them all the time."""
 READS_TOLD = frozenset({"MaildropService/GetMessage", "BackupService/ExportBackup"})
 """Reads that are told where the account is not the caller's own: somebody's mail, all secrets."""
+
+_NOUNS = {"transform_activations": "transforms"}
+"""Services whose acts are told with those of another."""
 
 Behaviour = Callable[[Any, Any], Any]
 
@@ -85,6 +88,7 @@ def action_of(method: str, via: Via = Via.GRPC) -> str:
     if name == "Login":
         return f"login.{via.value}"
     noun = _snake(service.removesuffix("Service"))
+    noun = _NOUNS.get(noun, noun)
     words = _snake(name)
     for ending in (noun, noun.removesuffix("s")):
         words = words.removesuffix(f"_{ending}")

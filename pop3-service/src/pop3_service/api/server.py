@@ -45,6 +45,8 @@ from pop3mgmt.v1 import (
     throttle_pb2_grpc,
     tokens_pb2,
     tokens_pb2_grpc,
+    transform_activations_pb2,
+    transform_activations_pb2_grpc,
     transforms_pb2,
     transforms_pb2_grpc,
 )
@@ -106,6 +108,10 @@ _ADDERS: dict[type, tuple[ServiceDescriptor, Callable[[Any, Any], None]]] = {
     transforms_pb2_grpc.TransformsServiceServicer: (
         transforms_pb2.DESCRIPTOR.services_by_name["TransformsService"],
         transforms_pb2_grpc.add_TransformsServiceServicer_to_server,
+    ),
+    transform_activations_pb2_grpc.TransformActivationsServiceServicer: (
+        transform_activations_pb2.DESCRIPTOR.services_by_name["TransformActivationsService"],
+        transform_activations_pb2_grpc.add_TransformActivationsServiceServicer_to_server,
     ),
 }
 """The services of the contract: what each is called, and how its servicer is added."""

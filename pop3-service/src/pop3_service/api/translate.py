@@ -11,7 +11,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pop3_service.domain.account import Account
-from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.certificate import Certificate
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.password_policy import PasswordPolicy
@@ -21,7 +20,6 @@ from pop3_service.domain.settings import Settings
 from pop3_service.maildir.importing import IdImport, Messages
 from pop3_service.maildir.old_ids import IdSource
 from pop3_service.supervisor.account_import import ImportedLine, Outcome
-from pop3_service.supervisor.status import Status
 from pop3mgmt.v1 import accounts_pb2, maildrop_pb2, server_pb2, sessions_pb2
 
 PAGE = 1000
@@ -134,44 +132,6 @@ def event_message(event: SessionEvent, skipped: int) -> sessions_pb2.SessionEven
     )
 
 
-def status_message(status: Status) -> server_pb2.Status:
-    """Write the state."""
-    totals = status.totals
-    return server_pb2.Status(
-        version=status.version,
-        start_time=timestamp(status.start_time),
-        status_time=timestamp(status.status_time),
-        total_connection_count=totals.opened_connections,
-        current_connection_count=totals.current_connections,
-        logged_in_session_count=totals.logged_in_sessions,
-        sent_bytes=totals.sent_bytes,
-        sent_message_count=totals.sent_messages,
-        deleted_message_count=totals.deleted_messages,
-        refused_login_count=totals.refused_logins,
-        account_count=status.account_count,
-        worker_count=status.workers.serving,
-        draining_worker_count=status.workers.draining,
-        worker_restart_count=status.workers.restarts,
-        transform=status.transform,
-        transformed_mail=_transformed_mail_message(status.transformed_mail),
-        warnings=status.warnings,
-        certificates=map(certificate_message, status.certificates),
-    )
-
-
-def _transformed_mail_message(found: TransformedMail | None) -> server_pb2.TransformedMail | None:
-    if found is None:
-        return None
-    return server_pb2.TransformedMail(
-        ahead=found.ahead,
-        waiting_count=found.progress.waiting,
-        done_count=found.progress.done,
-        failed_count=found.progress.failed,
-        used_bytes=found.used,
-        limit_bytes=found.limit,
-    )
-
-
 def certificate_message(certificate: Certificate) -> server_pb2.Certificate:
     """Write a certificate."""
     return server_pb2.Certificate(
@@ -246,8 +206,17 @@ def offset_page(found: Sequence[T], size: int, token: str) -> tuple[Sequence[T],
     Raises:
         InvalidArgument: the size or the token is none of ours.
     """
+    start, size = page_bounds(size, token)
+    end = start + size
+    return found[start:end], str(end) if end < len(found) else ""
+
+
+def page_bounds(size: int, token: str) -> tuple[int, int]:
+    """Give how many things come before a page, and how many it has at most.
+
+    Raises:
+        InvalidArgument: the size or the token is none of ours.
+    """
     if size < 0 or (token and not (token.isascii() and token.isdigit() and len(token) < 10)):
         raise InvalidArgument("page_size or page_token cannot be used")
-    start = int(token or 0)
-    end = start + min(size or PAGE, PAGE)
-    return found[start:end], str(end) if end < len(found) else ""
+    return int(token or 0), min(size or PAGE, PAGE)

@@ -34,6 +34,7 @@ from pop3_service.api.servicers.server import ServerServicer
 from pop3_service.api.servicers.sessions import SessionsServicer
 from pop3_service.api.servicers.throttle import ThrottleServicer
 from pop3_service.api.servicers.tokens import TokensServicer
+from pop3_service.api.servicers.transform_activations import TransformActivationsServicer
 from pop3_service.api.servicers.transforms import TransformsServicer
 from pop3_service.config import Config
 from pop3_service.control.counters import CounterBoard
@@ -342,9 +343,7 @@ class Supervisor:
                     AuthServicer(authenticator, throttle, tokens, accounts, clock, access),
                     AccountsServicer(accounts, self._sessions, imports, throttle, clock),
                     SessionsServicer(self._sessions),
-                    ServerServicer(
-                        status, settings, transforms, self._certificates, pool.restart, clock
-                    ),
+                    ServerServicer(status, settings, self._certificates, pool.restart, clock),
                     MaildropServicer(maildrops, accounts),
                     OwnAccountServicer(
                         accounts, app_passwords, preferences, audit.logins_of, tokens
@@ -360,6 +359,7 @@ class Supervisor:
                     ),
                     TokensServicer(automation),
                     TransformsServicer(transforms),
+                    TransformActivationsServicer(transforms),
                 ],
                 Auditing(audit, clock),
                 access.check,

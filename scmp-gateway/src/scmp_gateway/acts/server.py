@@ -7,6 +7,7 @@ from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.server_pb2 import Certificate, Settings, TransformedMail
+from scmp_gateway.acts.transform_activations import activation_line
 from scmp_gateway.command import Line, number
 
 
@@ -29,7 +30,10 @@ async def status(caller: Caller, line: Line) -> Reply:
         f"draining-workers: {now.draining_worker_count}",
         f"worker-restarts: {now.worker_restart_count}",
         f"transform: {now.transform or 'off'}",
+        f"transforms-active: {now.transforms.activation_count}",
     ]
+    lines += [f"transform-trial: {activation_line(it)}" for it in now.transforms.trials]
+    lines.append(f"canaries-given-up: {now.transforms.given_up_canary_count}")
     if now.HasField("transformed_mail"):
         lines.append(f"transformed-mail: {_transformed(now.transformed_mail)}")
     lines += [f"certificate: {_certificate(it)}" for it in now.certificates]
@@ -53,17 +57,6 @@ async def max_users(caller: Caller, line: Line) -> Reply:
         raise ManagementError(Reason.INVALID_ARGUMENT, "the maximum is a whole number")
     settings = await caller.update_settings(Settings(max_accounts=limit), ["max_accounts"])
     return Ok(f"{settings.max_accounts} accounts at most")
-
-
-async def transform(caller: Caller, line: Line) -> Reply:
-    """Read, set or end the transform."""
-    if not line.words:
-        current = (await caller.get_settings()).transform
-        return Ok(f"transform is {current}" if current else "transform is off")
-    command = line.rest.strip(" ")
-    command = "" if command.upper() == "OFF" else command
-    settings = await caller.update_settings(Settings(transform=command), ["transform"])
-    return Ok(f"transform is {settings.transform or 'off'}")
 
 
 async def certificates(caller: Caller, line: Line) -> Reply:

@@ -15,8 +15,8 @@ from pop3_service.api.translate import (
     offset_page,
     read_settings,
     settings_message,
-    status_message,
 )
+from pop3_service.api.translate_status import status_message
 from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import (
     InvalidArgument,
@@ -25,34 +25,14 @@ from pop3_service.domain.rights import Right
 from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk
-from pop3_service.supervisor.transforms import TransformsDesk
 from pop3mgmt.v1 import (
     server_pb2,
     server_pb2_grpc,
 )
 
-TRANSFORM = "transform"
-"""What is active for everyone; it is changed and shown among the settings."""
-_TRANSFORM = frozenset({Right.TRANSFORM_WRITE})
 # Whose keys bearer tokens are checked with can log in as anybody.
 _TOKENS = frozenset({Right.SETTINGS_WRITE, Right.MAIL_READ, Right.MAIL_WRITE})
 SETTING_RIGHTS = {
-    TRANSFORM: _TRANSFORM,
-    **dict.fromkeys(
-        (
-            "transform_timeout",
-            "transform_cpu",
-            "transform_memory_mib",
-            "transform_processes",
-            "transform_scratch_mib",
-            "transform_output_mib",
-            "transform_isolation",
-            "transform_cache_mib",
-            "transform_size_wait",
-            "transform_ahead",
-        ),
-        _TRANSFORM,
-    ),
     "oauth_jwks": _TOKENS,
     "oauth_issuer": _TOKENS,
     "oauth_audience": _TOKENS,
@@ -71,14 +51,12 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         self,
         status: StatusDesk,
         settings: SettingsDesk,
-        transforms: TransformsDesk,
         certificates: CertificatesDesk,
         restart_workers: Callable[[], Awaitable[int]],
         clock: Clock,
     ) -> None:
         self._status = status
         self._settings = settings
-        self._transforms = transforms
         self._certificates = certificates
         self._restart_workers = restart_workers
         self._clock = clock
@@ -117,7 +95,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         self, request: server_pb2.GetSettingsRequest, context: Context
     ) -> server_pb2.GetSettingsResponse:
         """Give the settings."""
-        return server_pb2.GetSettingsResponse(settings=self._in_force())
+        return server_pb2.GetSettingsResponse(settings=settings_message(self._settings.current))
 
     async def UpdateSettings(
         self, request: server_pb2.UpdateSettingsRequest, context: Context
@@ -126,25 +104,16 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         paths = list(request.update_mask.paths)
         if not paths:
             raise InvalidArgument("update_mask names no setting")
-        unknown = [path for path in paths if path not in SETTING_FIELDS and path != TRANSFORM]
+        unknown = [path for path in paths if path not in SETTING_FIELDS]
         if unknown:
             known = ", ".join(SETTING_FIELDS)
             raise InvalidArgument(f"there is no setting {unknown[0]!r}; there are {known}")
         for path in paths:
             rights = SETTING_RIGHTS.get(path, frozenset({Right.SETTINGS_WRITE}))
             caller().require_all(rights, f"changing {path}")
-        values = read_settings(request.settings, [path for path in paths if path != TRANSFORM])
-        if TRANSFORM in paths:
-            self._settings.current.changed(values)  # all of them or none
-            await self._transforms.use_command_line(request.settings.transform, caller().name)
-        if values:
-            await self._settings.update(values, caller().name)
-        return server_pb2.UpdateSettingsResponse(settings=self._in_force())
-
-    def _in_force(self) -> server_pb2.Settings:
-        made = settings_message(self._settings.current)
-        made.transform = self._transforms.command_line
-        return made
+        values = read_settings(request.settings, paths)
+        settings = await self._settings.update(values, caller().name)
+        return server_pb2.UpdateSettingsResponse(settings=settings_message(settings))
 
     async def ReloadCertificates(
         self, request: server_pb2.ReloadCertificatesRequest, context: Context
