@@ -27,6 +27,13 @@ MIB = 1024 * 1024
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Does not ask for the terminal's width: that takes as long as a command's work."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything here does."""
 
@@ -72,7 +79,12 @@ def _main(words: list[str]) -> int:
     if module_name is None:
         raise WrongUsage(f"there is no command {words[0]!r}; see {PROGRAM} --help")
     module = cast(CommandModule, import_module(f"valija_transform.commands.{module_name}"))
-    parser = _Parser(prog=f"{PROGRAM} {words[0]}", description=module.ABOUT, allow_abbrev=False)
+    parser = _Parser(
+        prog=f"{PROGRAM} {words[0]}",
+        description=module.ABOUT,
+        allow_abbrev=False,
+        formatter_class=_Formatter,
+    )
     module.add_options(parser)
     _add_common(parser)
     options = parser.parse_args([_utf8(word) for word in words[1:]])

@@ -7,7 +7,7 @@ import re
 from valija_transform.fields import Field
 from valija_transform.structure import Part
 
-_CHARSET = re.compile(r"""(;\s*)charset\s*=\s*(?:"[^"]*"|[^;\s]*)""", re.IGNORECASE)
+_CHARSET = r"""(?i)(;\s*)charset\s*=\s*(?:"[^"]*"|[^;\s]*)"""
 _BASE64_LINE = 57
 """Octets to a base64 line of 76 characters."""
 LONGEST_LINE = 998
@@ -98,7 +98,7 @@ def with_charset(part: Part, charset: str) -> str:
     found = part.header.first(b"content-type")
     if found is None:
         return f"text/plain; charset={charset}"
-    value, count = _CHARSET.subn(rf"\1charset={charset}", found.value)
+    value, count = re.subn(_CHARSET, rf"\1charset={charset}", found.value)
     if count == 1 and value.isascii():
         return value
     if count or "charset" in part.type.parameters or not value.isascii():

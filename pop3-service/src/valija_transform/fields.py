@@ -7,8 +7,8 @@ takes longer to import than all the rest; whatever is not plain, the email packa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 _FIELD = re.compile(rb"([!-9;-~]+):")
 MAX_HEADER = 1024 * 1024
@@ -21,8 +21,7 @@ _PARAMETER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A header field: its span in the octets, line end included, and its raw value, folded."""
 
     name: bytes
@@ -36,19 +35,20 @@ class Field:
         return _unfold(self.raw)
 
 
-@dataclass(slots=True)
 class Header:
-    """A header: fields in order, and where the body begins.
+    """A header: fields in order, where it ends, and where the body begins.
 
     ``separated`` tells whether an empty line stands before the body. ``unclear`` says why the
     header can be read in more than one way, if it can.
     """
 
-    fields: list[Field] = field(default_factory=list)
-    end: int = 0
-    body: int = 0
-    separated: bool = False
-    unclear: str = ""
+    __slots__ = ("body", "end", "fields", "separated", "unclear")
+
+    def __init__(self) -> None:
+        self.fields: list[Field] = []
+        self.end = self.body = 0
+        self.separated = False
+        self.unclear = ""
 
     def named(self, name: bytes) -> Iterator[Field]:
         """Give the fields of a name (lower case)."""
@@ -97,12 +97,11 @@ def _unfold(raw: bytes) -> str:
     return raw.decode("latin-1").replace("\r\n", "").replace("\n", "").strip(" \t")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameterised:
+class Parameterised(NamedTuple):
     """A value such as ``text/plain; charset=utf-8``: all lower case but the parameters' values."""
 
     value: str = ""
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = {}
 
 
 def read_parameters(value: str) -> Parameterised | None:

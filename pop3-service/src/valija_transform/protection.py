@@ -10,7 +10,7 @@ from valija_transform.structure import Part
 from valija_transform.text import decode_transfer
 
 _PKCS7 = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_ARMOUR = re.compile(rb"^-----BEGIN PGP (SIGNED MESSAGE|MESSAGE)-----[ \t]*\r?$", re.MULTILINE)
+_ARMOUR = rb"(?m)^-----BEGIN PGP (SIGNED MESSAGE|MESSAGE)-----[ \t]*\r?$"
 
 
 class Signed(StrEnum):
@@ -52,7 +52,7 @@ def _armour(part: Part) -> Seal:
         octets = decode_transfer(part) or b""
     elif b"-----BEGIN PGP" not in octets:
         return Seal.NONE
-    found = _ARMOUR.search(octets)
+    found = re.search(_ARMOUR, octets)
     if not found:
         return Seal.NONE
     return Seal.ENCRYPTED if found[1] == b"MESSAGE" else Seal.SIGNED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from valija_transform.commands import Command
 from valija_transform.edits import Edits
@@ -13,8 +13,7 @@ from valija_transform.streams import copy_rest, read_message, write_all
 from valija_transform.structure import Part, read_structure
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """``max_size`` in octets; ``strict`` makes a failure of what would pass unchanged."""
 
     max_size: int

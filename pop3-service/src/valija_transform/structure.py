@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from valija_transform.failures import Unclear
@@ -27,7 +26,6 @@ _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 _ONCE = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 
 
-@dataclass(slots=True, eq=False)
 class Part:
     """A part: header from ``start`` to ``header.end``, body from ``body`` to ``end``.
 
@@ -37,17 +35,22 @@ class Part:
     way; then it has no children and is not to be touched.
     """
 
-    octets: bytes = field(repr=False)
-    start: int
-    end: int
-    header: Header
-    type: Parameterised
-    parent: Part | None = None
-    outer: int = 0
-    outer_end: int = 0
-    children: list[Part] = field(default_factory=list)
-    unclear: str = ""
-    closed: bool = True
+    def __init__(
+        self,
+        octets: bytes,
+        span: tuple[int, int],
+        header: Header,
+        content_type: Parameterised,
+        parent: Part | None = None,
+    ) -> None:
+        self.octets = octets
+        self.start, self.end = self.outer, self.outer_end = span
+        self.header = header
+        self.type = content_type
+        self.parent = parent
+        self.children: list[Part] = []
+        self.unclear = ""
+        self.closed = True
 
     @property
     def body(self) -> int:
@@ -139,7 +142,7 @@ class _Reader:
             raise Unclear(f"more than {MAX_PARTS} parts, or {MAX_DEPTH} inside one another")
         header = read_header(self.octets, start, end)
         content_type = read_content_type(header.first(b"content-type"), default)
-        part = Part(self.octets, start, end, header, content_type, parent, start, end)
+        part = Part(self.octets, (start, end), header, content_type, parent)
         part.unclear = header.unclear or _confusing(header)
         if not part.unclear:
             if part.is_multipart:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from binascii import Error as Base64Error
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from valija_transform.edits import LONGEST_LINE, Edits, encode, with_charset
 from valija_transform.structure import Part
@@ -14,21 +14,23 @@ LARGEST = 4 * 1024 * 1024
 LARGEST_HTML = 1024 * 1024
 """Octets of a text part; nobody reads more. The tree of HTML takes up to 100 times as much memory,
 and the worst HTML (one element of 100,000 attributes) time that grows with the square."""
-_CHARSETS = re.compile(
+_CHARSETS = (
     r"ascii|utf-(?:7|8|16|16-le|16-be|32|32-le|32-be)|iso8859-\d+|cp\d+|koi8-[rtu]|mac-\w+|"
     r"iso2022_\w+|euc_\w+|shift_jis\w*|big5\w*|gb\w+|hz|tis-620|ptcp154|kz1048|johab|hp-roman8"
 )
-"""Python has codecs for other things than charsets: none of those."""
-_TRANSPARENT = re.compile(r"ascii|utf-8|iso8859-\d+|cp125\d|cp874|koi8-[rtu]|tis-620|kz1048")
+"""Python has codecs for other things than charsets: none of those.
+
+These are compiled where they are needed: a program starts for each message."""
+_COMMON = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252"})
+_TRANSPARENT = r"ascii|utf-8|iso8859-\d+|cp125\d|cp874|koi8-[rtu]|tis-620|kz1048"
 """Charsets in which an octet below 128 is always that ASCII character."""
-_META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-zA-Z0-9_.:-]{1,40})""", re.I)
+_META = rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-zA-Z0-9_.:-]{1,40})"""
 _REPLACED = frozenset({"utf-7", "utf-16", "utf-32"})
 """Charsets in which the same text has many forms: what is changed goes out as UTF-8."""
 _BOM = "\ufeff"
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A part's text. Line ends are LF here, and ``eol`` is what they were.
 
     ``charset`` is a Python codec. With ``transparent`` the text holds octets as latin-1
@@ -82,7 +84,7 @@ def find_charset(name: str) -> str | None:
         codec = codecs.lookup(name.strip()).name
     except (LookupError, ValueError):
         return None
-    return codec if _CHARSETS.fullmatch(codec) else None
+    return codec if codec in _COMMON or re.fullmatch(_CHARSETS, codec) else None
 
 
 def read_text(part: Part) -> Text | None:
@@ -94,7 +96,7 @@ def read_text(part: Part) -> Text | None:
     if octets is None or len(octets) > largest:
         return None
     declared = part.type.parameters.get("charset", "").strip()
-    if not declared and is_html(part) and (meta := _META.search(octets[:1024])):
+    if not declared and is_html(part) and (meta := re.search(_META, octets[:1024])):
         declared = meta[1].decode()
     return _decoded(part, octets, declared)
 
@@ -104,7 +106,7 @@ def _decoded(part: Part, octets: bytes, declared: str) -> Text | None:
     try:
         text, codec, transparent = octets.decode(known or "ascii"), known or "ascii", False
     except UnicodeError:
-        if known and not _TRANSPARENT.fullmatch(known):
+        if known and not re.fullmatch(_TRANSPARENT, known):
             return None
         text, codec, transparent = octets.decode("latin-1"), "latin-1", True
     bom = codec == "utf-8" and text.startswith(_BOM)

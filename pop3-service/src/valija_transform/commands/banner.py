@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import html
 
 from valija_transform.edits import Edits, is_text_of, text_part
 from valija_transform.failures import WrongUsage
@@ -50,7 +49,7 @@ class Banner:
     def __init__(self, text: str, *, at_top: bool) -> None:
         self._text = text
         self._at_top = at_top
-        lines = html.escape(text).replace("\n", "<br>")
+        lines = _escaped(text).replace("\n", "<br>")
         self._html = f'<div class="valija-banner" style="{_STYLE}">{lines}</div>'
 
     def edit(self, message: Part, edits: Edits, signed: Signed) -> None:
@@ -163,3 +162,9 @@ def _boundary(octets: bytes) -> bytes:
         if boundary not in octets:
             return boundary
     raise AssertionError("no boundary")
+
+
+def _escaped(text: str) -> str:
+    return (
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    )

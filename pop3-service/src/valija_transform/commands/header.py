@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from valija_transform.edits import LONGEST_LINE, Edits
 from valija_transform.failures import WrongUsage
@@ -20,8 +19,7 @@ _NAME = re.compile(r"[!-9;-~]{1,76}")
 _FIXED = frozenset({"content-type", "content-transfer-encoding", "mime-version"})
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """One change: ``add``, ``set``, ``remove`` (a pattern) or ``rename`` (to ``value``)."""
 
     kind: str
@@ -91,14 +89,14 @@ def _act(kind: str, words: list[str]) -> Act:
     return Act(kind, name, value)
 
 
-@dataclass(slots=True)
 class _Line:
     """A field on its way: where it stood (None: it is new), its name and its whole line."""
 
-    start: int | None
-    end: int
-    name: bytes
-    line: bytes
+    def __init__(self, start: int | None, end: int, name: bytes, line: bytes) -> None:
+        self.start = start
+        self.end = end
+        self.name = name
+        self.line = line
 
 
 class HeaderEdit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import unicodedata
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -142,6 +141,8 @@ def describe(part: Part) -> str:
 
 def printable(name: str) -> str:
     """Give a name without characters that are unseen or turn the direction of a line."""
+    import unicodedata
+
     shown = "".join(
         "?" if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in name
     )
