@@ -82,6 +82,8 @@ async def test_a_canary_that_is_given_up_is_told_everywhere(service: Service) ->
     assert (entry.target, entry.outcome) == ("everyone", "ok")
     assert entry.before == {"transform": "clean@2 for everyone as a canary"}
     assert entry.after["transform"] == "clean@1 for everyone"
+    assert (entry.after["runs"], entry.after["failures"]) == (20, 4)
+    assert entry.after["last_failure"] == "it ended with status 1"
     await events.aclose()
 
 

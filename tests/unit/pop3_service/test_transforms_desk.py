@@ -608,7 +608,7 @@ async def test_a_canary_that_fails_too_often_is_given_up(made: Desk) -> None:
         event = await made.events.get()
     assert event.kind is SessionEventKind.TRANSFORM_ROLLED_BACK
     assert event.text == (
-        "clean@2 for everyone was given up, back to clean@1: 3 of 15 runs failed, the last because"
+        "clean@2 for everyone was given up, back to clean@1: 3 of 15 runs failed, the last one:"
         " status 1"
     )
     assert made.chosen() == "clean@1"

@@ -150,8 +150,10 @@ class TransformsInForce:
             back = "what held before" if old.inherits else f"{old.former or NONE}"
             text = (
                 f"{old.transform or NONE} for {old.subject} was given up, back to {back}:"
-                f" {count.failures} of {count.runs} runs failed, the last because {count.failure}"
+                f" {count.failures} of {count.runs} runs failed, the last one: {count.failure}"
             )
+            why = {"runs": count.runs, "failures": count.failures, "last_failure": count.failure}
+            describe(after=why)
             log.warning("canary given up", text=text)
             kind = SessionEventKind.TRANSFORM_ROLLED_BACK
             self.publish(SessionEvent(kind, NO_SESSION, self._now_s(), text))
