@@ -123,7 +123,7 @@ def show(account: str) -> None:
 @click.option(
     "--transform",
     type=click.Choice(("on", "off")),
-    help="Whether the transform applies; off only where that is allowed.",
+    help="Whether transforms apply to your mail; off only where that is allowed.",
 )
 @account_option
 def set_preferences(

@@ -78,7 +78,9 @@ def subject_argument(command: Any) -> Any:
     metavar="SUBJECT",
     help="everyone, role:NAME or account:NAME.",
 )
-@click.option("--shadow", is_flag=True, help="Run it beside, deliver what is delivered now.")
+@click.option(
+    "--shadow", is_flag=True, help="Run it beside, and count what differs; mail stays as it is now."
+)
 @click.option(
     "--canary",
     type=Parsed("canary", parse_canary),
@@ -92,11 +94,11 @@ def subject_argument(command: Any) -> Any:
     help="A canary is rolled back when more runs than this fail.  [default: 5%]",
 )
 def activate(what: tuple[str, int], subject: str, shadow: bool, canary: Any, limit: Any) -> None:
-    """Pass mail through a transform, for logins from now on.
+    """Pass mail through a transform, from the next login on.
 
-    Without a version it is the latest; the name "none" is mail as it is. The account's transform
-    decides before its role's, and that before everyone's. Sessions that are open keep what they
-    began with.
+    Without a version it is the latest; the name "none" is mail as it is, and "@3" the third that
+    has no name. What is for an account decides before what is for its role, and that before what
+    is for everyone. Sessions that are open keep what they began with.
     """
     from pop3mgmt.v1 import transform_activations_pb2 as pb2
 
@@ -125,7 +127,10 @@ def activate(what: tuple[str, int], subject: str, shadow: bool, canary: Any, lim
 )
 @subject_argument
 def roll_back(subject: str) -> None:
-    """Bring back what was active before, for everyone unless SUBJECT says for whom."""
+    """Bring back what was active before.
+
+    It is for everyone unless SUBJECT says for whom: role:NAME or account:NAME.
+    """
     was, now = call(lambda caller: caller.roll_back_transform(subject))
     record = {
         "rolled_back": activation_record(was),
@@ -142,7 +147,11 @@ def roll_back(subject: str) -> None:
 )
 @subject_argument
 def turn_off(subject: str) -> None:
-    """End what is active for everyone, or for SUBJECT; then a wider one decides."""
+    """End what is active for everyone, or for SUBJECT.
+
+    SUBJECT is role:NAME or account:NAME; then its mail goes by what is active for the account's
+    role, or for everyone. To keep its mail as it is, activate "none" for it.
+    """
     was = call(lambda caller: caller.deactivate_transform(subject))
     show_done(activation_record(was), f"{was.subject}: {_without(was.subject)}")
 
@@ -181,7 +190,7 @@ def active(past: bool, subject: str | None) -> None:
     examples=(
         "pop3ctl transform use wc -l",
         "pop3ctl transform use sed 's/colour/color/g'",
-        'pop3ctl transform use "strip-attachments | tr a-z A-Z"',
+        'pop3ctl transform use "valija-transform text-only | tr a-z A-Z"',
     ),
     context_settings={"allow_interspersed_args": False},
 )

@@ -61,8 +61,8 @@ SHOW_COLUMNS = (
 def transform() -> None:
     """Pass mail through programs: make and activate chains of them.
 
-    A transform is a chain of programs, such as "strip-attachments | tr a-z A-Z". Setting it makes
-    a version, which changes no mail until it is active.
+    A transform is a chain of programs, such as "valija-transform text-only | tr a-z A-Z". Setting
+    it makes a version, which changes no mail until it is active.
     """
 
 
@@ -116,7 +116,7 @@ def list_versions(name: str | None) -> None:
     calls=("TransformsService/SetTransform",),
     examples=(
         "pop3ctl transform set lines wc -l",
-        'pop3ctl transform set loud "strip-attachments | tr a-z A-Z"',
+        'pop3ctl transform set loud "valija-transform text-only | tr a-z A-Z"',
         "pop3ctl transform set --on-failure original --note 'for phones' plain stripmime",
     ),
     context_settings={"allow_interspersed_args": False},

@@ -298,9 +298,8 @@ VERBS: dict[str, Verb] = {
         calls=("TransformActivationsService/ListTransformActivations",),
     ),
     "TRANSFORM_ACTIVATE": Verb(
-        "TRANSFORM_ACTIVATE <name[@version]> [FOR <subject>] [SHADOW | CANARY <accounts>]"
-        " [LIMIT <percent>]",
-        "pass mail through a transform, for logins from now on",
+        "TRANSFORM_ACTIVATE <name[@version]> [FOR <subject>] [<how>]",
+        "pass mail through it from the next login on; how: SHADOW, or CANARY 10%,ana LIMIT 5%",
         transform_activations.activate,
         1,
         None,

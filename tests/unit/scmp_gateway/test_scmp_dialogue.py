@@ -179,7 +179,7 @@ async def test_status_tells_each_shadow_and_canary(talk: Talk) -> None:
     )
     told = (await talk.ask(b"STATUS")).splitlines()[-5:-1]
     assert told[:2] == ["transform: off", "transforms-active: 3"]
-    assert told[2].startswith("transform-trial: everyone banner@2 canary former=off accounts=- ")
+    assert told[2].startswith("transform-trial: everyone banner@2 canary former=none accounts=- ")
     assert told[3] == "canaries-given-up: 1"
 
 

@@ -200,7 +200,7 @@ def test_a_line_tells_what_is_of_use_in_its_mode() -> None:
     )
     made.mode, made.share_percent, made.failure_limit_percent = TRANSFORM_MODE_CANARY, 10, 5
     made.ClearField("former")
-    assert " canary former=off accounts=- share=10% limit=5% runs=4 " in activation_line(made)
+    assert " canary former=none accounts=- share=10% limit=5% runs=4 " in activation_line(made)
     made.end_time.seconds, made.end_reason = 1_767_225_660, TRANSFORM_END_REASON_GIVEN_UP
     assert (
         ' ended=2026-01-01T00:01:00Z because=given-up ended-by=- command="cat -A"'
@@ -212,7 +212,7 @@ def test_without_anything_of_its_own_a_subject_has_what_a_wider_one_has() -> Non
     made = TransformActivation(mode=TRANSFORM_MODE_SHADOW, transform=NEW, inherits=True)
     made.subject = "everyone"
     assert active_words(made) == "off, shadow banner@2"
-    assert " former=off " in activation_line(made)
+    assert " former=none " in activation_line(made)
     made.subject = "role:user"
     assert active_words(made) == "inherited, shadow banner@2"
     assert " former=inherited " in activation_line(made)

@@ -26,6 +26,7 @@ from pop3mgmt.v1.transforms_pb2 import Transform
 from scmp_gateway.command import Line
 
 EVERYONE = "everyone"
+NONE = "none"
 T = TypeVar("T")
 
 
@@ -94,7 +95,7 @@ def active_words(activation: TransformActivation) -> str:
 def activation_line(activation: TransformActivation) -> str:
     """Tell of an activation in one line."""
     found = activation.transform
-    wanted = show_version(found.name, found.version) if activation.HasField("transform") else "off"
+    wanted = show_version(found.name, found.version) if activation.HasField("transform") else NONE
     words = [activation.subject, wanted, mode_name(activation.mode)]
     if activation.mode != TRANSFORM_MODE_ON:
         words.append(f"former={_former(activation)}")
@@ -155,7 +156,7 @@ def _former(activation: TransformActivation) -> str:
     """Say the same without a blank."""
     if activation.HasField("former"):
         return show_version(activation.former.name, activation.former.version)
-    return _before(activation)
+    return NONE if _before(activation) == "off" else "inherited"
 
 
 def _mode(given: dict[str, str]) -> TransformMode.ValueType:
@@ -181,7 +182,7 @@ def _options(line: Line) -> dict[str, str]:
         if key not in ("FOR", "SHADOW", "CANARY", "LIMIT"):
             raise ManagementError(Reason.INVALID_ARGUMENT, f"{key} has no place there")
         if key != "SHADOW" and not words:
-            raise ManagementError(Reason.INVALID_ARGUMENT, f"{key} asks for a word behind it")
+            raise ManagementError(Reason.INVALID_ARGUMENT, f"{key} needs a value behind it")
         given[key] = "" if key == "SHADOW" else words.pop(0)
     return given
 
