@@ -66,6 +66,7 @@ from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.token_key_source import TokenKeySource
 from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.transform_trials import TransformTrials
 from pop3_service.supervisor.transforms import TransformsDesk
 from pop3_service.supervisor.why import WhyDesk
 from pop3_service.transform.runner import Runner
@@ -382,7 +383,13 @@ class Service:
                         WhyDesk(access, store.accounts, throttle),
                     ),
                     TokensServicer(automation),
-                    TransformsServicer(self.transforms),
+                    TransformsServicer(
+                        self.transforms,
+                        TransformTrials(
+                            runner, maildrops, lambda: settings.current, self.folder / "spool"
+                        ),
+                        accounts,
+                    ),
                     TransformActivationsServicer(self.transforms),
                 ],
                 Auditing(self.audit, clock),

@@ -165,3 +165,30 @@ async def test_who_set_and_deleted_what_is_in_the_audit(service: Service) -> Non
         ("transforms.set", "odd", "TRANSFORM_INVALID"),
         ("transforms.delete", "loud", "ok"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("command_line", "why"),
+    [
+        ("false", "transform ended with status 1, when tried on a sample message (text)"),
+        (
+            "ls /no/such/file",
+            "transform ended with status 2, when tried on a sample message (text): /usr/bin/ls:"
+            " cannot access '/no/such/file': No such file or directory",
+        ),
+        (
+            "cat | sh -c 'cat >&2; exit 3' | cat",
+            "transform ended with status 3 (sh), when tried on a sample message (text):"
+            " From: sample@example.org",
+        ),
+        ("sh -c 'kill -9 $$'", "transform was ended by signal 9, when tried"),
+        ("grep -a attachment", "transform ended with status 1, when tried on a sample message"),
+    ],
+)
+async def test_what_fails_on_a_sample_is_refused_with_the_sample_and_its_error(
+    service: Service, command_line: str, why: str
+) -> None:
+    error = await refusal(service, "odd", command_line)
+    assert error.reason is Reason.TRANSFORM_INVALID
+    assert error.text.startswith(why)
+    assert await service.admin.list_transforms() == []

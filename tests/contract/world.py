@@ -107,7 +107,7 @@ class Telnet:
 
     async def _line(self) -> str:
         line = await asyncio.wait_for(self._reader.readuntil(b"\r\n"), 30)
-        return line[:-2].decode()
+        return line[:-2].decode("utf-8", "surrogateescape")
 
 
 class World:

@@ -21,6 +21,7 @@ from admin_cli.output import (
     yes_or_no,
 )
 from admin_cli.transform_activations import activate, active, roll_back, turn_off, use
+from admin_cli.transform_tests import test_transform
 from pop3mgmt.transform_words import parse_version, show_version
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ SHOW_COLUMNS = (
 
 @click.group(cls=Noun)
 def transform() -> None:
-    """Pass mail through programs: make and activate chains of them.
+    """Pass mail through programs: make, test and activate chains of them.
 
     A transform is a chain of programs, such as "valija-transform text-only | tr a-z A-Z". Setting
     it makes a version, which changes no mail until it is active.
@@ -71,6 +72,7 @@ transform.add_command(active)
 transform.add_command(roll_back)
 transform.add_command(turn_off)
 transform.add_command(use)
+transform.add_command(test_transform)
 
 
 @transform.command(
@@ -79,7 +81,7 @@ transform.add_command(use)
     examples=("pop3ctl transform list", "pop3ctl transform list --json | jq -r '.[].name'"),
 )
 def list_transforms() -> None:
-    """List the transforms that have a name, each with its latest version."""
+    """List the transforms that have a name."""
     found = call(lambda caller: caller.list_transforms())
     show_list(map(summary_record, found), LIST_COLUMNS)
 
@@ -117,7 +119,7 @@ def list_versions(name: str | None) -> None:
     examples=(
         "pop3ctl transform set lines wc -l",
         'pop3ctl transform set loud "valija-transform text-only | tr a-z A-Z"',
-        "pop3ctl transform set --on-failure original --note 'for phones' plain stripmime",
+        "pop3ctl transform set --note 'for phones' plain valija-transform text-only",
     ),
     context_settings={"allow_interspersed_args": False},
 )
@@ -132,7 +134,7 @@ def list_versions(name: str | None) -> None:
 @click.argument("name", type=TEXT)
 @click.argument("words", type=TEXT, nargs=-1, required=True, metavar="PROGRAM [ARGUMENT]...")
 def set_transform(on_failure: str, note: str, name: str, words: tuple[str, ...]) -> None:
-    """Make a transform, or the next version of one that is there; it is not active yet.
+    """Make a transform or its next version, not active yet.
 
     It is tried on sample messages first. Give the program and its arguments as words; give a
     chain, whose programs are parted by "|", as one quoted string. No shell runs it. Options of

@@ -1,12 +1,16 @@
-"""The calls about transforms: their versions."""
+"""The calls about transforms: the catalogue, and tests of what is in it."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import AsyncGenerator
 
-from pop3mgmt.calls.base import TRIAL_S, Calls, call
+from pop3mgmt.calls.base import TRIAL_S, Calls, call, streamed
 from pop3mgmt.v1 import transforms_pb2, transforms_pb2_grpc
 from pop3mgmt.v1.transforms_pb2 import ON_FAILURE_UNSPECIFIED, OnFailure, Transform
+
+MAX_MESSAGE = 3 * 1024 * 1024
+"""Octets of the largest message that can be sent to be tested on."""
 
 
 class TransformsCalls(Calls):
@@ -63,3 +67,11 @@ class TransformsCalls(Calls):
         request = transforms_pb2.DeleteTransformRequest(name=name)
         done = await call(self._transforms.DeleteTransform(request, **self._options()))
         return done.version_count
+
+    async def test_transform(
+        self, request: transforms_pb2.TestTransformRequest
+    ) -> AsyncGenerator[transforms_pb2.TestTransformResponse, None]:
+        """Give reports, each with the pieces of its result behind it."""
+        with streamed(self._transforms.TestTransform(request, metadata=self._metadata)) as parts:
+            async for part in parts:
+                yield part

@@ -20,6 +20,7 @@ from scmp_gateway.acts import (
     throttle,
     tokens,
     transform_activations,
+    transform_tests,
     transforms,
 )
 from scmp_gateway.verb import Verb
@@ -282,6 +283,14 @@ VERBS: dict[str, Verb] = {
         1,
         1,
         calls=("TransformsService/DeleteTransform",),
+    ),
+    "TRANSFORM_TEST": Verb(
+        "TRANSFORM_TEST [ON <uidl>] [OF <username>] <name[@version] | RUN command_line>",
+        "show what it makes of a message, or of samples, and what that costs",
+        transform_tests.test,
+        1,
+        None,
+        calls=("TransformsService/TestTransform",),
     ),
     "TRANSFORM_ACTIVE": Verb(
         "TRANSFORM_ACTIVE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pop3mgmt.errors import to_status
@@ -14,11 +14,13 @@ MADE = 1_767_225_600  # 2026-01-01T00:00:00Z
 
 
 class Transforms(transforms_pb2_grpc.TransformsServiceServicer):
-    """``versions`` are by name, the oldest first."""
+    """``versions`` are by name, the oldest first; a test is answered by ``parts``."""
 
     def __init__(self, admit: Callable[[Any], None]) -> None:
         self._admit = admit
         self.versions: dict[str, list[pb2.Transform]] = {}
+        self.parts: list[pb2.TestTransformResponse] = []
+        self.tested: list[pb2.TestTransformRequest] = []
 
     def ListTransforms(self, _: Any, context: Any) -> Any:
         self._admit(context)
@@ -63,8 +65,31 @@ class Transforms(transforms_pb2_grpc.TransformsServiceServicer):
         del self.versions[request.name]
         return pb2.DeleteTransformResponse(version_count=count)
 
+    def TestTransform(self, request: Any, context: Any) -> Iterator[Any]:
+        self._admit(context)
+        self.tested.append(request)
+        yield from self.parts
+
     def _versions(self, name: str, context: Any) -> list[pb2.Transform]:
         if name not in self.versions:
             status = to_status(Reason.NOT_FOUND, f"there is no transform {name!r}")
             context.abort_with_status(status)
         return self.versions[name]
+
+
+def report(**values: Any) -> pb2.TestTransformResponse:
+    """Make a part that is a report."""
+    found = pb2.TransformTestReport(
+        message_bytes=2048,
+        peak_memory_bytes=3 << 20,
+        programs=[pb2.TransformProgramReport(program="tr", exit_status=0)],
+    )
+    found.run_duration.FromMilliseconds(12)
+    found.cpu_duration.FromMilliseconds(8)
+    found.MergeFrom(pb2.TransformTestReport(**values))
+    return pb2.TestTransformResponse(report=found)
+
+
+def chunk(octets: bytes) -> pb2.TestTransformResponse:
+    """Make a part that is a piece of a result."""
+    return pb2.TestTransformResponse(chunk=octets)

@@ -345,7 +345,12 @@ async def test_a_trial_ends_before_its_caller_gives_up(
 
 @pytest.mark.parametrize(
     ("pattern", "name"),
-    [("multipart", "attachment"), ("iso-8859-1", "8-bit"), ("bare CR", "dots"), ("Nothing", "emp")],
+    [
+        ("multipart", "attachment"),
+        ("iso-8859-1", "8-bit"),
+        ("bare CR", "line-ends"),
+        ("Nothing", "emp"),
+    ],
 )
 async def test_one_that_fails_on_some_mail_alone_does_not_pass_the_check(
     runner: Runner, script: Scripts, pattern: str, name: str
@@ -358,5 +363,5 @@ async def test_one_that_fails_on_some_mail_alone_does_not_pass_the_check(
 def test_the_samples_are_as_odd_as_mail_is() -> None:
     whole = b"".join(SAMPLES.values())
     assert all(odd in whole for odd in (b"\r\n.\r\n", b"\n..", b"\n.\n", b"\rb", b"\0", b"\xff"))
-    assert not SAMPLES["dots and line ends"].endswith(b"\n")
-    assert SAMPLES["empty body"].endswith(b"\r\n\r\n")
+    assert not SAMPLES["line-ends"].endswith(b"\n")
+    assert SAMPLES["empty"].endswith(b"\r\n\r\n")

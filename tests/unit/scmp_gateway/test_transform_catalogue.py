@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
@@ -11,7 +11,7 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import transforms_pb2 as pb2
 from pop3mgmt.v1.transforms_pb2 import ON_FAILURE_ORIGINAL, ON_FAILURE_REFUSE, Transform
-from scmp_gateway.acts import transforms
+from scmp_gateway.acts import transform_tests, transforms
 from scmp_gateway.command import BadLine, parse
 
 MADE = 1_767_225_600  # 2026-01-01T00:00:00Z
@@ -27,11 +27,13 @@ def version(number: int, **values: object) -> Transform:
 
 
 class Asked(Caller):
-    """A caller that notes what it is asked for."""
+    """A caller that notes what it is asked for, and tells what a test has put there."""
 
     def __init__(self, client: ManagementClient) -> None:
         super().__init__(client, "token")
         self.asked: list[object] = []
+        self.parts: list[pb2.TestTransformResponse] = []
+        self.given = 0
 
     async def list_transforms(self) -> list[pb2.TransformSummary]:
         return [
@@ -57,11 +59,25 @@ class Asked(Caller):
         self.asked = [name, command_line, on_failure, note]
         return version(4, name=name)
 
+    async def test_transform(
+        self, request: pb2.TestTransformRequest
+    ) -> AsyncGenerator[pb2.TestTransformResponse, None]:
+        for part in self.parts:
+            self.given += 1
+            yield part
+
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Asked]:
     async with ManagementClient("127.0.0.1:1") as client:
         yield Asked(client)
+
+
+def asked_by(text: str) -> pb2.TestTransformRequest:
+    return transform_tests.request_of(parse(f"TRANSFORM_TEST {text}".encode()))
+
+
+# --- the catalogue ---
 
 
 async def test_a_list_tells_the_latest_version_and_which_are_active(caller: Asked) -> None:
@@ -130,6 +146,8 @@ async def test_a_command_line_arrives_as_it_was_typed(caller: Asked, command: st
     told = await transforms.set_(caller, line)
     assert caller.asked == ["loud", command.strip(" "), ON_FAILURE_ORIGINAL, ""]
     assert told.encode() == b"+OK transform loud@4 is set, not active yet\r\n"
+    assert asked_by(f"RUN {command}").command_line == command.strip(" ")
+    assert asked_by(f"ON 1.M1 OF ana RUN {command}").command_line == command.strip(" ")
 
 
 @pytest.mark.attack(44, "scmp", "newline")
@@ -144,3 +162,124 @@ async def test_what_becomes_of_a_failure_is_said_in_one_of_two_words(caller: Ask
     assert caller.asked == ["loud", "wc", ON_FAILURE_REFUSE, ""]
     with pytest.raises(ManagementError, match="after the name comes REFUSE or ORIGINAL"):
         await transforms.set_(caller, parse(b"TRANSFORM_SET loud tr a-z A-Z"))
+
+
+# --- tests ---
+
+
+def test_a_test_is_of_a_version_or_of_a_command_line() -> None:
+    assert asked_by("loud").transform == pb2.TransformVersion(name="loud")
+    assert asked_by("loud@3").transform == pb2.TransformVersion(name="loud", version=3)
+    assert asked_by("@3").transform == pb2.TransformVersion(version=3)
+    assert asked_by("run wc").command_line == "wc"
+    assert not asked_by("loud").HasField("stored_message")
+
+
+def test_a_test_is_on_a_message_of_an_account() -> None:
+    own = asked_by("ON 1.M1 loud")
+    assert own.stored_message == pb2.StoredMessage(uidl="1.M1")
+    assert own.transform.name == "loud"
+    other = pb2.StoredMessage(uidl="1.M1", account_name="ana")
+    assert asked_by("of ana on 1.M1 RUN wc").stored_message == other
+    assert asked_by("ON 1.M1 OF ana loud@2").stored_message == other
+
+
+@pytest.mark.parametrize("name", ["on", "of", "run"])
+def test_a_transform_may_be_called_like_a_keyword(name: str) -> None:
+    assert asked_by(name).transform.name == name
+    assert asked_by(f"ON 1.M1 {name}@2").transform.name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("tr a-z A-Z", "a-z has no place there; a command line comes behind RUN"),
+        ("loud ON 1.M1", "ON has no place there; a command line comes behind RUN"),
+        ("OF ana loud", "name the message as well"),
+        ("ON 1 ON 2 loud", "ON is given twice"),
+        ("ON 1.M1", "1.M1 has no place there; a command line comes behind RUN"),
+        ("loud@x", "'loud@x' is not a transform"),
+    ],
+)
+def test_what_cannot_be_understood_is_told(text: str, why: str) -> None:
+    with pytest.raises(ManagementError) as refused:
+        asked_by(text)
+    assert refused.value.reason is Reason.INVALID_ARGUMENT
+    assert refused.value.text.startswith(why)
+
+
+def report(**values: object) -> pb2.TestTransformResponse:
+    found = pb2.TransformTestReport(
+        message_bytes=20,
+        peak_memory_bytes=3 << 20,
+        programs=[pb2.TransformProgramReport(program="tr", exit_status=0)],
+    )
+    found.run_duration.FromMilliseconds(12)
+    found.cpu_duration.FromMilliseconds(8)
+    found.MergeFrom(pb2.TransformTestReport(**values))  # type: ignore[arg-type]
+    return pb2.TestTransformResponse(report=found)
+
+
+def chunk(octets: bytes) -> pb2.TestTransformResponse:
+    return pb2.TestTransformResponse(chunk=octets)
+
+
+async def shown(caller: Asked) -> bytes:
+    return (await transform_tests.test(caller, parse(b"TRANSFORM_TEST loud"))).encode()
+
+
+@pytest.mark.attack(42, "terminator")
+async def test_the_result_is_shown_stuffed_behind_its_cost(caller: Asked) -> None:
+    caller.parts = [report(result_bytes=18), chunk(b"A: b\r\n\r\n."), chunk(b"\r\n+OK c\r\n")]
+    assert await shown(caller) == (
+        b"+OK it works\r\n"
+        b"message octets=20 result=18 seconds=0.012 cpu-seconds=0.008 peak-memory=3145728\r\n"
+        b"message/1 tr status=0\r\n"
+        b"\r\n"
+        b"A: b\r\n\r\n..\r\n+OK c\r\n"
+        b".\r\n"
+    )
+
+
+async def test_each_sample_has_its_result(caller: Asked) -> None:
+    caller.parts = [
+        report(sample_name="plain", result_bytes=3), chunk(b"a\r\n"),
+        report(sample_name="html", result_bytes=3), chunk(b"b\r\n"),
+    ]  # fmt: skip
+    lines = (await shown(caller)).decode().splitlines()
+    assert lines[0] == "+OK it works on 2 samples"
+    assert [it.split()[0] for it in lines[1:5]] == [
+        *("sample:plain", "sample:plain/1", "sample:html", "sample:html/1")
+    ]
+    assert lines[5:] == ["--- sample:plain", "a", "--- sample:html", "b", "."]
+
+
+async def test_a_failure_says_which_program_and_why(caller: Asked) -> None:
+    failed = pb2.TransformProgramReport(program="sed", exit_status=1)
+    killed = pb2.TransformProgramReport(program="cat", signal=9)
+    caller.parts = [
+        report(sample_name="plain", result_bytes=3), chunk(b"a\r\n"),
+        report(
+            sample_name="html", has_failed=True, failure_text="sed ended with status 1",
+            programs=[failed, killed], error_text="sed: bad\n",
+        ),
+    ]  # fmt: skip
+    lines = (await shown(caller)).decode().splitlines()
+    assert lines[0] == "+OK it FAILED, sample:html: sed ended with status 1"
+    assert " result=- " in lines[3]
+    assert lines[3].endswith(' failed="sed ended with status 1" error="sed: bad\\n"')
+    assert lines[5:] == [
+        "sample:html/2 sed status=1",
+        "sample:html/3 cat signal=9",
+        "--- sample:plain",
+        "a",
+        ".",
+    ]
+
+
+async def test_a_large_result_is_not_fetched(caller: Asked) -> None:
+    caller.parts = [report(result_bytes=1 << 21), *[chunk(b"x" * 65536)] * 32]
+    lines = (await shown(caller)).decode().splitlines()
+    assert lines[0] == "+OK it works"
+    assert lines[-2:] == ["the result has more than 1 MiB; pop3ctl shows it", "."]
+    assert caller.given == 2

@@ -95,6 +95,7 @@ ACCESS: dict[str, Access] = {
     f"{_V1}TransformsService/GetTransform": need(Right.TRANSFORM_READ),
     f"{_V1}TransformsService/DeleteTransform": need(Right.TRANSFORM_WRITE),
     f"{_V1}TransformsService/SetTransform": need(Right.TRANSFORM_WRITE),
+    f"{_V1}TransformsService/TestTransform": need(Right.TRANSFORM_WRITE),
     f"{_V1}TransformActivationsService/ListTransformActivations": need(Right.TRANSFORM_READ),
     f"{_V1}TransformActivationsService/ActivateTransform": need(Right.TRANSFORM_WRITE),
     f"{_V1}TransformActivationsService/UseCommandLine": need(Right.TRANSFORM_WRITE),

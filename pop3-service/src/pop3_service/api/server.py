@@ -51,7 +51,8 @@ from pop3mgmt.v1 import (
     transforms_pb2_grpc,
 )
 
-MAX_MESSAGE = 2 * 1024 * 1024
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Octets of a request; one to test a transform on a message has the message in it."""
 MAX_STREAMS = 1000
 """Calls at a time on one connection."""
 MAX_CALLS = 10_000

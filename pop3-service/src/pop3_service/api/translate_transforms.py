@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
 
 from pop3_service.api.translate import timestamp
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.transforms import OnFailure, Transform
+from pop3_service.supervisor.transform_trials import Trial
 from pop3mgmt.v1 import transforms_pb2
 
 _ON_FAILURE = {
@@ -40,3 +43,37 @@ def transform_message(transform: Transform, *, is_active: bool = False) -> trans
         create_time=timestamp(datetime.fromtimestamp(transform.create_time_s, UTC)),
         is_active=is_active,
     )
+
+
+def report_message(trial: Trial) -> transforms_pb2.TransformTestReport:
+    """Write what came of a message that a transform was tested on."""
+    # Programs that were not started have no status.
+    ends = trial.cost.statuses or (None,) * len(trial.programs)
+    return transforms_pb2.TransformTestReport(
+        sample_name=trial.sample,
+        has_failed=bool(trial.failure),
+        failure_text=trial.failure,
+        message_bytes=trial.octets,
+        result_bytes=trial.result_octets,
+        run_duration=_duration(trial.cost.seconds),
+        cpu_duration=_duration(trial.cost.cpu_s),
+        peak_memory_bytes=trial.cost.memory_bytes,
+        programs=map(_program, trial.programs, ends),
+        error_text=trial.note,
+    )
+
+
+def _program(name: str, status: int | None) -> transforms_pb2.TransformProgramReport:
+    """Write how a program ended; a negative status is a signal."""
+    made = transforms_pb2.TransformProgramReport(program=name)
+    if status is not None and status < 0:
+        made.signal = -status
+    elif status is not None:
+        made.exit_status = status
+    return made
+
+
+def _duration(seconds: float) -> Duration:
+    made = Duration()
+    made.FromTimedelta(timedelta(seconds=seconds))
+    return made

@@ -115,7 +115,12 @@ def list_maildir(root: Path, parts: tuple[str, ...]) -> Snapshot:
 
 
 def open_stored(root: Path, parts: tuple[str, ...], uidl: str) -> BinaryIO:
-    """Open a message by its unique id.
+    """Open a message by its unique id; raises as ``open_counted``."""
+    return open_counted(root, parts, uidl)[0]
+
+
+def open_counted(root: Path, parts: tuple[str, ...], uidl: str) -> tuple[BinaryIO, int]:
+    """Open a message by its unique id; give its octets in CRLF form as well.
 
     Raises:
         MessageNotFound: there is none of that id.
@@ -128,7 +133,7 @@ def open_stored(root: Path, parts: tuple[str, ...], uidl: str) -> BinaryIO:
             folder_fd = open_folder(root, parts)
             try:
                 path = f"{message.folder}/{message.name}"
-                return open(open_to_read(folder_fd, path), "rb")
+                return open(open_to_read(folder_fd, path), "rb"), message.octets
             finally:
                 os.close(folder_fd)
         except FileNotFoundError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import BinaryIO
 
 from lineproto.clock import Clock
 from lineproto.obtaining import obtain
@@ -13,7 +14,7 @@ from pop3_service.domain.errors import InvalidArgument
 from pop3_service.maildir.delivery import (
     Delivery,
     list_maildir,
-    open_stored,
+    open_counted,
     remove_maildir,
 )
 from pop3_service.maildir.importing import IdImport, import_ids
@@ -73,11 +74,16 @@ class MaildirStore:
 
     async def read(self, name: AccountName, uidl: str) -> AsyncIterator[bytes]:
         """Give one message's stored octets, in pieces."""
-        parts = self._paths.parts(name)
-        file = await asyncio.to_thread(open_stored, self._paths.root, parts, uidl)
+        file, _ = await self.open(name, uidl)
         with file:
             while piece := await asyncio.to_thread(partial(file.read, PIECE)):
                 yield piece
+
+    async def open(self, name: AccountName, uidl: str) -> tuple[BinaryIO, int]:
+        """Open one message's file to be read; give its octets in CRLF form as well."""
+        parts = self._paths.parts(name)
+        opening = asyncio.to_thread(open_counted, self._paths.root, parts, uidl)
+        return await obtain(opening, _close)
 
     async def import_ids(
         self, name: AccountName, source: IdSource, uidl_format: str, *, dry_run: bool
@@ -89,6 +95,10 @@ class MaildirStore:
             return IdImport()
         work = partial(import_ids, self._paths.root, parts, source, uidl_format, dry_run=dry_run)
         return await asyncio.to_thread(work)
+
+
+def _close(opened: tuple[BinaryIO, int]) -> None:
+    opened[0].close()
 
 
 def _give_up(delivery: Delivery) -> None:

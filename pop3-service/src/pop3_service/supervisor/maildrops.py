@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from pop3_service.domain.account import AccountName
 from pop3_service.maildir.importing import IdImport
@@ -41,6 +41,9 @@ class Maildrops(Protocol):
 
     def read(self, name: AccountName, uidl: str) -> AsyncIterator[bytes]:
         """Give one message's stored octets, in pieces."""
+
+    async def open(self, name: AccountName, uidl: str) -> tuple[BinaryIO, int]:
+        """Open one message's file to be read; give its octets in CRLF form as well."""
 
     async def import_ids(
         self, name: AccountName, source: IdSource, uidl_format: str, *, dry_run: bool

@@ -94,6 +94,7 @@ from pop3_service.supervisor.throttle_keeping import ThrottleKeeping
 from pop3_service.supervisor.token_key_source import TokenKeySource
 from pop3_service.supervisor.token_keys import TokenKeys
 from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.transform_trials import TransformTrials
 from pop3_service.supervisor.transforms import TransformsDesk
 from pop3_service.supervisor.why import WhyDesk
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
@@ -358,7 +359,11 @@ class Supervisor:
                         WhyDesk(access, store.accounts, throttle),
                     ),
                     TokensServicer(automation),
-                    TransformsServicer(transforms),
+                    TransformsServicer(
+                        transforms,
+                        TransformTrials(runner, maildrops, lambda: settings.current, self._spool),
+                        accounts,
+                    ),
                     TransformActivationsServicer(transforms),
                 ],
                 Auditing(audit, clock),

@@ -24,7 +24,7 @@ from pop3_service.domain.settings import Settings
 from pop3_service.transform.command_line import find_program, parse_chain
 from pop3_service.transform.fingerprint import Programs
 from pop3_service.transform.isolation import Policy, program_folders
-from pop3_service.transform.launcher import Launcher, RunResult
+from pop3_service.transform.launcher import SIGPIPE_STATUS, Launcher, RunResult
 from pop3_service.transform.limits import Limits
 from pop3_service.transform.samples import SAMPLES
 from pop3_service.transform.turns import SPELL_S, Turns
@@ -189,7 +189,9 @@ class Runner:
                     programs, file.fileno(), len(sample), settings, account=name
                 )
             except TransformFailed as error:
-                return f"{error}, when tried on a sample message ({name})"
+                note = error.note if isinstance(error, RunFailed) else ""
+                told = f"{error}, when tried on a sample message ({name})"
+                return f"{told}: {note}" if note else told
             output.close()
         return ""
 
@@ -215,7 +217,18 @@ class Runner:
         note = _first_line(result)
         log.warning("transform failed", programs=[argv[0] for argv in argvs],
                     statuses=result.statuses, reason=result.told(limits), note=note)  # fmt: skip
-        raise RunFailed(f"transform {result.told(limits)}", note, cost)
+        raise RunFailed(f"transform {_what_failed(argvs, result, limits)}", note, cost)
+
+
+def _what_failed(argvs: Sequence[tuple[str, ...]], result: RunResult, limits: Limits) -> str:
+    """Say what went wrong, and in a chain by which program."""
+    told = result.told(limits)
+    if len(argvs) == 1 or result.ended is not None:
+        return told
+    ends = enumerate(result.statuses)
+    failed = [at for at, status in ends if status not in (0, SIGPIPE_STATUS)]
+    program = os.path.basename(argvs[failed[-1] if failed else -1][0])
+    return f"{told} ({program})"
 
 
 def _first_line(result: RunResult) -> str:

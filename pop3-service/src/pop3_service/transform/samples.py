@@ -30,9 +30,9 @@ SAMPLES: dict[str, bytes] = {
     + _MIME
     + b"Subject: caf\xc3\xa9\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
     + b"Content-Transfer-Encoding: 8bit\r\n\r\nEl ni\xf1o, \xfcber, \x00 and \xff\r\n",
-    "dots and line ends": _HEADER
+    "line-ends": _HEADER
     + b"Subject: What looks like protocol\r\n\r\n.\r\n..two dots\n.\n\rbare CR\r.\r\n"
     + b"+OK no\r\nno end",
-    "empty body": _HEADER + b"Subject: Nothing in it\r\n\r\n",
+    "empty": _HEADER + b"Subject: Nothing in it\r\n\r\n",
 }
 """By what they are called where one fails."""

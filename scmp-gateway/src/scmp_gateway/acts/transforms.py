@@ -1,4 +1,4 @@
-"""The catalogue of transforms."""
+"""The catalogue of transforms, and tests of what is in it."""
 
 from __future__ import annotations
 

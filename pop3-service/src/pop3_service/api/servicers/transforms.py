@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pop3_service.api.access import caller
+import contextlib
+from collections.abc import AsyncIterator
+
+from pop3_service.api.access import caller, own_or
 from pop3_service.api.servicers.shared import PAGE, Context
-from pop3_service.api.translate_transforms import on_failure_of, transform_message
+from pop3_service.api.translate_transforms import on_failure_of, report_message, transform_message
 from pop3_service.domain.errors import InvalidArgument
+from pop3_service.domain.rights import Right
 from pop3_service.domain.transforms import Transform
+from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.transform_trials import Stored, TransformTrials
 from pop3_service.supervisor.transforms import TransformsDesk
 from pop3mgmt.v1 import transforms_pb2, transforms_pb2_grpc
 
@@ -14,8 +20,12 @@ from pop3mgmt.v1 import transforms_pb2, transforms_pb2_grpc
 class TransformsServicer(transforms_pb2_grpc.TransformsServiceServicer):
     """The catalogue of transforms."""
 
-    def __init__(self, transforms: TransformsDesk) -> None:
+    def __init__(
+        self, transforms: TransformsDesk, trials: TransformTrials, accounts: AccountsDesk
+    ) -> None:
         self._transforms = transforms
+        self._trials = trials
+        self._accounts = accounts
 
     async def ListTransforms(
         self, request: transforms_pb2.ListTransformsRequest, context: Context
@@ -76,6 +86,37 @@ class TransformsServicer(transforms_pb2_grpc.TransformsServiceServicer):
             caller().name,
         )
         return transforms_pb2.SetTransformResponse(transform=self._message(made))
+
+    async def TestTransform(
+        self, request: transforms_pb2.TestTransformRequest, context: Context
+    ) -> AsyncIterator[transforms_pb2.TestTransformResponse]:
+        """Run a transform on a message, or on the samples."""
+        what: Transform | str
+        match request.WhichOneof("what"):
+            case "transform":
+                what = await self._transforms.get(*version_of(request.transform))
+            case "command_line":
+                what = request.command_line
+            case _:
+                raise InvalidArgument("name a transform, or give a command line")
+        on = await self._meant(request)
+        async with contextlib.aclosing(self._trials.run(what, on, caller().name)) as parts:
+            async for part in parts:
+                if isinstance(part, bytes):
+                    yield transforms_pb2.TestTransformResponse(chunk=part)
+                else:
+                    yield transforms_pb2.TestTransformResponse(report=report_message(part))
+
+    async def _meant(self, request: transforms_pb2.TestTransformRequest) -> bytes | Stored | None:
+        """Give what is to be tested on; an account's mail for those alone who may read it."""
+        match request.WhichOneof("on"):
+            case "message":
+                return request.message
+            case "stored_message":
+                wanted = request.stored_message
+                meant = own_or(Right.MAIL_READ, wanted.account_name)
+                return Stored((await self._accounts.get(meant)).name, wanted.uidl)
+        return None
 
     def _message(self, transform: Transform) -> transforms_pb2.Transform:
         return transform_message(transform, is_active=self._transforms.is_active(transform))
