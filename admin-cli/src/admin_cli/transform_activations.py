@@ -304,6 +304,8 @@ def _row(record: Record) -> Record:
     end = str(record["end_reason"] or "").replace("_", " ")
     if record["ended_by"]:
         end += f" by {record['ended_by']}"
+    elif record["end_reason"] == "given_up":
+        end += f": {record['last_failure']}"
     return record | {
         "transform": told(record["transform"]),
         "mode": _mode(record),

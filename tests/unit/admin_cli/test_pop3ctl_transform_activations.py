@@ -179,6 +179,10 @@ def test_what_was_active_tells_when_and_why_it_ended(
     result = pop3ctl("transform", "active", "--past", "--for", "everyone")
     assert result.stdout.splitlines()[1].endswith("2026-01-01 00:01:00  rolled back by admin")
     assert result.stderr == ""
-    assert service.activations.asked == [
+    service.activations.active[0].end_reason = pb2.TRANSFORM_END_REASON_GIVEN_UP
+    service.activations.active[0].ended_by = ""
+    told = pop3ctl.ok("transform", "active", "--past").splitlines()[1]
+    assert told.endswith("2026-01-01 00:01:00  given up: it ended with status 1")
+    assert service.activations.asked[:1] == [
         pb2.ListTransformActivationsRequest(subject="everyone", include_past=True)
     ]
