@@ -178,7 +178,7 @@ async def test_who_set_and_deleted_what_is_in_the_audit(service: Service) -> Non
         ),
         (
             "cat | sh -c 'cat >&2; exit 3' | cat",
-            "transform ended with status 3 (sh), when tried on a sample message (text):"
+            "transform ended with status 3 (program 2, sh), when tried on a sample message (text):"
             " From: sample@example.org",
         ),
         ("sh -c 'kill -9 $$'", "transform was ended by signal 9, when tried"),

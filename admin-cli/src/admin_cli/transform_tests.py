@@ -190,8 +190,8 @@ def _cost(tested: Tested) -> Iterator[str]:
         f"{tested.what}: {size(report.message_bytes)} {became} in {seconds:.3f} s"
         f" (CPU {cpu:.3f} s{memory})"
     )
-    for program in report.programs if report.has_failed else ():
-        yield f"  {program.program}: {_ending(program)}"
+    for number, program in enumerate(report.programs if report.has_failed else (), 1):
+        yield f"  {number} {program.program}: {_ending(program)}"
     for line in report.error_text.splitlines():
         yield f"  error output: {line}"
 

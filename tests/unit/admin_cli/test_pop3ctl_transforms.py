@@ -225,7 +225,10 @@ def test_a_failure_is_told_and_is_the_exit_code(
     for more in ((), ("--output", str(file))):
         ended = pop3ctl("transform", "test", "loud", "--message", str(letter), *more)
         assert ended.exit_code == 10
-        assert "  sed: status 1\n  error output: sed: bad\\x1b[2J\n" in ended.output
+        assert (
+            "  1 tr: status 0\n  2 sed: status 1\n  error output: sed: bad\\x1b[2J\n"
+            in ended.output
+        )
         assert ended.stderr.endswith("pop3ctl: message: sed ended with status 1\n")
     assert not file.exists()
     as_json = pop3ctl("transform", "test", "loud", "--message", str(letter), "--json")

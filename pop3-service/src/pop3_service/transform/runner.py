@@ -227,8 +227,8 @@ def _what_failed(argvs: Sequence[tuple[str, ...]], result: RunResult, limits: Li
         return told
     ends = enumerate(result.statuses)
     failed = [at for at, status in ends if status not in (0, SIGPIPE_STATUS)]
-    program = os.path.basename(argvs[failed[-1] if failed else -1][0])
-    return f"{told} ({program})"
+    at = failed[-1] if failed else len(argvs) - 1
+    return f"{told} (program {at + 1}, {os.path.basename(argvs[at][0])})"
 
 
 def _first_line(result: RunResult) -> str:
