@@ -140,6 +140,17 @@ async def test_a_message_of_an_account_is_tried_by_who_may_read_it(service: Serv
     assert (result, report.message_bytes) == (LOUD, len(LOUD))
 
 
+async def test_a_message_of_an_account_may_be_larger_than_one_that_is_sent(
+    service: Service,
+) -> None:
+    await service.user("ana")
+    message = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * (MAX_MESSAGE // 8) + b"\r\n"
+    uidl = (await service.admin.put_message("ana", [message])).uidl
+    [(report, result)] = await tried(service.admin, stored(uidl, "ana", "cat"))
+    assert result == message
+    assert (report.message_bytes, report.result_bytes) == (len(message), len(message))
+
+
 async def test_who_may_not_read_mail_tries_on_the_own_alone(service: Service) -> None:
     await service.user("ana")
     uidl = await put(service)
