@@ -113,7 +113,7 @@ def _decoded(part: Part, octets: bytes, declared: str) -> Text | None:
     if codec in _REPLACED or not (transparent or _exact(text, codec, octets)):
         codec = "utf-8"
     text = text.removeprefix(_BOM) if bom else text
-    eol = "\r\n" if "\r\n" in text else "\n"
+    eol = "\r\n" if "\r\n" in text or ("\n" not in text and part.eol == b"\r\n") else "\n"
     return Text(text.replace("\r\n", "\n"), codec, eol, part.encoding, declared, transparent, bom)
 
 

@@ -59,6 +59,12 @@ def test_it_is_there_once(before: bytes, options: tuple[str, ...]) -> None:
     assert passed(once, "banner", *options) == once
 
 
+def test_a_text_of_one_line_has_the_mails_line_ends() -> None:
+    before = multipart("mixed", [it.replace(b"\n", b"\r\n") for it in (PLAIN, PDF)], eol="\r\n")
+    after = passed(before, "banner", *TOP)
+    assert after.count(b"\n") == after.count(b"\r\n") == before.count(b"\n") + 2
+
+
 def test_a_quoted_banner_does_not_count() -> None:
     before = mail("", "my answer", "> From outside", "> text")
     assert passed(before, "banner", *TOP).startswith(b"\nFrom outside\n\nmy answer")
