@@ -32,6 +32,7 @@ class _Redactor:
         self._nodes: list[LexborNode | None] = []
         self._pieces: list[str] = []
         self._block = 0
+        self._blocks: dict[int, int] = {}
 
     def collect(self, node: LexborNode) -> bool:
         """Take a text for later, and redact attributes; False if the node is to go as a whole."""
@@ -42,7 +43,7 @@ class _Redactor:
             self.changed |= hit
             return not hit
         if tag == TEXT:
-            block = _block_of(node)
+            block = self._block_of(node)
             if block != self._block:
                 self._block = block
                 self._nodes.append(None)
@@ -70,10 +71,15 @@ class _Redactor:
     def _is_raw(self, node: LexborNode) -> bool:
         return node.parent is not None and tag_of(node.parent) in RAW
 
-
-def _block_of(node: LexborNode) -> int:
-    """Say in which block a text stands: what is in one, is read without a break."""
-    at = node.parent
-    while at is not None and at.parent is not None and tag_of(at) in _INLINE:
-        at = at.parent
-    return int(at.mem_id) if at is not None else 0
+    def _block_of(self, node: LexborNode) -> int:
+        """Say in which block a text stands: what is in one, is read without a break."""
+        passed = []
+        at = node.parent
+        while at is not None and at.mem_id not in self._blocks:
+            passed.append(at.mem_id)
+            if at.parent is None or tag_of(at) not in _INLINE:
+                break
+            at = at.parent
+        found = self._blocks.get(at.mem_id, at.mem_id) if at is not None else 0
+        self._blocks.update(dict.fromkeys(passed, found))
+        return found

@@ -11,9 +11,9 @@ from valija_transform.edits import LONGEST_LINE, Edits, encode, with_charset
 from valija_transform.structure import Part
 
 LARGEST = 4 * 1024 * 1024
-LARGEST_HTML = 1024 * 1024
+LARGEST_HTML = 2 * 1024 * 1024
 """Octets of a text part; nobody reads more. The tree of HTML takes up to 100 times as much memory,
-and the worst HTML (one element of 100,000 attributes) time that grows with the square."""
+and the worst HTML (one element of 200,000 attributes) time that grows with the square."""
 _CHARSETS = (
     r"ascii|utf-(?:7|8|16|16-le|16-be|32|32-le|32-be)|iso8859-\d+|cp\d+|koi8-[rtu]|mac-\w+|"
     r"iso2022_\w+|euc_\w+|shift_jis\w*|big5\w*|gb\w+|hz|tis-620|ptcp154|kz1048|johab|hp-roman8"
