@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -186,6 +187,16 @@ async def test_what_cannot_be_tried_is_refused(
     error = await refusal(service.admin, request_)
     assert error.reason is reason
     assert why in error.text
+
+
+async def test_without_room_for_it_the_service_says_so(service: Service) -> None:
+    shutil.rmtree(service.folder / "spool", ignore_errors=True)
+    (service.folder / "spool").write_text("in the way")
+    error = await refusal(service.admin, line("cat"))
+    assert (error.reason, error.text) == (
+        Reason.TRANSFORM_FAILED,
+        "no room for the message: File exists",
+    )
 
 
 # --- what it leaves behind ---

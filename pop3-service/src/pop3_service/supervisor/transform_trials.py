@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import structlog
 
@@ -33,6 +35,7 @@ PIECE = 64 * 1024
 """Octets of a result that are given at a time."""
 
 _END = object()
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -105,8 +108,10 @@ class TransformTrials:
         for name, message in samples.items():
             file, octets = await obtain(self._open(message), lambda opened: opened[0].close())
             with contextlib.closing(file):
-                async for part in self._try(programs, name, file, octets, by):
-                    yield part
+                trial = self._try(programs, name, file, octets, by)
+                async with contextlib.aclosing(trial) as parts:
+                    async for part in parts:
+                        yield part
         log.info("transform tested", transform=str(what), by=by)
 
     async def _try(
@@ -128,7 +133,7 @@ class TransformTrials:
             result_octets = os.fstat(result.fileno()).st_size
             yield Trial(name, octets, words, output.cost, result_octets)
             result.seek(0)
-            while piece := await asyncio.to_thread(result.read, PIECE):
+            while piece := await _in_thread(partial(result.read, PIECE)):
                 yield piece
 
     async def _converted(self, output: Output) -> BinaryIO:
@@ -141,7 +146,7 @@ class TransformTrials:
             result = await obtain(asyncio.to_thread(self._new_file), _close)
             try:
                 steps = converted(output.file, result)
-                while await asyncio.to_thread(next, steps, _END) is not _END:
+                while await _in_thread(partial(next, steps, _END)) is not _END:
                     pass
             except BaseException:
                 result.close()
@@ -156,12 +161,16 @@ class TransformTrials:
             return await self._maildrops.open(message.account, message.uidl)
         counter = OctetCounter()
         counter.feed(message)
-        return await asyncio.to_thread(self._written, message), counter.finish()
+        try:
+            return await asyncio.to_thread(self._written, message), counter.finish()
+        except OSError as error:
+            raise TransformFailed(f"no room for the message: {error.strerror}") from error
 
     def _written(self, message: bytes) -> BinaryIO:
         file = self._new_file()
         try:
-            file.write(message)
+            if file.write(message) != len(message):  # all that there was room for
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except BaseException:
             file.close()
             raise
@@ -171,6 +180,20 @@ class TransformTrials:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The caller closes it; it has no name, so nothing is left behind by a crash.
         return tempfile.TemporaryFile(dir=self._spool, buffering=0)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Do something that may wait for the disk.
+
+    Who is cancelled meanwhile waits all the same: what it works on must not be closed before.
+    """
+    done = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(done)
+    finally:
+        while not done.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([done])
 
 
 def _told(on: bytes | Stored | None) -> dict[str, object]:
