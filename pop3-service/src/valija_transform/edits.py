@@ -15,7 +15,7 @@ LONGEST_LINE = 998
 
 
 class Edits:
-    """Changes to one message. None may overlap another, but for those inside a removed span."""
+    """Changes to one message. None may overlap another."""
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
@@ -36,8 +36,6 @@ class Edits:
         at = 0
         for start, end, by in sorted(self._changes, key=lambda change: change[:2]):
             if start < at:
-                if end <= at:
-                    continue  # it changes what another change has replaced
                 raise AssertionError("changes overlap")
             pieces += (whole[at:start], by)
             at = end

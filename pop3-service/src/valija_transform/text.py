@@ -28,6 +28,7 @@ _META = rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-zA-Z0-9_.:-]{1,40})"
 _REPLACED = frozenset({"utf-7", "utf-16", "utf-32"})
 """Charsets in which the same text has many forms: what is changed goes out as UTF-8."""
 _BOM = "\ufeff"
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n"
 
 
 class Text(NamedTuple):
@@ -62,8 +63,8 @@ def decode_transfer(part: Part) -> bytes | None:
         case "quoted-printable":
             return a2b_qp(body)
         case "base64":
-            # What stands behind the padding some decode and some do not.
-            if body.partition(b"=")[2].strip(b"= \t\r\n"):
+            # Some decode what stands behind the padding, and skip what is no base64; others do not.
+            if body.translate(None, _BASE64) or body.partition(b"=")[2].strip(b"= \t\r\n"):
                 return None
             try:
                 return a2b_base64(body.rstrip(b"= \t\r\n") + b"==")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.programs import PDF, PLAIN, mail, multipart
+from valija_transform import cli
 from valija_transform.cli import COMMANDS
 
 PROGRAM = (sys.executable, "-m", "valija_transform")
@@ -100,6 +101,30 @@ def test_a_message_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "valija-transform defang: out of memory\n"),
+        (
+            KeyError("x\ny"),
+            "valija-transform defang: a mistake in the program: KeyError: 'x\\ny'\n",
+        ),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line_too(
+    error: Exception,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "run", fails)
+    assert cli.main(["defang"]) == 70
+    assert capfd.readouterr() == ("", said)
+
+
 @pytest.mark.parametrize("name", ["defang", "text-only", "strip-attachments"])
 def test_nothing_in_is_nothing_out(name: str) -> None:
     ran = run(name, given=b"")
@@ -165,8 +190,9 @@ def test_mail_up_to_the_limit_fits_the_sandboxs_memory(tmp_path: Path, name: str
 def test_what_a_command_does_not_need_is_not_imported() -> None:
     heavy = ("email.message", "selectolax", "re2", "html", "asyncio", "socket", "ssl", "tempfile")
     code = (
-        "import sys; from valija_transform.cli import main; main(sys.argv[1:]); "
-        f"sys.exit(str([it for it in {heavy!r} if it in sys.modules] or ''))"
+        "import sys; before = set(sys.modules); from valija_transform.cli import main; "
+        "main(sys.argv[1:]); "
+        f"sys.exit(str(sorted({set(heavy)!r} & (set(sys.modules) - before)) or ''))"
     )
     for arguments in (
         ("strip-attachments",),

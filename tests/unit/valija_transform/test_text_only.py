@@ -75,3 +75,27 @@ def test_html_as_text() -> None:
         "Top\n\nOne two three\nfour\n\n* a\n* b\n  1. c\n\n> said\n>\n> twice\n\nx  y\n z\n\n"
         "1 2\n3\n\n" + "-" * 40 + "\n\n[Logo] https://e.example go end\n"
     )
+
+
+def test_a_text_that_cannot_be_read_leaves_the_mail_as_it_is() -> None:
+    odd = part("text/html", "x", "Content-Transfer-Encoding: x-unknown")
+    before = multipart("mixed", [PLAIN, odd])
+    assert passed(before, "text-only") == before
+
+
+def test_octets_of_no_known_charset_are_guessed() -> None:
+    for octets in ("Gr\u00fc\u00dfe \u20ac".encode(), "Gr\u00fc\u00dfe \u20ac".encode("cp1252")):
+        before = b"Content-Type: text/html; charset=x-none\n\n<p>" + octets
+        assert text_of(passed(before, "text-only")) == "Gr\u00fc\u00dfe \u20ac\n"
+
+
+def test_a_related_texts_root_is_its_first_part() -> None:
+    inner = multipart("related", [HTML, PLAIN], boundary="inner")
+    assert text_of(passed(multipart("mixed", [inner]), "text-only")).startswith("here")
+
+
+def test_a_message_in_it_is_told_and_not_mixed_in() -> None:
+    forwarded = b"Content-Type: message/rfc822\n\n" + mail("Subject: in", "", "inner text")
+    after = passed(multipart("mixed", [PLAIN, forwarded]), "text-only", "--list")
+    assert "inner text" not in text_of(after)
+    assert "(message/rfc822, " in text_of(after)

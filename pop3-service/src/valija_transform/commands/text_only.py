@@ -100,11 +100,12 @@ def _text_of(part: Part) -> str | None:
     text = read_text(part)
     if text is None:
         return None
+    told = _guessed(text.text) if text.transparent else text.text
     if is_html(part):
         from valija_transform.html_text import html_to_text
 
-        return html_to_text(text.text)
-    return _guessed(text.text) if text.transparent else text.text
+        return html_to_text(told)
+    return told
 
 
 def _guessed(text: str) -> str:
