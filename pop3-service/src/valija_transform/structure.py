@@ -81,7 +81,9 @@ class Part:
     def encoding(self) -> str:
         """The content-transfer-encoding, lower case; empty where none is given."""
         found = self.header.first(b"content-transfer-encoding")
-        return found.value.partition("(")[0].strip().lower() if found else ""
+        told = re.split("[(;]", found.value)[0].strip().lower() if found else ""
+        # Written like this now and then, and read by all in the same way.
+        return told[0] + "bit" if re.fullmatch("[78][- ]?bits?", told) else told
 
     @property
     def disposition(self) -> Parameterised:

@@ -27,6 +27,15 @@ _TRANSPARENT = r"ascii|utf-8|iso8859-\d+|cp125\d|cp874|koi8-[rtu]|tis-620|kz1048
 _META = rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-zA-Z0-9_.:-]{1,40})"""
 _REPLACED = frozenset({"utf-7", "utf-16", "utf-32"})
 """Charsets in which the same text has many forms: what is changed goes out as UTF-8."""
+_LARGER = {
+    "iso2022_jp": ("iso2022_jp", "iso2022_jp_2004", "iso2022_jp_ext"),
+    "shift_jis": ("shift_jis", "cp932"),
+    "gb2312": ("gb2312", "gb18030"),
+    "euc_kr": ("euc_kr", "cp949"),
+    "big5": ("big5", "cp950", "big5hkscs"),
+}
+"""Mail is sent under the name of a charset with characters that only a larger one has."""
+_EXTENDED = frozenset(it for larger in _LARGER.values() for it in larger[1:])
 _BOM = "\ufeff"
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n"
 
@@ -104,18 +113,39 @@ def read_text(part: Part) -> Text | None:
 
 def _decoded(part: Part, octets: bytes, declared: str) -> Text | None:
     known = find_charset(declared) if declared else "utf-8"
+    known = _larger(octets, known) if known in _LARGER else known
     try:
         text, codec, transparent = octets.decode(known or "ascii"), known or "ascii", False
     except UnicodeError:
-        if known and not re.fullmatch(_TRANSPARENT, known):
+        if known and not re.fullmatch(_TRANSPARENT, known) and not _is_utf8(octets):
             return None
         text, codec, transparent = octets.decode("latin-1"), "latin-1", True
     bom = codec == "utf-8" and text.startswith(_BOM)
-    if codec in _REPLACED or not (transparent or _exact(text, codec, octets)):
+    if codec in _REPLACED or codec in _EXTENDED or not (transparent or _exact(text, codec, octets)):
         codec = "utf-8"
     text = text.removeprefix(_BOM) if bom else text
     eol = "\r\n" if "\r\n" in text or ("\n" not in text and part.eol == b"\r\n") else "\n"
     return Text(text.replace("\r\n", "\n"), codec, eol, part.encoding, declared, transparent, bom)
+
+
+def _larger(octets: bytes, codec: str) -> str:
+    """Give the first charset that holds the octets of those that go by one name."""
+    for larger in _LARGER[codec]:
+        try:
+            octets.decode(larger)
+        except UnicodeError:
+            continue
+        return larger
+    return codec
+
+
+def _is_utf8(octets: bytes) -> bool:
+    """Whether octets that are not of their charset are UTF-8, and nothing in them shifts."""
+    try:
+        octets.decode()
+    except UnicodeError:
+        return False
+    return b"\x1b" not in octets
 
 
 def _exact(text: str, codec: str, octets: bytes) -> bool:

@@ -122,3 +122,31 @@ def test_charsets_are_those_of_mail_and_no_other_codecs(name: str, codec: str | 
 )
 def test_encoded_words(value: str, text: str) -> None:
     assert decode_words(value) == text
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "word"),
+    [
+        ("gb2312", "gb18030", "\u9555"),
+        ("shift_jis", "cp932", "\u2460"),
+        ("big5", "cp950", "\u20ac"),
+    ],
+)
+def test_a_charsets_name_may_stand_for_a_larger_one(charset: str, codec: str, word: str) -> None:
+    before = encoded((word + LINK).encode(codec), "8bit", charset)
+    after = passed(before, "defang")
+    assert read(after).get_content_charset() == "utf-8"
+    assert text_of(after) == f"{word}see hxxp://evil[.]example\n"
+
+
+@pytest.mark.parametrize("encoding", ["8-bit", "8BITS", "8 bit", "7bit (x)", "8bit;"])
+def test_transfer_encodings_are_read_however_they_are_spelt(encoding: str) -> None:
+    before = encoded(LINK.encode(), encoding)
+    assert passed(before, "defang") == before.replace(b"http://evil.", b"hxxp://evil[.]")
+
+
+def test_utf_8_under_the_name_of_a_shifting_charset_keeps_its_octets() -> None:
+    before = encoded(("\u65e5\u672c " + LINK).encode(), "8bit", "iso-2022-jp")
+    assert passed(before, "defang") == before.replace(b"http://evil.", b"hxxp://evil[.]")
+    shifted = before + b"\x1b$B"
+    assert passed(shifted, "defang") == shifted
