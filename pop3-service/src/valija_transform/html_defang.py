@@ -22,8 +22,11 @@ _URLS = frozenset(
 _CSS_URL = re.compile(r"url\(", re.IGNORECASE)
 _CSS_IMPORT = re.compile(r"@import\b[^;}]*;?", re.IGNORECASE)
 _CSS_COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
-_CSS_REMOTE = re.compile(
-    r"""\\|url\(|image-set\(|image\(|src\(|@import|expression\(|-moz-binding|behaviou?r\s*:|:\s*//""",
+_CSS_REMOTE = re.compile(r"url\(|image-set\(|image\(|src\(|@import|expression\(", re.IGNORECASE)
+_CSS_ESCAPE = re.compile(r"\\(?:([0-9a-f]{1,6})[ \t\r\n\f]?|([^0-9a-f\r\n\f]))", re.IGNORECASE)
+_ACTIVE = re.compile(
+    r"//|src|href|url|script|import|style|data:|background|&#|<[a-z]*:?(?:meta|object|embed|form)"
+    r"|\bon[a-z]+\s*=",
     re.IGNORECASE,
 )
 _NOTHING = "none"
@@ -56,9 +59,8 @@ class _Defanger:
         if tag == TEXT:
             return self._text(node)
         if tag == COMMENT:
-            # Some clients read markup in a comment that begins with [if.
-            content = node.comment_content or ""
-            keep = "[if" not in content.lower() and "//" not in content
+            # Some clients read markup in a comment that begins with [if, or end it sooner.
+            keep = _ACTIVE.search(node.comment_content or "") is None
         elif tag.rpartition(":")[2] in _GONE or (tag == "meta" and _acts(node)):
             keep = False
         else:
@@ -134,10 +136,24 @@ def _acts(node: LexborNode) -> bool:
 def clean_style(style: str) -> str:
     """Give a style without what it loads; empty if that cannot be told for sure."""
     bare = _CSS_COMMENT.sub("", style)
-    if not _CSS_REMOTE.search(bare):
+    if not _loads(bare):
         return style
     cleaned, checked = _without_urls(_CSS_IMPORT.sub("", bare))
-    return "" if _CSS_REMOTE.search(checked) else cleaned
+    if _loads(checked):
+        return ""
+    return style if cleaned == bare else cleaned
+
+
+def _loads(style: str) -> bool:
+    """Whether a style names what it loads, be it in escapes."""
+    return _CSS_REMOTE.search(_CSS_ESCAPE.sub(_unescaped, style)) is not None
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if found[2]:
+        return found[2]
+    number = int(found[1], 16)
+    return chr(number) if 0 < number < 0x110000 else "\ufffd"
 
 
 def _without_urls(style: str) -> tuple[str, str]:
@@ -148,7 +164,7 @@ def _without_urls(style: str) -> tuple[str, str]:
     while found := _CSS_URL.search(style, at):
         end = style.find(")", found.end())
         url = style[found.end() : end].strip("\"' \t\r\n\f")
-        own = end >= 0 and is_own_picture(url)
+        own = end >= 0 and (is_own_picture(url) or url.startswith("#"))
         before = style[at : found.start()]
         at = end + 1 if end >= 0 else len(style)
         cleaned += (before, style[found.start() : at] if own else _NOTHING)
