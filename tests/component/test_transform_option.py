@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 from component.conftest import Service
 from pop3mgmt.client import Caller
@@ -51,3 +53,14 @@ def test_it_is_made_active_at_each_start_and_stays_without(
         assert client.ask_many("RETR 1")[1] == b"Subject: x\r\n\r\nbody\r\n"
     assert fourth.daemon.stop() == 0
     assert transform(own_service()) == ""
+
+
+def test_the_state_tells_what_of_the_sandbox_is_in_force(service: Service) -> None:
+    async def found(admin: Caller) -> str:
+        async with asyncio.timeout(60):
+            async for status in admin.watch_status(timedelta(seconds=0.1)):
+                if status.transforms.isolation:
+                    return status.transforms.isolation
+        raise AssertionError
+
+    assert service.manage(found).startswith("Landlock ABI ")

@@ -356,6 +356,7 @@ class Service:
                 self.token_keys,
                 clock,
                 self._transformed_mail,
+                lambda: "as these tests say",
             )
             server = ManagementServer(
                 tokens,

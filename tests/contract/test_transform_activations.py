@@ -205,6 +205,7 @@ async def test_the_state_tells_what_is_active_and_what_is_tried(two: Service) ->
     assert (trial.id, trial.counts.run_count, trial.counts.failure_count) == (made.id, 5, 1)
     assert trial.transform.is_active
     assert status.transforms.given_up_canary_count == 0
+    assert status.transforms.isolation == "as these tests say"
     await two.admin.use_command_line("")
     assert (await two.admin.get_status()).transform == ""
 

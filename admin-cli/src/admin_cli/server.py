@@ -21,6 +21,7 @@ from admin_cli.output import (
     show_line,
     show_list,
     size,
+    text_or_dash,
     timestamp,
 )
 from admin_cli.setting_values import check_name, parse_settings, settings_record, show_value
@@ -50,6 +51,7 @@ STATUS_COLUMNS = (
     Column("transforms", "Transforms active", lambda it: str(it["activation_count"])),
     Column("transforms", "Being tried", lambda it: show_trials(it["trials"])),
     Column("transforms", "Canaries given up", lambda it: str(it["given_up_canary_count"])),
+    Column("transforms", "Sandbox", lambda it: text_or_dash(it["isolation"])),
     Column("transformed_mail", "Transformed mail", lambda it: show_transformed(it)),
     Column("certificates", "Certificates", show_certificates),
 )
@@ -127,6 +129,7 @@ def status_record(status: Status) -> Record:
             "activation_count": status.transforms.activation_count,
             "trials": [activation_record(it) for it in status.transforms.trials],
             "given_up_canary_count": status.transforms.given_up_canary_count,
+            "isolation": status.transforms.isolation,
         },
         "transformed_mail": transformed_record(status),
         "warnings": list(status.warnings),

@@ -22,7 +22,7 @@ def test_status_is_readable(pop3ctl: Tool) -> None:
     assert facts["Connections now"] == "3"
     assert facts["Transform"] == "off"
     assert (facts["Transforms active"], facts["Being tried"]) == ("0", "-")
-    assert facts["Canaries given up"] == "0"
+    assert (facts["Canaries given up"], facts["Sandbox"]) == ("0", "-")
     assert facts["Transformed mail"] == "none"
     assert facts["Certificates"] == "none, TLS is off"
     assert result.stderr == "warning: the default password of admin is in place\n"
@@ -39,6 +39,7 @@ def test_status_as_json_has_the_contracts_names(pop3ctl: Tool, service: Service)
 def test_status_tells_what_is_being_tried(pop3ctl: Tool, service: Service) -> None:
     transforms = service.status.transforms
     transforms.activation_count, transforms.given_up_canary_count = 3, 1
+    transforms.isolation = "Landlock ABI 7; held back: files"
     canary = activation("everyone", TRANSFORM_MODE_CANARY)
     canary.share_percent, canary.counts.run_count, canary.counts.failure_count = 10, 30, 1
     shadow = activation("role:user", TRANSFORM_MODE_SHADOW)
@@ -50,6 +51,7 @@ def test_status_tells_what_is_being_tried(pop3ctl: Tool, service: Service) -> No
         " role:user: banner@2, shadow, 0 runs, 0 failed, 0 differ"
     )
     assert (facts["Transforms active"], facts["Canaries given up"]) == ("3", "1")
+    assert facts["Sandbox"] == "Landlock ABI 7; held back: files"
     found = pop3ctl.json("status")["transforms"]
     assert found.keys() == set(transforms.DESCRIPTOR.fields_by_name)
     assert [it["mode"] for it in found["trials"]] == ["canary", "shadow"]

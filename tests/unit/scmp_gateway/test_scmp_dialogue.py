@@ -158,10 +158,11 @@ async def test_status_tells_each_certificate_before_the_warnings(talk: Talk) -> 
         certificates=[certificate("mail.example", "*.mail.example"), certificate()],
         warnings=["mend this"],
     )
-    assert (await talk.ask(b"STATUS")).splitlines()[-7:] == [
+    assert (await talk.ask(b"STATUS")).splitlines()[-8:] == [
         "transform: off",
         "transforms-active: 0",
         "canaries-given-up: 0",
+        "transform-isolation: -",
         "certificate: mail.example,*.mail.example until=2026-04-01T12:00:00Z",
         "certificate: - until=2026-04-01T12:00:00Z",
         "warning: mend this",
@@ -175,12 +176,14 @@ async def test_status_tells_each_shadow_and_canary(talk: Talk) -> None:
         subject="everyone", transform=transform, mode=TRANSFORM_MODE_CANARY, share_percent=10
     )
     talk.login.status = Status(
-        transforms=TransformStatus(activation_count=3, given_up_canary_count=1, trials=[canary])
+        transforms=TransformStatus(
+            activation_count=3, given_up_canary_count=1, trials=[canary], isolation="Landlock ABI 7"
+        )
     )
-    told = (await talk.ask(b"STATUS")).splitlines()[-5:-1]
+    told = (await talk.ask(b"STATUS")).splitlines()[-6:-1]
     assert told[:2] == ["transform: off", "transforms-active: 3"]
     assert told[2].startswith("transform-trial: everyone banner@2 canary former=none accounts=- ")
-    assert told[3] == "canaries-given-up: 1"
+    assert told[3:] == ["canaries-given-up: 1", "transform-isolation: Landlock ABI 7"]
 
 
 async def test_status_tells_of_transformed_mail_where_there_is_some(talk: Talk) -> None:
@@ -188,10 +191,11 @@ async def test_status_tells_of_transformed_mail_where_there_is_some(talk: Talk) 
         ahead=True, waiting_count=3, done_count=2, failed_count=1, used_bytes=4096, limit_bytes=8192
     )
     talk.login.status = Status(transform="wc", transformed_mail=mail)
-    assert (await talk.ask(b"STATUS")).splitlines()[-5:-1] == [
+    assert (await talk.ask(b"STATUS")).splitlines()[-6:-1] == [
         "transform: wc",
         "transforms-active: 0",
         "canaries-given-up: 0",
+        "transform-isolation: -",
         "transformed-mail: ahead=on waiting=3 done=2 failed=1 octets=4096 limit=8192",
     ]
 

@@ -59,4 +59,5 @@ def _transforms_message(status: Status) -> server_pb2.TransformStatus:
         activation_count=len(status.transforms),
         trials=[activation_message(it, lambda of: of.id in active) for it in trials[:MAX_TRIALS]],
         given_up_canary_count=status.given_up_canary_count,
+        isolation=status.isolation,
     )

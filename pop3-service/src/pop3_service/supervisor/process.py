@@ -84,6 +84,7 @@ from pop3_service.supervisor.preferences import PreferencesDesk
 from pop3_service.supervisor.reloading import Reloading
 from pop3_service.supervisor.remote_worker import Slot
 from pop3_service.supervisor.roles import RolesDesk
+from pop3_service.supervisor.sandbox import SandboxLook
 from pop3_service.supervisor.sasl import checks, claims
 from pop3_service.supervisor.scram import SALT_KEY, ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
@@ -326,6 +327,8 @@ class Supervisor:
             await self._apply_retention(store)
             results = self._cache(lambda: settings.current)
             stack.callback(results.close)
+            sandbox = SandboxLook(runner.launcher.look)
+            await stack.enter_async_context(sandbox.running())
             status = StatusDesk(
                 self._version,
                 board.totals,
@@ -337,6 +340,7 @@ class Supervisor:
                 token_keys,
                 clock,
                 partial(_transformed_mail, ahead, results, lambda: settings.current),
+                lambda: sandbox.text,
             )
             server = ManagementServer(
                 tokens,

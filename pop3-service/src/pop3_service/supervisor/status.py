@@ -45,6 +45,7 @@ class Status:
     transformed_mail: TransformedMail | None
     transforms: list[ActivationRecord]
     given_up_canary_count: int
+    isolation: str
     certificates: list[Certificate]
     warnings: list[str]
 
@@ -64,7 +65,9 @@ class StatusDesk:
         token_keys: TokenKeys,
         clock: Clock,
         transformed_mail: Callable[[], Awaitable[TransformedMail | None]],
+        isolation: Callable[[], str],
     ) -> None:
+        """``isolation`` says what holds transforms back, in words."""
         self._version = version
         self._totals = totals
         self._workers = workers
@@ -75,6 +78,7 @@ class StatusDesk:
         self._token_keys = token_keys
         self._clock = clock
         self._transformed_mail = transformed_mail
+        self._isolation = isolation
         self._start_time = clock.now()
 
     async def status(self) -> Status:
@@ -90,6 +94,7 @@ class StatusDesk:
             transform=self._transforms.command_line,
             transforms=self._transforms.activations(),
             given_up_canary_count=self._transforms.given_up_count,
+            isolation=self._isolation(),
             certificates=self._certificates.in_force(),
             warnings=await self._accounts.warnings()
             + self._certificates.warnings()

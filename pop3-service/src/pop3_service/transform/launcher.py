@@ -114,6 +114,21 @@ class Launcher:
         """
         return (await self._ready()).isolation
 
+    async def look(self) -> Isolation:
+        """Say the same, by a process that is started for that alone, and ends.
+
+        Raises:
+            TransformFailed: it does not start.
+        """
+        try:
+            process = await self._start()
+        except (OSError, EOFError, TimeoutError, ValueError) as error:
+            raise TransformFailed("transform cannot run: no launcher") from error
+        try:
+            return process.isolation
+        finally:
+            await process.close()
+
     async def run(
         self,
         programs: Sequence[tuple[str, ...]],

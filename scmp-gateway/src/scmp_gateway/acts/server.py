@@ -34,6 +34,7 @@ async def status(caller: Caller, line: Line) -> Reply:
     ]
     lines += [f"transform-trial: {activation_line(it)}" for it in now.transforms.trials]
     lines.append(f"canaries-given-up: {now.transforms.given_up_canary_count}")
+    lines.append(f"transform-isolation: {now.transforms.isolation or '-'}")
     if now.HasField("transformed_mail"):
         lines.append(f"transformed-mail: {_transformed(now.transformed_mail)}")
     lines += [f"certificate: {_certificate(it)}" for it in now.certificates]
