@@ -15,10 +15,14 @@ LONGEST_LINE = 998
 
 
 class Edits:
-    """Changes to one message. None may overlap another."""
+    """Changes to one message. None may overlap another.
+
+    ``left`` says why something was left that should have been changed, if anything was.
+    """
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
+        self.left = ""
         self._changes: list[tuple[int, int, bytes]] = []
 
     def __bool__(self) -> bool:

@@ -54,6 +54,8 @@ def change(
             return [octets]
         edits = Edits(octets)
         command.edit(message, edits, signed)
+        if strict and edits.left:
+            raise Unclear(edits.left)
         return edits.pieces() if edits else [octets]
     except Unclear:
         if strict:

@@ -111,6 +111,14 @@ def read_text(part: Part) -> Text | None:
     return _decoded(part, octets, declared)
 
 
+def text_to_change(part: Part, edits: Edits) -> Text | None:
+    """Decode a text part that is to be changed; None if it has to be left, which is noted."""
+    text = read_text(part)
+    if text is None:
+        edits.left = "a text cannot be decoded, or is too large"
+    return text
+
+
 def _decoded(part: Part, octets: bytes, declared: str) -> Text | None:
     known = find_charset(declared) if declared else "utf-8"
     known = _larger(octets, known) if known in _LARGER else known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.programs import PDF, mail, multipart, part, passed, read, text_of
-from valija_transform.failures import WrongUsage
+from valija_transform.failures import Unclear, WrongUsage
 from valija_transform.finders import BUILT_IN, pattern, redact, redact_pieces
 
 ALL = ("--find", "card", "--find", "iban", "--find", "email")
@@ -148,6 +148,14 @@ def test_a_mask_of_ones_own() -> None:
     before = mail("", "me@example.org")
     after = passed(before, "redact", "--find", "email", "--mask", "ü")
     assert text_of(after) == "ü\n"
+
+
+def test_a_field_that_is_too_long_is_left() -> None:
+    before = mail(f"Subject: me@example.org {'x ' * 9000}", "", "x")
+    options = ("redact", "--find", "email", "--header", "Subject")
+    assert passed(before, *options) == before
+    with pytest.raises(Unclear):
+        passed(before, *options, strict=True)
 
 
 def test_something_is_to_be_found() -> None:

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from support.programs import HTML, PDF, mail, multipart, part, passed, read, text_of
+from valija_transform.failures import Unclear
 from valija_transform.fields import decode_words
 from valija_transform.structure import read_structure
 from valija_transform.text import LARGEST, LARGEST_HTML, find_charset, read_text
@@ -33,6 +34,10 @@ def encoded(body: bytes, encoding: str = "base64", charset: str = "utf-8") -> by
 )
 def test_what_cannot_be_decoded_for_sure_keeps_its_octets(octets: bytes) -> None:
     assert passed(octets, "defang") == octets
+    for options in (("defang",), ("redact", "--find", "card")):
+        with pytest.raises(Unclear):
+            passed(octets, *options, strict=True)
+    assert passed(octets, "strip-attachments", strict=True) == octets
 
 
 def test_base64_that_lacks_its_padding_is_read() -> None:

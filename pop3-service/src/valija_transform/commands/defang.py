@@ -8,7 +8,7 @@ from valija_transform.edits import Edits, is_text_of
 from valija_transform.links import harmless_text
 from valija_transform.protection import Signed, open_parts
 from valija_transform.structure import Part
-from valija_transform.text import is_html, read_text, write_text
+from valija_transform.text import is_html, text_to_change, write_text
 
 ABOUT = "make links harmless, remove remote pictures and scripts"
 
@@ -28,7 +28,10 @@ class Defang:
     def edit(self, message: Part, edits: Edits, signed: Signed) -> None:
         """Change the parts that hold any."""
         for part in open_parts(message, signed):
-            if not is_text_of(part.content_type) or (text := read_text(part)) is None:
+            if not is_text_of(part.content_type):
+                continue
+            text = text_to_change(part, edits)
+            if text is None:
                 continue
             if is_html(part):
                 from valija_transform.html_defang import defang_html

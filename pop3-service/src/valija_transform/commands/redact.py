@@ -11,7 +11,7 @@ from valija_transform.fields import Field, decode_words
 from valija_transform.finders import BUILT_IN, Finder, pattern, redact
 from valija_transform.protection import Signed, open_parts
 from valija_transform.structure import MAX_FIELD, Part
-from valija_transform.text import is_html, read_text, write_text
+from valija_transform.text import is_html, text_to_change, write_text
 from valija_transform.writing import ADDRESSES, fold, write_addresses
 
 ABOUT = "replace patterns, card numbers, IBANs and addresses in texts"
@@ -73,11 +73,11 @@ class Redact:
         for part in open_parts(message, signed):
             if is_top(part):
                 for found in part.header.fields:
-                    if found.name.lower() in self._names and len(found.raw) <= MAX_FIELD:
+                    if found.name.lower() in self._names:
                         self._field(part, found, edits)
             if not (part.content_type.startswith("text/") or is_html(part)):
                 continue
-            text = read_text(part)
+            text = text_to_change(part, edits)
             if text is None:
                 continue
             if is_html(part):
@@ -90,6 +90,9 @@ class Redact:
                 write_text(part, edits, text, told)
 
     def _field(self, part: Part, found: Field, edits: Edits) -> None:
+        if len(found.raw) > MAX_FIELD:
+            edits.left = f"a field of more than {MAX_FIELD} octets"
+            return
         name = found.name.decode()
         if name.lower() in ADDRESSES:
             told = self._addresses(found.value)

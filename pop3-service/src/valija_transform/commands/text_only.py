@@ -9,7 +9,7 @@ from valija_transform.commands.strip_attachments import describe
 from valija_transform.edits import Edits, is_text_of, text_part
 from valija_transform.protection import Signed, is_kept
 from valija_transform.structure import Part
-from valija_transform.text import is_html, read_text
+from valija_transform.text import is_html, text_to_change
 
 ABOUT = "keep the text alone: plain, or else HTML as text"
 
@@ -43,7 +43,7 @@ class TextOnly:
         if len(texts) == 1 and not notes and texts[0].content_type == "text/plain":
             _take_over(texts[0], message, edits)
             return
-        told = [told for it in texts if (told := _text_of(it)) is not None]
+        told = [told for it in texts if (told := _text_of(it, edits)) is not None]
         if len(told) < len(texts):
             return
         text = "\n".join(
@@ -96,8 +96,8 @@ def _best(alternative: Part) -> list[Part]:
     return found
 
 
-def _text_of(part: Part) -> str | None:
-    text = read_text(part)
+def _text_of(part: Part, edits: Edits) -> str | None:
+    text = text_to_change(part, edits)
     if text is None:
         return None
     told = _guessed(text.text) if text.transparent else text.text
