@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from admin_cli.activation_words import activation_record, show_trials
 from admin_cli.certificates import certificate_record, show_certificates
 from admin_cli.commands import TEXT, Command, Duration, Noun
 from admin_cli.connection import call
@@ -25,7 +26,6 @@ from admin_cli.output import (
     timestamp,
 )
 from admin_cli.setting_values import check_name, parse_settings, settings_record, show_value
-from admin_cli.transform_activations import activation_record, show_trials
 from pop3mgmt.durations import show_duration
 
 if TYPE_CHECKING:

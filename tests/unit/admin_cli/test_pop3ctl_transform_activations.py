@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pop3mgmt.v1 import transform_activations_pb2 as pb2
-from pop3mgmt.v1.transforms_pb2 import ON_FAILURE_ORIGINAL, ON_FAILURE_REFUSE
+from pop3mgmt.v1.transforms_pb2 import ON_FAILURE_ORIGINAL, ON_FAILURE_REFUSE, Transform
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import MADE, Service
 from unit.admin_cli.transform_activations import activation
@@ -168,6 +168,16 @@ def test_what_is_active_is_listed_as_json(pop3ctl: Tool, canary: pb2.TransformAc
         "end_reason": None,
         "ended_by": "",
     }
+
+
+def test_a_long_command_line_is_cut_in_tables_alone(pop3ctl: Tool, service: Service) -> None:
+    made = activation("everyone", pb2.TRANSFORM_MODE_ON)
+    line = f"sed {'x' * 100}"
+    made.transform.CopyFrom(Transform(version=7, command_line=line))
+    service.activations.active = [made]
+    row = pop3ctl.ok("transform", "active").splitlines()[1]
+    assert row.split("  ")[1] == f"{line[:37]}..."
+    assert pop3ctl.json("transform", "active")[0]["transform"]["command_line"] == line
 
 
 def test_what_was_active_tells_when_and_why_it_ended(
