@@ -12,7 +12,7 @@ import pytest
 
 from pop3_service.domain.errors import TransformFailed
 from pop3_service.transform import cache as cache_module
-from pop3_service.transform import session as session_module
+from pop3_service.transform import making as making_module
 from pop3_service.transform.cache import PAUSE_S, Cache
 from pop3_service.transform.results import VANISHED_S, Draft, Folder
 from pop3_service.transform.sweeping import BLOCK, PERIOD_S, UNUSED_S
@@ -400,7 +400,7 @@ async def test_a_full_disk_refuses_the_message_and_leaves_nothing(
     def full(*_: object) -> Iterator[None]:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    place = desk.cache if where == "open_draft" else session_module
+    place = desk.cache if where == "open_draft" else making_module
     session, original = desk.session(("cat",)), desk.message(b"x\n")
     with monkeypatch.context() as patch:
         patch.setattr(place, where, full)

@@ -7,31 +7,22 @@ result is computed once, whoever asks for it, and another size than the one told
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
-
-import structlog
 
 from lineproto.obtaining import obtain
 from pop3_service.domain.errors import ServiceError, TransformFailed, TransformInvalid
 from pop3_service.domain.settings import Settings
 from pop3_service.domain.transforms import OnFailure, Transform
 from pop3_service.transform.cache import Cache
-from pop3_service.transform.crlf import converted, form_of
 from pop3_service.transform.fingerprint import fingerprint
+from pop3_service.transform.making import Maker, OnRun, Original, Result
 from pop3_service.transform.results import Draft, Folder
-from pop3_service.transform.runner import Output, RunFailed, Runner
+from pop3_service.transform.runner import RunFailed, Runner
 
-HEAD = 64 * 1024
-"""Octets that a result's form is told by."""
-
-log = structlog.get_logger()
-
-OnRun = Callable[[float, str], None]
-"""Is told of each run: how many seconds it took, and why it failed, empty if it did not."""
+__all__ = ["OnRun", "Original", "Result", "SessionTransform", "TransformPending"]
 
 
 class TransformPending(Exception):
@@ -41,37 +32,6 @@ class TransformPending(Exception):
         super().__init__(f"{done} of {total} messages are transformed")
         self.done = done
         self.total = total
-
-
-@dataclass(frozen=True, slots=True)
-class Original:
-    """A message as it is stored.
-
-    ``key`` is its ``Message.identity``, ``size`` the octets of its file, ``octets`` those of its
-    CRLF form. ``open`` gives a descriptor that reads it, raises ServiceError, and may wait for
-    the disk.
-    """
-
-    key: str
-    size: int
-    octets: int
-    open: Callable[[], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A transformed message: a file to be read from 0, of ``size`` octets in CRLF form.
-
-    ``form`` is what is known of them, for ``WireEncoder``; whether the header is in UTF-8 too.
-    """
-
-    fd: int
-    size: int
-    form: int
-
-    def close(self) -> None:
-        """Let go of it."""
-        os.close(self.fd)
 
 
 class SessionTransform:
@@ -93,12 +53,11 @@ class SessionTransform:
         self._runner = runner
         self._cache = cache
         self._account = account
-        self._settings = settings
-        self._on_run = on_run or _ignore
+        self._maker = Maker(runner, cache, account, transform.programs, settings, on_run or _ignore)
         self._background = background
         self._waiting = 0
         self._closed = False
-        self._tidied = False
+        self._listed = False
         self._beginning = asyncio.Lock()
         self._fingerprint = ""
         self._folder: Folder | None = None
@@ -114,7 +73,7 @@ class SessionTransform:
                 another call waits for it again.
         """
         await self._begin()
-        await self._tidy(originals)
+        await self._list(originals)
         if self._finding is None or self._finding.done():
             missing = [it for it in originals if not self._is_known(it)]
             if not missing:
@@ -190,34 +149,33 @@ class SessionTransform:
         async with self._beginning:
             if self._fingerprint:
                 return
-            ready = self._cache.in_thread(self._look)
-            mark, folder, sizes = await obtain(ready, lambda it: _close(it[1]))
+            ready = self._cache.in_thread(self._prepare)
+            mark, folder = await obtain(ready, lambda it: _close(it[1]))
             if self._closed:
                 _close(folder)
                 raise TransformFailed("the session has ended")
-            self._fingerprint, self._folder, self._octets = mark, folder, sizes
+            self._fingerprint, self._folder = mark, folder
 
-    def _look(self) -> tuple[str, Folder | None, dict[str, int]]:
+    def _prepare(self) -> tuple[str, Folder | None]:
         try:
             mark = fingerprint(self.transform.programs)
         except (TransformInvalid, OSError):  # each run will say so
-            return "none", None, {}
-        folder = self._cache.lease(self._account, mark)
-        if folder is None:
-            return mark, None, {}
-        try:
-            return mark, folder, folder.sizes()
-        except OSError:
-            folder.close()
-            return mark, None, {}
+            return "none", None
+        return mark, self._cache.lease(self._account, mark)
 
-    async def _tidy(self, originals: Sequence[Original]) -> None:
-        """Let results go whose messages are gone, once; what runs ahead may not know all mail."""
-        if self._tidied or self._background or self._folder is None:
+    async def _list(self, originals: Sequence[Original]) -> None:
+        """Find the sizes that are there, once; let results go whose messages are gone.
+
+        In the background not all mail may be known, and nothing is let go.
+        """
+        if self._listed or self._folder is None:
             return
-        self._tidied = True
-        keys = {original.key for original in originals}
-        if not self._octets.keys() <= keys:
+        self._listed = True
+        listing = partial(_sizes, self._folder, {original.key for original in originals})
+        found, others = await self._cache.in_thread(listing)
+        self._octets = found | self._octets
+        if others and not self._background and self._folder is not None:
+            keys = {original.key for original in originals}
             await self._cache.in_thread(partial(self._folder.keep_only, keys))
 
     async def _find(self, missing: Sequence[Original]) -> None:
@@ -241,14 +199,14 @@ class SessionTransform:
     async def _result(self, original: Original) -> Result:
         if why := self._failed.get(original.key):
             raise TransformFailed(why)
-        if original.key in self._octets and (result := await self._kept(original)):
+        if result := await self._kept(original):
             return result
         run = f"{self._account}/{self._fingerprint}/{original.key}"
         try:
             async with self._cache.once.alone(run):
                 if why := self._cache.failures.find(run):
                     raise TransformFailed(why)
-                return await self._kept(original) or await self._computed(original, run)
+                return await self._kept(original) or await self._made(original, run)
         except TransformFailed as error:
             if original.key not in self._octets:
                 self._fail(original, str(error))
@@ -265,59 +223,26 @@ class SessionTransform:
         result = await obtain(opening, _close)
         return None if result is None else self._checked(original, result)
 
-    async def _computed(self, original: Original, run: str) -> Result:
+    async def _made(self, original: Original, run: str) -> Result:
         """Run the programs on a message, and keep what comes of it."""
-        fd = await obtain(self._cache.in_thread(original.open), os.close)
+        background = self._background or not self._waiting
         try:
-            before = os.fstat(fd)
-            with contextlib.closing(await self._run(original, fd, run)) as output:
-                draft = await self._draft(output)
-            with contextlib.closing(draft):
-                after = os.fstat(fd)
-                if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-                    raise TransformFailed("the message was changed by another program")
-                return await self._published(original, draft)
-        except OSError as error:
-            raise TransformFailed(f"no room for the transform: {error.strerror}") from error
-        finally:
-            os.close(fd)
-
-    async def _draft(self, output: Output) -> Draft:
-        """Write an output in CRLF form to a file that can become a result."""
-        draft = await obtain(self._cache.in_thread(self._cache.open_draft), _close)
-        try:
-            steps = converted(output.file, draft.file)
-            while await self._cache.in_thread(partial(_step, steps)):
-                pass
-        except BaseException:
-            draft.close()
-            raise
-        return draft
-
-    async def _run(self, original: Original, fd: int, run: str) -> Output:
-        try:
-            output = await self._runner.run(
-                self.transform.programs,
-                fd,
-                original.size,
-                self._settings(),
-                account=self._account,
-                background=self._background or not self._waiting,
-            )
+            draft = await self._maker.make(original, background=background)
         except RunFailed as error:
             self._cache.failures.add(run, str(error))
-            self._on_run(error.cost.seconds, _told(error))
             raise
-        self._on_run(output.cost.seconds, "")
-        return output
+        with closing(draft):
+            return await self._published(original, draft)
 
     async def _published(self, original: Original, draft: Draft) -> Result:
         """Keep a draft; give it, or the result of another process that was first."""
-        result = _result_of(os.dup(draft.file.fileno()))
+        result = Result.take(os.dup(draft.file.fileno()))
         try:
             self._compare(original, result)
             if self._folder is not None:
-                publishing = partial(self._publish, self._folder, original.key, draft)
+                publishing = partial(
+                    self._maker.publish, self._folder, self._fingerprint, original.key, draft
+                )
                 if not await self._cache.in_thread(publishing):
                     kept = await self._kept(original)
                     if kept is not None:
@@ -327,13 +252,6 @@ class SessionTransform:
             result.close()
             raise
         return self._checked(original, result)
-
-    def _publish(self, folder: Folder, key: str, draft: Draft) -> bool:
-        try:
-            same = fingerprint(self.transform.programs) == self._fingerprint
-        except (TransformInvalid, OSError):
-            same = False
-        return folder.publish(key, draft) if same else True
 
     def _checked(self, original: Original, result: Result) -> Result:
         """Hold a result to the size that was told, or tell its size from now on."""
@@ -351,32 +269,23 @@ class SessionTransform:
             raise TransformFailed(f"{result.size} octets, where {told} were told before")
 
 
+def _sizes(folder: Folder, wanted: set[str]) -> tuple[dict[str, int], bool]:
+    """Give the sizes there are of what is wanted, and whether there are others."""
+    try:
+        sizes = folder.sizes()
+    except OSError:
+        return {}, False
+    return {key: size for key, size in sizes.items() if key in wanted}, not sizes.keys() <= wanted
+
+
 def _open(folder: Folder, key: str) -> Result | None:
     fd = folder.open(key)
-    return None if fd is None else _result_of(fd)
-
-
-def _result_of(fd: int) -> Result:
-    """Take over an open file of a message in CRLF form."""
-    try:
-        return Result(fd, os.fstat(fd).st_size, form_of(os.pread(fd, HEAD, 0)))
-    except BaseException:
-        os.close(fd)
-        raise
+    return None if fd is None else Result.take(fd)
 
 
 def _close(it: Result | Draft | Folder | None) -> None:
     if it is not None:
         it.close()
-
-
-def _step(steps: Iterator[None]) -> bool:
-    """Go a step; False at the end."""
-    return next(steps, "end") is None
-
-
-def _told(error: RunFailed) -> str:
-    return f"{error}: {error.note}" if error.note else str(error)
 
 
 def _ignore(seconds: float, failure: str) -> None:
