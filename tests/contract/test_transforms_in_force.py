@@ -91,3 +91,13 @@ async def test_a_worker_hears_what_is_active_by_the_first_login(service: Service
     assert [worker.transforms for worker in service.workers] == [TransformTable()] * 2
     await service.transforms.use_command_line("wc", "default")
     assert in_force(service) == ["wc for everyone"]
+
+
+async def test_the_audit_tells_of_a_transform_however_long_it_is(service: Service) -> None:
+    long = "tr a " + "é" * 1000
+    await service.admin.use_command_line(f"{long}1 | cat")
+    await service.admin.use_command_line(f"{long}2 | cat")
+    [entry, _] = await service.audit.newest(AuditFilter(action="transforms.use_command_line"))
+    assert str(entry.before["transform"]).startswith("tr a éé")
+    assert str(entry.after["transform"]).startswith("tr a éé")
+    assert "characters" in str(entry.after["transform"])

@@ -16,6 +16,9 @@ from pop3_service.domain.transforms import (
     Transform,
 )
 
+TOLD = 600
+"""Characters of a command line that the audit is told; all of it is stored with its version."""
+
 
 def own(subject: Subject) -> Subject:
     """Give a subject in its account's own spelling; whether it is there is seen when stored."""
@@ -53,11 +56,17 @@ def check_mode(new: Activation, accounts: Sequence[str]) -> None:
         raise InvalidArgument("a canary needs a share or accounts")
 
 
+def brief(text: object) -> str:
+    """Give a text that the audit has room for, however it writes it; more is cut and said so."""
+    whole = str(text)
+    return whole if len(whole) <= TOLD else f"{whole[:TOLD]}... ({len(whole)} characters)"
+
+
 def told(new: Activation) -> dict[str, object]:
     """Give what the audit is told of what is active now."""
-    told: dict[str, object] = {"transform": str(new)}
+    told: dict[str, object] = {"transform": brief(new)}
     if new.transform is not None and new.transform.name:
-        told["command_line"] = new.transform.command_line
+        told["command_line"] = brief(new.transform.command_line)
     if new.mode is Mode.CANARY:
         told |= {"share": new.share, "accounts": len(new.accounts), "limit": new.failure_limit}
     return told
@@ -65,4 +74,4 @@ def told(new: Activation) -> dict[str, object]:
 
 def was(ended: ActivationRecord | None) -> str | None:
     """Give what the log is told of what has ended."""
-    return str(ended.activation) if ended else None
+    return brief(ended.activation) if ended else None

@@ -31,7 +31,7 @@ from pop3_service.domain.transforms import (
 )
 from pop3_service.storage.accounts import AccountStore
 from pop3_service.storage.transforms import TransformStore
-from pop3_service.supervisor.activation_checks import check_mode, is_like, own
+from pop3_service.supervisor.activation_checks import brief, check_mode, is_like, own
 from pop3_service.supervisor.transforms_in_force import TransformsInForce
 from pop3_service.transform.command_line import find_program, parse_chain
 
@@ -115,7 +115,7 @@ class ActiveTransformsDesk(TransformsInForce):
         async with self.changing:
             old = self._find(EVERYONE)
             if old is not None and old.mode is Mode.ON and is_like(old.transform, new):
-                describe(after={"transform": new.command_line, "unchanged": True})
+                describe(after={"transform": brief(new.command_line), "unchanged": True})
                 return self._record(old)
             return await self._make(Activation(0, EVERYONE, new, set_by=by))
 
@@ -148,7 +148,7 @@ class ActiveTransformsDesk(TransformsInForce):
         """Make something active, in place of what is."""
         old = self._find(new.subject)
         if old is not None and old.says_the_same(new):
-            describe(after={"transform": str(new), "unchanged": True})
+            describe(after={"transform": brief(new), "unchanged": True})
             return self._record(old)
         self._check_bounds(new)
         if old is None:

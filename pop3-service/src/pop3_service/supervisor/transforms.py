@@ -11,6 +11,7 @@ from pop3_service.domain.address_rules import check_text
 from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import TransformNotFound
 from pop3_service.domain.transforms import OnFailure, Transform, parse_transform_name
+from pop3_service.supervisor.activation_checks import brief
 from pop3_service.supervisor.active_transforms import ActiveTransformsDesk
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ class TransformsDesk(ActiveTransformsDesk):
                 return last
             made = await self._store.insert(new)
         describe(target=str(made), before=_told(last) if last else {}, after=_told(made))
-        log.info("transform set", transform=str(made), command=made.command_line, by=by)
+        log.info("transform set", transform=str(made), command=brief(made.command_line), by=by)
         return made
 
     async def delete(self, name: str, by: str) -> int:
@@ -86,7 +87,7 @@ def _told(transform: Transform) -> dict[str, object]:
     """Give what the audit is told."""
     return {
         "version": transform.version,
-        "command_line": transform.command_line,
+        "command_line": brief(transform.command_line),
         "on_failure": transform.on_failure.value,
         "note": transform.note,
     }

@@ -33,7 +33,7 @@ from pop3_service.domain.transforms import (
     TransformTable,
 )
 from pop3_service.storage.transforms import TransformStore
-from pop3_service.supervisor.activation_checks import own, told, was
+from pop3_service.supervisor.activation_checks import brief, own, told, was
 from pop3_service.supervisor.canaries import Canaries
 from pop3_service.supervisor.transform_counts import TransformCounts
 
@@ -147,9 +147,9 @@ class TransformsInForce:
             ended, _ = await self._back(old, EndReason.GIVEN_UP, "")
             self.given_up_count += 1
             count = ended.count
-            back = "what held before" if old.inherits else f"{old.former or NONE}"
+            back = "what held before" if old.inherits else brief(old.former or NONE)
             text = (
-                f"{old.transform or NONE} for {old.subject} was given up, back to {back}:"
+                f"{brief(old.transform or NONE)} for {old.subject} was given up, back to {back}:"
                 f" {count.failures} of {count.runs} runs failed, the last one: {count.failure}"
             )
             why = {"runs": count.runs, "failures": count.failures, "last_failure": count.failure}
@@ -177,15 +177,15 @@ class TransformsInForce:
         """Store that something is active in place of what has ended, and put it in force."""
         new = await self._store.begin(ended, replace(new, set_time_s=self._now_s()))
         await self._put(TransformTable((*self._others(new.subject), new)))
-        describe(before={"transform": str(ended.activation)} if ended else {}, after=told(new))
-        log.info("transform activated", transform=str(new), by=new.set_by, was=was(ended))
+        describe(before={"transform": was(ended)} if ended else {}, after=told(new))
+        log.info("transform activated", transform=brief(new), by=new.set_by, was=was(ended))
         return self._record(new)
 
     async def _end(self, ended: ActivationRecord) -> None:
         """Store that what was active has ended, with nothing in its place."""
         await self._store.end(ended)
         await self._put(TransformTable(self._others(ended.activation.subject)))
-        describe(before={"transform": str(ended.activation)}, after={"transform": None})
+        describe(before={"transform": was(ended)}, after={"transform": None})
         log.info("transform deactivated", by=ended.end and ended.end.by, was=was(ended))
 
     async def _put(self, table: TransformTable) -> None:
