@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pop3_service.domain.errors import TransformFailed
+from pop3_service.domain.reach import Reach
 from pop3_service.transform.isolation import Isolation, exposed, program_folders
 from pop3_service.transform.launcher import Launcher, RunResult
 from pop3_service.transform.limits import Ended
@@ -138,12 +139,11 @@ async def test_programs_of_a_killed_keeper_are_killed_by_the_launcher(jail: Cell
 SERVICE = """
 import asyncio, os, sys
 from pathlib import Path
-from pop3_service.transform.isolation import program_folders
 from pop3_service.transform.launcher import Launcher
 from pop3_service.transform.limits import Limits
 
 async def main():
-    launcher = Launcher(Path(sys.argv[1]), program_folders())
+    launcher = Launcher(Path(sys.argv[1]))
     nothing = os.open(os.devnull, os.O_RDONLY)
     program = (sys.executable, "-I", "-S", "-c", sys.argv[2])
     await launcher.run([program], nothing, 1, Limits(seconds=1000))
@@ -229,7 +229,7 @@ async def test_a_launcher_that_does_not_start_is_a_failed_transform(tmp_path: Pa
 async def test_a_folder_that_programs_may_read_is_told(tmp_path: Path) -> None:
     mail = tmp_path / "open" / "mail"
     mail.mkdir(parents=True)
-    launcher = Launcher(tmp_path / "scratch", [str(tmp_path / "open")], [mail])
+    launcher = Launcher(tmp_path / "scratch", Reach((str(tmp_path / "open"),), (str(mail),)))
     isolation = await launcher.isolation()
     assert isolation.exposed == (str(mail),)
     assert not isolation.complete
@@ -247,12 +247,13 @@ def test_what_holds_programs_holds_no_mail(tmp_path: Path) -> None:
     pointer = tmp_path / "pointer"
     pointer.symlink_to(inside)
     folders = [str(tmp_path / "programs")]
-    assert exposed([inside, pointer, tmp_path], folders) == (str(inside), str(pointer))
-    assert exposed([Path("/usr/share/mail"), Path("/var/mail")], []) == ("/usr/share/mail",)
+    private = [str(inside), str(pointer), str(tmp_path)]
+    assert exposed(private, folders) == (str(inside), str(pointer))
+    assert exposed(["/usr/share/mail", "/var/mail"], []) == ("/usr/share/mail",)
 
 
 def test_programs_may_read_this_python_and_the_one_it_was_made_from(tmp_path: Path) -> None:
-    folders = program_folders([tmp_path])
+    folders = program_folders([str(tmp_path)])
     assert {sys.prefix, sys.base_prefix, str(tmp_path)} <= set(folders)
 
 

@@ -30,6 +30,7 @@ from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.address_rules import Service as Service_
 from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.audit import Via
+from pop3_service.domain.reach import Reach
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import Settings
@@ -229,7 +230,9 @@ class Service:
             )
             await stack.enter_async_context(self.audit.running())
             maildrops = MaildirStore(MailPaths(self.folder / "mail"), clock)
-            runner = Runner(self.folder / "spool", clock, folders=[self.folder / "programs"])
+            runner = Runner(
+                self.folder / "spool", clock, reach=Reach((str(self.folder / "programs"),))
+            )
             stack.push_async_callback(runner.close)
             settings = SettingsDesk(store.settings, store.accounts, self._apply)
             throttle = Throttle(lambda: settings.current, clock)

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pop3_service.transform.isolation import program_folders
 from pop3_service.transform.launcher import Launcher, RunResult
 from pop3_service.transform.limits import Limits
 
@@ -152,9 +151,7 @@ def cell(user: str = "own", *, landlock: bool = True) -> Iterator[Cell]:
         (folder / "scratch").mkdir()
         for path in (folder, folder / "scratch"):
             os.chown(path, uid, -1)
-        yield Cell(
-            folder, python, Launcher(folder / "scratch", program_folders(), python=command), uid
-        )
+        yield Cell(folder, python, Launcher(folder / "scratch", python=command), uid)
     finally:
         for path, names, _ in os.walk(folder):
             for name in names:

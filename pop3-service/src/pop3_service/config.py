@@ -43,6 +43,7 @@ class Config:
     mail_path: str
     data_dir: Path
     spool_dir: Path | None
+    transform_path: tuple[Path, ...]
     tls_cert: Path | None
     tls_key: Path | None
     tls_dir: Path | None
@@ -126,6 +127,13 @@ def _workers(text: str) -> int:
     return int(text)
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    paths = tuple(Path(part) for part in text.split(":") if part)
+    if any(not path.is_absolute() for path in paths):
+        raise ValueError("a folder is given from the root, as /srv/filters")
+    return paths
+
+
 def _path_or_none(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -164,6 +172,8 @@ OPTIONS: tuple[Option, ...] = (
            " through from this start on; stored like a setting, and empty for none", "-t",
            "COMMAND"),
     Option("spool_dir", None, Path, "folder for transformed mail (DATA_DIR/spool)", metavar="DIR"),
+    Option("transform_path", (), _paths, "folders that transforms may read, besides /usr and /opt",
+           metavar="DIR[:DIR]"),
     Option("tls_cert", None, _path_or_none, "certificate and chain in PEM, leaf first",
            metavar="FILE"),
     Option("tls_key", None, _path_or_none, "its key in PEM (in the same file)", None, "FILE"),

@@ -39,6 +39,7 @@ SAMPLES: dict[str, tuple[str, str, Any, Any]] = {
     "data_dir": ("/data", "/other", Path("/data"), Path("/other")),
     "transform": ("wc -l", "cat", "wc -l", "cat"),
     "spool_dir": ("/spool", "/other", Path("/spool"), Path("/other")),
+    "transform_path": ("/a:/b", "/c", (Path("/a"), Path("/b")), (Path("/c"),)),
     "tls_cert": ("/a.pem", "/b.pem", Path("/a.pem"), Path("/b.pem")),
     "tls_key": ("/a.key", "/b.key", Path("/a.key"), Path("/b.key")),
     "tls_dir": ("/live", "/other", Path("/live"), Path("/other")),

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import pytest
 
 from pop3_service.domain.errors import TransformFailed, TransformInvalid
+from pop3_service.domain.reach import Reach
 from pop3_service.domain.settings import Settings
 from pop3_service.transform import runner as runner_module
 from pop3_service.transform.runner import MIB, RunFailed, Runner, limits_for
@@ -27,7 +28,7 @@ Program = tuple[str, ...]
 
 @pytest.fixture
 async def runner(tmp_path: Path) -> AsyncIterator[Runner]:
-    made = Runner(tmp_path / "spool", FakeClock(), folders=[tmp_path / "programs"])
+    made = Runner(tmp_path / "spool", FakeClock(), reach=Reach((str(tmp_path / "programs"),)))
     yield made
     await made.close()
 
@@ -225,7 +226,7 @@ async def test_with_isolation_required_nothing_runs_without_it(
     required = allowing(transform_isolation="require")
     if (await runner.launcher.isolation()).complete:
         assert await transformed(runner, ("cat",), settings=required) == MESSAGE
-    visible = Runner(tmp_path / "spool", FakeClock(), private=[Path("/usr/share")])
+    visible = Runner(tmp_path / "spool", FakeClock(), reach=Reach(private=("/usr/share",)))
     with pytest.raises(TransformFailed, match="without its sandbox"):
         await transformed(visible, ("cat",), settings=required)
     await visible.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineproto.stuffing import decode, encode
+from pop3_service.domain.reach import Reach
 from pop3_service.domain.settings import Settings
 from pop3_service.domain.transforms import OnFailure, Transform
 from pop3_service.maildir.message import Message
@@ -52,7 +53,7 @@ class Desk:
         self.runner = Runner(
             self.folder / "spool",
             self.clock,
-            folders=(self.programs,),
+            reach=Reach((str(self.programs),)),
             concurrency=self.at_a_time,
         )
         self.cache = Cache(

@@ -22,6 +22,7 @@ from pop3_service.domain.account import AccountFacts
 from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.ahead import AheadProgress, Owner
 from pop3_service.domain.audit import LoginEvent
+from pop3_service.domain.reach import Reach
 from pop3_service.domain.session import SessionEvent, SessionInfo
 from pop3_service.domain.settings import Settings
 from pop3_service.domain.transforms import NOTHING_ACTIVE, TransformCount, TransformTable
@@ -68,6 +69,7 @@ class WorkerConfig(Struct, frozen=True):
     log_level: str
     log_format: str
     proxy_from: tuple[str, ...] = ()
+    reach: Reach = Reach()
 
 
 class SetUpAhead(Struct, frozen=True, tag=True):
@@ -87,6 +89,7 @@ class AheadConfig(Struct, frozen=True):
     results: str
     log_level: str
     log_format: str
+    reach: Reach = Reach()
 
 
 class Configure(Struct, frozen=True, tag=True):

@@ -41,10 +41,12 @@ from pop3_service.control.counters import CounterBoard
 from pop3_service.control.messages import AheadConfig, ListenerConfig, WorkerConfig
 from pop3_service.control.plane import CertificatePair, ControlPlane
 from pop3_service.domain.access import Access
+from pop3_service.domain.account import AccountName
 from pop3_service.domain.address_rules import AccessTable
 from pop3_service.domain.ahead import TransformedMail
 from pop3_service.domain.audit import LoginEvent, Via
 from pop3_service.domain.errors import CertificateInvalid, InvalidArgument, ServiceUnavailable
+from pop3_service.domain.reach import Reach
 from pop3_service.domain.scram import MadeUp
 from pop3_service.domain.settings import RFC_IDLE_S, Settings
 from pop3_service.domain.transforms import ActiveTransforms, TransformTable
@@ -123,6 +125,7 @@ class Supervisor:
         self._version = version("pop3-service")
         self._spool = config.spool_dir or config.data_dir / "spool"
         self._results = config.data_dir / "transformed"
+        self._reach = _reach(config)
         self._paths = MailPaths(config.mail_dir.absolute(), config.mail_path)
         self._sessions = SessionsDesk()
         self._certificates = self._certificates_desk()
@@ -167,7 +170,7 @@ class Supervisor:
                 clock,
             )
             await stack.enter_async_context(audit.running())
-            runner = Runner(self._spool, clock, private=(self._paths.root, config.data_dir))
+            runner = Runner(self._spool, clock, reach=self._reach)
             stack.push_async_callback(runner.close)
             settings = self._settings = SettingsDesk(store.settings, store.accounts, self._apply)
             shared = find_shared_addresses(config.shared_addresses)
@@ -531,6 +534,7 @@ class Supervisor:
                 self._spool,
                 self._clock,
                 self._results,
+                self._reach,
             )
             context.access = Access(self._access.current.table)
             context.transforms = ActiveTransforms(self._transforms.current)
@@ -560,6 +564,7 @@ class Supervisor:
             results=str(self._results.absolute()),
             log_level=config.log_level,
             log_format=config.log_format,
+            reach=self._reach,
         )
         return await RemoteAhead.start(made, desk, settings, table)
 
@@ -598,9 +603,22 @@ class Supervisor:
                 log_level=config.log_level,
                 log_format=config.log_format,
                 proxy_from=config.proxy_from,
+                reach=self._reach,
             )
 
         return make
+
+
+def _reach(config: Config) -> Reach:
+    """Say what transforms may read, and what lies where they must not."""
+    private = (
+        config.mail_dir, config.data_dir, config.apop_key_file, config.audit_key_file,
+        config.gateway_secret_file, config.tls_key, config.grpc_tls_key,
+    )  # fmt: skip
+    return Reach(
+        tuple(str(path) for path in config.transform_path),
+        tuple(str(path.absolute()) for path in private if path is not None),
+    )
 
 
 async def _transformed_mail(

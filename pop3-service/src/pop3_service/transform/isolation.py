@@ -65,7 +65,7 @@ class Isolation:
         return line if self.complete else f"{line}; missing: {', '.join(self.missing)}"
 
 
-def program_folders(configured: Iterable[Path] = ()) -> tuple[str, ...]:
+def program_folders(configured: Iterable[str] = ()) -> tuple[str, ...]:
     """Give what programs may read besides the system: this Python, the box, and what is configured.
 
     A Python environment needs the one that it was made from, too.
@@ -75,15 +75,15 @@ def program_folders(configured: Iterable[Path] = ()) -> tuple[str, ...]:
     if box is not None and box.submodule_search_locations:
         # Importing it begins with a look at the folder that holds it.
         found += [str(Path(it).parent) for it in box.submodule_search_locations]
-    found += [str(folder.absolute()) for folder in configured]
+    found += configured
     return tuple(dict.fromkeys(found))
 
 
-def exposed(private: Sequence[Path], folders: Sequence[str]) -> tuple[str, ...]:
-    """Give those private folders that lie beneath, or hold, nothing but what programs may read."""
+def exposed(private: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
+    """Give those private paths that lie beneath what programs may read."""
     open_to_all = [Path(it).resolve() for it in readable(folders)]
     return tuple(
-        str(folder)
-        for folder in private
-        if any(folder.resolve().is_relative_to(it) for it in open_to_all)
+        path
+        for path in private
+        if any(Path(path).resolve().is_relative_to(it) for it in open_to_all)
     )

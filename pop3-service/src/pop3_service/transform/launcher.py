@@ -21,9 +21,10 @@ import structlog
 
 from lineproto.obtaining import obtain
 from pop3_service.domain.errors import TransformFailed
+from pop3_service.domain.reach import SYSTEM_ALONE, Reach
 from pop3_service.transform import jail
 from pop3_service.transform.command_line import PATH
-from pop3_service.transform.isolation import Isolation, exposed
+from pop3_service.transform.isolation import Isolation, exposed, program_folders
 from pop3_service.transform.limits import Ended, Limits
 
 START_S = 30.0
@@ -83,19 +84,17 @@ class Launcher:
     def __init__(
         self,
         scratch: Path,
-        folders: Sequence[str] = (),
-        private: Sequence[Path] = (),
+        reach: Reach = SYSTEM_ALONE,
         python: Sequence[str] = (sys.executable,),
     ) -> None:
         """``scratch`` is a folder on a disk for the runs' own folders, made if it is not there.
 
-        ``folders`` are what programs may read besides the system; ``private`` what they must not.
         ``python`` starts the interpreter that the launcher is run by.
         """
         self._scratch = scratch.absolute()
-        self._folders = tuple(folders)
+        self._folders = program_folders(reach.folders)
         self._python = tuple(python)
-        self._exposed = exposed((*private, scratch), self._folders)
+        self._exposed = exposed((*reach.private, str(scratch)), self._folders)
         self._process: _Process | None = None
         self._starting = asyncio.Lock()
         self._runs: dict[asyncio.Task[bytes], socket.socket] = {}

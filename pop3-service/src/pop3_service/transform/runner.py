@@ -20,10 +20,11 @@ import structlog
 from lineproto.clock import Clock
 from lineproto.obtaining import obtain
 from pop3_service.domain.errors import TransformFailed, TransformInvalid
+from pop3_service.domain.reach import SYSTEM_ALONE, Reach
 from pop3_service.domain.settings import Settings
 from pop3_service.transform.command_line import find_program, parse_chain
 from pop3_service.transform.fingerprint import Programs
-from pop3_service.transform.isolation import Policy, program_folders
+from pop3_service.transform.isolation import Policy
 from pop3_service.transform.launcher import SIGPIPE_STATUS, Launcher, RunResult
 from pop3_service.transform.limits import Limits
 from pop3_service.transform.samples import SAMPLES
@@ -98,17 +99,12 @@ class Runner:
         spool: Path,
         clock: Clock,
         *,
-        private: Sequence[Path] = (),
-        folders: Sequence[Path] = (),
+        reach: Reach = SYSTEM_ALONE,
         concurrency: int | None = None,
         spell_s: float = SPELL_S,
     ) -> None:
-        """``spool`` is a folder on a disk; it holds the programs' own folders too.
-
-        ``private`` are folders that no program must see, ``folders`` what they may read besides
-        the system.
-        """
-        self.launcher = Launcher(spool / "scratch", program_folders(folders), private)
+        """``spool`` is a folder on a disk; it holds the programs' own folders too."""
+        self.launcher = Launcher(spool / "scratch", reach)
         self.at_a_time = concurrency or STARTS_A_CORE * (os.cpu_count() or 1)
         self._spool = spool
         self._clock = clock

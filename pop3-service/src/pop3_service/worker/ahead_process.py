@@ -103,7 +103,7 @@ class AheadProcess:
         self._ahead = Ahead(
             RemoteControl(self._channel),
             MailPaths(Path(config.mail_root), config.mail_path),
-            AheadResults(Runner(spool, clock), cache, lambda: self._settings),
+            AheadResults(Runner(spool, clock, reach=config.reach), cache, lambda: self._settings),
             setup.settings,
             clock,
         )

@@ -19,6 +19,7 @@ from pop3_service.control.plane import ControlPlane
 from pop3_service.control.remembered import RememberedLogin, RememberedLogins
 from pop3_service.domain.access import Access, Ground, Visit
 from pop3_service.domain.address_rules import Service
+from pop3_service.domain.reach import SYSTEM_ALONE, Reach
 from pop3_service.domain.session import SessionEvent, SessionEventKind, SessionInfo
 from pop3_service.domain.settings import SEND, Settings
 from pop3_service.domain.transforms import ActiveTransforms, Transform
@@ -74,6 +75,7 @@ class WorkerContext:
         spool: Path,
         clock: Clock,
         results: Path | None = None,
+        reach: Reach = SYSTEM_ALONE,
     ) -> None:
         """Open the mail root. ``results`` is where transformed mail is kept, in ``spool`` if None.
 
@@ -94,7 +96,7 @@ class WorkerContext:
         self.tls: ssl.SSLContext | None = None
         self.access = Access()
         self.transforms = ActiveTransforms()
-        self.runner = Runner(spool, clock, private=(paths.root,))
+        self.runner = Runner(spool, clock, reach=reach)
         self.cache = Cache(
             results or spool / "results",
             spool,

@@ -149,6 +149,7 @@ class WorkerProcess:
             Path(config.spool),
             SystemClock(),
             Path(config.results),
+            config.reach,
         )
         context.watched = setup.watch
         context.set_least_retention(setup.least_retention_days)
