@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,23 @@ def test_top_is_cut_from_the_transformed_message_and_ids_stay(service: Service) 
         assert client.ask("DELE 1").startswith("+OK")
         assert client.ask("QUIT") == "+OK 1 messages deleted, bye"
     assert box.files() == {"1002.M2P1.host"}
+
+
+def test_what_was_made_of_an_accounts_mail_goes_with_the_account(own_service: Start) -> None:
+    service = own_service()
+    box, other = service.account(MAIL), service.account(MAIL)
+    service.transform("cat")
+    folder = service.daemon.mail.parent / "data/transformed"
+
+    def results() -> list[Path]:
+        return list(folder.glob("*/results/*/*/*"))
+
+    for reader in (box, other):
+        with logged_in(service, reader) as client:
+            retr(client, 1)
+    assert len(results()) == 2
+    service.manage(lambda admin: admin.delete_account(box.name, delete_mail=True))
+    assert len(results()) == 1
 
 
 # --- framing --------------------

@@ -332,6 +332,11 @@ class Supervisor:
             stack.callback(results.close)
             sandbox = SandboxLook(runner.launcher.look)
             await stack.enter_async_context(sandbox.running())
+
+            async def forget_results(name: AccountName) -> None:
+                await results.in_thread(partial(results.forget, name))
+
+            accounts.on_deleted.append(forget_results)
             status = StatusDesk(
                 self._version,
                 board.totals,
