@@ -32,6 +32,7 @@ from performance.figures import (
 )
 from performance.mailboxes import message
 from performance.native import PASSWORD, Play, Result
+from performance.transforming import transform
 from performance.work import ELEVEN_KB, POLL
 
 ARGON2 = "{ARGON2ID}"
@@ -215,6 +216,7 @@ MODES: dict[str, Callable[[Bench], None]] = {
     "idle-work": holding.idle_while_others_work,
     "mailbox": mailbox,
     "both-cores": both_cores,
+    "transform": transform,
 }
 BY_NAME: dict[str, Callable[[Bench], None]] = {"mailbox-100k": mailbox_by_command}
 """Modes that take long, and are measured when they are named."""

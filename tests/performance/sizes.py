@@ -21,6 +21,7 @@ class Sizes:
     large_messages: int  # of the large mailbox
     huge_messages: int  # of the one that is measured by command
     small_commands: int  # of one session
+    transformed_users: int
 
 
 FULL = Sizes(
@@ -38,6 +39,7 @@ FULL = Sizes(
     large_messages=10_000,
     huge_messages=100_000,
     small_commands=400,
+    transformed_users=20,
 )
 SMOKE = Sizes(
     rounds=1,
@@ -54,4 +56,5 @@ SMOKE = Sizes(
     large_messages=200,
     huge_messages=500,
     small_commands=40,
+    transformed_users=2,
 )

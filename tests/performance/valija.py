@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from pop3mgmt.v1.access_pb2 import AddressRule
 
 RULES = 20
 """Bans, and address rules of each kind, that our service has."""
+NO_SETTINGS: Mapping[str, str] = {}
 AT_ONCE = 16
 """Accounts that are being made at a time."""
 
@@ -35,6 +36,7 @@ class Valija:
     cheap_passwords: bool = False
     certificate: Certificate | None = None
     accounts: int = 0  # made at once, so that later sets find theirs
+    transform: str = ""  # a command line
 
     @contextmanager
     def running(self, mailboxes: Mailboxes, cores: Sequence[int]) -> Iterator[Running]:
@@ -43,9 +45,15 @@ class Valija:
         data = self.folder / self.name / "data"
         shutil.rmtree(data, ignore_errors=True)
         shutil.copytree(accounts, data)
-        with self._process(mailboxes.mail, data, cores) as running:
+        with self._process(mailboxes.mail, data, cores, self._transforming()) as running:
             yield running
         shutil.rmtree(data, ignore_errors=True)
+
+    def _transforming(self) -> dict[str, str]:
+        """Settings for a transform: a first reading is to be one, and finds nothing done ahead."""
+        if not self.transform:
+            return {}
+        return {"POP3_TRANSFORM": self.transform, "POP3_TRANSFORM_AHEAD": "off"}
 
     def _accounts(self, users: int) -> Path:
         """A data folder with at least so many accounts; made once, as each costs a hash."""
@@ -64,8 +72,15 @@ class Valija:
         return data
 
     @contextmanager
-    def _process(self, mail: Path, data: Path, cores: Sequence[int]) -> Iterator[_Service]:
+    def _process(
+        self,
+        mail: Path,
+        data: Path,
+        cores: Sequence[int],
+        settings: Mapping[str, str] = NO_SETTINGS,
+    ) -> Iterator[_Service]:
         environment = {
+            **settings,
             "POP3_PORT": "0",
             "POP3_PORT_IPV6": "0",
             "POP3_PORT_TLS": "0",
