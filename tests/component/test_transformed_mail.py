@@ -85,6 +85,17 @@ def test_stat_is_the_sum_of_list_and_list_is_what_retr_sends(
         assert sizes(client) == told
 
 
+@pytest.mark.attack(46, "stat", "list", "retr")
+def test_a_program_of_the_box_that_adds_to_all_mail_agrees_too(with_workers: Start) -> None:
+    service = with_workers(POP3_TRANSFORM_SIZE_WAIT="300")
+    box = service.account(*varied(scale.TRANSFORMED_MESSAGES))
+    service.transform("valija-transform banner --text 'read by Valija'")
+    with logged_in(service, box) as client:
+        told = sizes(client)
+        assert told == [len(retr(client, number)) for number in range(1, len(told) + 1)]
+        assert sizes(client) == told
+
+
 @pytest.mark.attack(46, "retr first")
 def test_what_retr_told_before_is_in_the_list_that_comes_later(service: Service) -> None:
     box = service.account(MAIL, b"", MAIL.replace(b"\n", b"\r\n"))
