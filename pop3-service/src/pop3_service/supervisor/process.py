@@ -170,7 +170,7 @@ class Supervisor:
                 clock,
             )
             await stack.enter_async_context(audit.running())
-            runner = Runner(self._spool, clock, reach=self._reach)
+            runner = self._runner = Runner(self._spool, clock, reach=self._reach)
             stack.push_async_callback(runner.close)
             settings = self._settings = SettingsDesk(store.settings, store.accounts, self._apply)
             shared = find_shared_addresses(config.shared_addresses)
