@@ -1,5 +1,6 @@
 """Real mail clients through the published ports."""
 
+import contextlib
 import poplib
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import scale
 from support.compose import Project
 from support.events import wait_for
 from support.mailbuilder import crlf_form, varied
+from support.pop3 import Pop3
 
 
 @pytest.fixture(scope="module")
@@ -66,26 +68,34 @@ def test_curl_gets_varied_messages_byte_exact(
 
 
 def test_a_transform_changes_what_retr_gives_and_nothing_breaks(running: Project) -> None:
-    with running.admin() as admin, running.connect() as client, running.connect() as other:
-        assert client.log_in("user2", "pass2") == "+OK Logged in"
-        assert other.log_in("user3", "pass3") == "+OK Logged in"
-        plain = client.ask_many("RETR 1")[1]
+    def session(number: int) -> Pop3:
+        client = opened.enter_context(running.connect())
+        assert client.log_in(f"user{number}", f"pass{number}") == "+OK Logged in"
+        return client
+
+    with contextlib.ExitStack() as opened, running.admin() as admin:
+        before = session(2)
+        plain = before.ask_many("RETR 1")[1]
         assert admin.ask("TRANSFORM /no/such").startswith("-ERR [")
-        assert client.ask_many("RETR 1")[1] == plain
         assert admin.ask("TRANSFORM wc").startswith("+OK")
+        assert before.ask_many("RETR 1")[1] == plain  # its session has begun without it
+        assert before.ask("QUIT").startswith("+OK")
+        client = session(2)
         counts = client.ask_many("RETR 1")[1].split()
         assert len(counts) == 3
         assert counts[0] == b"%d" % plain.count(b"\r\n")
-        # The sample that a transform is tried on is not user2's welcome.
+        assert client.ask("QUIT").startswith("+OK")
+        # The samples that a transform is tried on are not user2's welcome.
         hangs = 'sh -c "if grep -q user2; then sleep 600; else echo fine; fi"'
         assert admin.ask(f"TRANSFORM {hangs}").startswith("+OK")
+        client, other = session(2), session(3)
         client.send(b"RETR 1\r\n")
         for _ in range(20):
             assert other.ask_many("RETR 1")[1] == b"fine\r\n"
             assert other.ask("NOOP") == "+OK"
         assert admin.ask("TRANSFORM OFF").startswith("+OK")
-        assert other.ask("RETR 1").endswith("octets")
-        other.body()
+        assert other.ask("QUIT").startswith("+OK")
+        assert session(3).ask_many("RETR 1")[1] != b"fine\r\n"
 
 
 def test_a_second_client_is_told_in_use_and_a_dropped_one_lets_go(running: Project) -> None:

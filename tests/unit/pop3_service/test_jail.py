@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,29 +38,37 @@ def test_this_process_is_read_as_it_is() -> None:
     assert int(fields[21]) > 100
 
 
+FAMILY = """
+import os, signal
+from pop3_service.transform.jail import tree
+
+reading, writing = os.pipe()
+children = []
+for _ in range(2):
+    pid = os.fork()
+    if pid == 0:
+        os.fork()
+        os.write(writing, b"x")
+        signal.pause()
+        os._exit(0)
+    children.append(pid)
+for _ in range(4):
+    assert os.read(reading, 1) == b"x"
+found = tree.descendants()
+near = tree.near_descendants(100)
+spared = tree.descendants([children[0]])
+tree.kill(found)
+ends = [os.waitpid(pid, 0)[1] for pid in children]
+assert (len(found), set(children) <= found.keys()) == (4, True), found
+assert len(spared) == 2, spared
+assert near is None or near.keys() == found.keys(), near
+assert ends == [signal.SIGKILL] * 2, ends
+"""
+
+
 def test_descendants_are_all_that_came_of_it_but_those_spared() -> None:
-    reading, writing = os.pipe()
-    children = []
-    for _ in range(2):
-        pid = os.fork()
-        if pid == 0:
-            os.fork()
-            os.write(writing, b"x")
-            signal.pause()
-            os._exit(0)
-        children.append(pid)
-    for _ in range(4):
-        assert os.read(reading, 1) == b"x"
-    found = tree.descendants()
-    assert (len(found), set(children) <= found.keys()) == (4, True)
-    assert len(tree.descendants([children[0]])) == 2
-    near = tree.near_descendants(100)
-    assert near is None or near.keys() == found.keys()
-    tree.kill(found)
-    for pid in children:
-        os.waitpid(pid, 0)
-    os.close(reading)
-    os.close(writing)
+    """In a process that has no others: that of the tests has what they have started."""
+    subprocess.run([sys.executable, "-c", FAMILY], check=True, timeout=60)
 
 
 def test_time_counts_once_whether_it_was_waited_for_or_only_seen() -> None:
