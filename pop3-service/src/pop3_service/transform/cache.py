@@ -188,8 +188,10 @@ class Cache:
         Raises:
             FileNotFoundError: it was removed meanwhile.
         """
-        path.parent.mkdir(0o700, exist_ok=True)
-        path.mkdir(0o700, exist_ok=True)
+        for folder in (path.parent, path):
+            # Not exist_ok: it fails on what a sweep removes while it looks whether it is there.
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(0o700)
         fd = os.open(path, sweeping.FOLDER_FLAGS)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
