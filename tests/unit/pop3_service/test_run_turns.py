@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from pop3_service.transform.turns import PLACES_EACH, Turns
+from pop3_service.transform.turns import PATIENCE, PLACES_EACH, Turns
 
 
 class Runs:
@@ -122,3 +122,16 @@ async def test_who_gives_up_at_any_moment_leaves_no_trace() -> None:
         assert runs.begun[-1] == "bob.0"
         await runs.end("bob.0")
         await last
+
+
+async def test_a_run_in_the_background_begins_however_many_go_before_it() -> None:
+    runs = Runs()
+    tasks = [runs.add("big.0"), runs.add("ana.0", background=True)]
+    tasks += [runs.add(f"big.{number}") for number in range(1, 100)]
+    await settle()
+    for _ in range(PATIENCE + 1):
+        await runs.end(runs.begun[-1])
+    assert "ana.0" in runs.begun
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,8 @@
 """Turns for runs: few start at a time, and the accounts whose runs wait take turns.
 
 However many runs one account has waiting, every other waits for one of them at most. Runs in the
-background start only where none waits that somebody waits for.
+background start where none waits that somebody waits for, and else seldom: somebody may have come
+to wait for one of them since.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ PLACES_EACH = 16
 SPELL_S = 1.0
 """How long a run counts among the few that start: one that hangs costs no processor."""
 
+PATIENCE = 8
+"""Runs that go before one in the background that waits."""
+
 Turn = asyncio.Future[None]
 
 
@@ -31,6 +35,7 @@ class Turns:
         self._running: Counter[str] = Counter()
         self._queue = _Queue()
         self._background = _Queue()
+        self._passed = 0
 
     @property
     def waiting(self) -> int:
@@ -77,14 +82,22 @@ class Turns:
 
     def _give(self) -> None:
         """Give what turns there are to those who wait."""
-        for queue in (self._queue, self._background):
-            while self._starts > 0 and self._places > 0:
-                account = queue.next(self._may_run)
-                if account is None:
-                    break
-                self._starts -= 1
-                self._places -= 1
-                self._running[account] += 1
+        while self._starts > 0 and self._places > 0:
+            account = self._next()
+            if account is None:
+                break
+            self._starts -= 1
+            self._places -= 1
+            self._running[account] += 1
+
+    def _next(self) -> str | None:
+        """Give the next turn, and name its account; None if there is none to give."""
+        if self._passed < PATIENCE and (account := self._queue.next(self._may_run)) is not None:
+            self._passed += bool(len(self._background))
+            return account
+        self._passed = 0
+        account = self._background.next(self._may_run)
+        return account if account is not None else self._queue.next(self._may_run)
 
     def _may_run(self, account: str) -> bool:
         return self._running[account] < PLACES_EACH
