@@ -177,7 +177,7 @@ async def test_a_session_that_ends_ends_its_runs(desk: Desk) -> None:
 async def test_a_session_that_was_asked_for_nothing_holds_nothing(desk: Desk) -> None:
     before = descriptors()
     desk.session(("cat",)).close()
-    assert descriptors() == before
+    assert descriptors() <= before
     assert not desk.results.exists()
 
 
@@ -193,7 +193,7 @@ async def test_no_descriptor_is_left(desk: Desk) -> None:
             session.close()
         if not again:
             before = descriptors()
-    assert descriptors() == before
+    assert descriptors() <= before
     assert desk.left_over() == []
 
 

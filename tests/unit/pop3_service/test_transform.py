@@ -291,7 +291,7 @@ async def test_no_descriptor_is_left(runner: Runner) -> None:
             await transformed(runner, ("no-such-program",))
     with pytest.raises(TransformFailed):
         await transformed(runner, ("sleep", "600"), settings=allowing(0.1))
-    assert descriptors() == before
+    assert descriptors() <= before  # those of former tests may go meanwhile
 
 
 async def test_the_spool_is_private_and_keeps_nothing(runner: Runner, tmp_path: Path) -> None:
