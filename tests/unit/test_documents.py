@@ -1,0 +1,62 @@
+"""The documents: what they link to is there, and the first of them is short."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "*/*.md", "tests/*/*.md")
+    for path in ROOT.glob(pattern)
+    if not path.relative_to(ROOT).parts[0].startswith(".")
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"#+ (.*)")
+
+
+def outside_blocks(document: str) -> list[str]:
+    """Give a document's lines without those of its blocks of commands."""
+    lines, within = [], False
+    for line in (ROOT / document).read_text(encoding="utf-8").splitlines():
+        if line.lstrip().startswith("```"):
+            within = not within
+        elif not within:
+            lines.append(line)
+    assert not within, f"{document} has a block without an end"
+    return lines
+
+
+def anchors(document: str) -> set[str]:
+    """Give the names by which its headings can be linked to, as GitHub makes them."""
+    titles = (found[1] for line in outside_blocks(document) if (found := HEADING.match(line)))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_of_a_document_leads_somewhere(document: str) -> None:
+    for target in LINK.findall("\n".join(outside_blocks(document))):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = ((ROOT / document).parent / name).resolve() if name else ROOT / document
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.relative_to(ROOT).as_posix()), target
+
+
+def test_the_readme_leads_to_every_document_for_readers() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    of_a_folder = {f"{it}/README.md" for it in ("proto", "scmp-gateway", "pop3-service")}
+    for document in set(DOCUMENTS) - of_a_folder - {"README.md", "maildir-volume/README.md"}:
+        assert f"({document.removesuffix('/README.md')}" in readme, document
+
+
+def test_the_quick_start_fits_a_screen() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("## ")]
+    sections = {lines[start]: end - start for start, end in pairwise([*starts, len(lines)])}
+    assert next(iter(sections)) == "## Quick start"
+    assert sections["## Quick start"] <= 40
