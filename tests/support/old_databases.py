@@ -33,6 +33,8 @@ OLD_HASH = "the hash of a password before"
 APP_PASSWORD_NAME = "phone"
 NETWORK = "192.0.2.0/24"
 ROLE = "helpdesk"
+OLD_READER, READER = "old-reader", "reader"
+"""Roles that read settings: made before transforms had a right of their own, and since."""
 TOKEN = "ci"
 TRANSFORM_NAME = "clean"
 
@@ -103,8 +105,13 @@ def _throttle(database: sqlite3.Connection, folder: Path) -> None:
 
 
 def _roles(database: sqlite3.Connection, folder: Path) -> None:
-    values = (ROLE, json.dumps(["accounts.read", "own"]))
-    database.execute("insert into roles (name, rights) values (?, ?)", values)
+    database.executemany(
+        "insert into roles (name, rights) values (?, ?)",
+        [
+            (ROLE, json.dumps(["accounts.read", "own"])),
+            (OLD_READER, json.dumps(["settings.read"])),
+        ],
+    )
 
 
 def _password_policy(database: sqlite3.Connection, folder: Path) -> None:
@@ -171,6 +178,15 @@ def _transforms(database: sqlite3.Connection, folder: Path) -> None:
     )  # fmt: skip
 
 
+def _transform_read(database: sqlite3.Connection, folder: Path) -> None:
+    database.execute(
+        "update roles set rights = ? where name = ?",
+        (json.dumps(["settings.read", "transform.read"]), OLD_READER),
+    )
+    values = (READER, json.dumps(["settings.read"]))
+    database.execute("insert into roles (name, rights) values (?, ?)", values)
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
@@ -182,6 +198,7 @@ WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0008": _access,
     "0009": _automation_tokens,
     "0010": _transforms,
+    "0011": _transform_read,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

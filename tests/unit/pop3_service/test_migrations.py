@@ -33,6 +33,8 @@ from support.old_databases import (
     APP_PASSWORD_NAME,
     KEY,
     NETWORK,
+    OLD_READER,
+    READER,
     ROLE,
     SALT_SECRET,
     SETTINGS,
@@ -100,8 +102,13 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
         assert [it.key for it in await store.throttle.load_failures(0)] == [NETWORK]
         assert [it.account for it in await store.throttle.load_places(0, 9)] == [USER]
     if revision >= "0006":
-        [role] = await store.roles.all()
-        assert (role.name, role.rights) == (ROLE, {"accounts.read", "own"})
+        roles = {it.name: it.rights for it in await store.roles.all()}
+        assert roles[ROLE] == {"accounts.read", "own"}
+        # The transform was one of the settings: who could read it still can.
+        assert roles[OLD_READER] == {"settings.read", "transform.read"}
+        # What was made since is as it was meant.
+        assert roles.get(READER, {"settings.read"}) == {"settings.read"}
+        assert (READER in roles) is (revision >= "0011")
     if revision >= "0007":
         assert ana.must_change_password
         assert ana.password_time == datetime(2026, 4, 5, 6, 7, 8, 9, UTC)
