@@ -167,9 +167,11 @@ def tokens() -> FakeTokens:
 @pytest.fixture
 def desk(tokens: FakeTokens) -> LoginDesk:
     bearer = BearerChecks(tokens, lambda: ON)  # type: ignore[arg-type]
-    throttle = Throttle(Settings, FakeClock())
+    clock = FakeClock()
+    throttle = Throttle(Settings, clock)
     found = {"OAUTHBEARER": bearer.oauthbearer, "XOAUTH2": bearer.xoauth2}
-    made: Any = LoginDesk(None, throttle, None, print, found, print)  # type: ignore[arg-type]
+    desk: Any = LoginDesk
+    made: LoginDesk = desk(None, throttle, None, print, found, print, clock)
     return made
 
 

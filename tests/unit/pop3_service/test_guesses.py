@@ -9,6 +9,7 @@ import pytest
 import scale
 from pop3_service.control.plane import Admitted, Credentials, Refused
 from pop3_service.domain.account import Account, AccountName
+from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.authenticator import Authenticator
@@ -38,13 +39,15 @@ class Desk:
     def __init__(self, authenticator: Authenticator, clock: FakeClock) -> None:
         self.clock = clock
         self.tried = 0
+        self.told: list[LoginEvent] = []
         self._logins = LoginDesk(
             authenticator,
             Throttle(Settings, clock),
             LoginTimes(clock, lambda: 0),
             lambda _: None,
             {},
-            lambda _: None,
+            self.told.extend,
+            clock,
         )
 
     async def guess(self, name: str, peer: str) -> float:
@@ -73,6 +76,14 @@ async def desk() -> AsyncIterator[Desk]:
     assert await desk.right() == 0
     yield desk
     authenticator.close()
+
+
+async def test_a_wrong_login_is_told_with_the_clocks_time(desk: Desk) -> None:
+    await desk.guess("ana", HOME)
+    desk.clock.move(60)
+    await desk.guess("ana", HOME)
+    now_s = desk.clock.now().timestamp()
+    assert [(it.account, it.time_s) for it in desk.told] == [("ana", now_s - 60), ("ana", now_s)]
 
 
 @pytest.mark.attack(21, "one user")

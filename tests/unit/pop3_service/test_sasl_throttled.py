@@ -52,6 +52,7 @@ class World:
             lambda _: None,
             {SCRAM: self.scram.check},
             lambda _: None,
+            self.clock,
             {SCRAM: self.scram.claim},
         )
 
@@ -163,6 +164,7 @@ async def test_the_same_wrong_token_again_is_one_failure(world: World) -> None:
         lambda _: None,
         {"XOAUTH2": wrong},
         lambda _: None,
+        clock,
         claims(world.scram),
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
 
+from lineproto.clock import Clock
 from pop3_service.control.plane import (
     Admitted,
     AuthOutcome,
@@ -50,6 +50,7 @@ class LoginDesk:
         publish: Callable[[SessionEvent], None],
         checks: Mapping[str, Check],
         audit: Callable[[list[LoginEvent]], None],
+        clock: Clock,
         claims: Mapping[str, ReadClaim] | None = None,
     ) -> None:
         """``checks`` are those of the mechanisms that are checked here, by name.
@@ -58,6 +59,7 @@ class LoginDesk:
         mechanism, what a message claims; of one that has none nothing is known before its check.
         """
         self._audit = audit
+        self._clock = clock
         self._checks = checks
         self._claims = claims or {}
         self._authenticator = authenticator
@@ -156,7 +158,8 @@ class LoginDesk:
     def _note(self, name: bytes, asked: Credentials | Evidence, reason: Reason) -> None:
         # As the account is written: its owner looks for what was tried under the name.
         text = printable(AccountName.meant(name.decode("utf-8", "replace")))
-        event = LoginEvent(time.time(), text, asked.peer, asked.mechanism, asked.tls, reason.value)
+        now_s = self._clock.now().timestamp()
+        event = LoginEvent(now_s, text, asked.peer, asked.mechanism, asked.tls, reason.value)
         self._audit([event])
 
     def _wrong(

@@ -319,6 +319,7 @@ class Supervisor:
                 self._sessions.publish,
                 checks(scram, BearerChecks(bearer_tokens, lambda: settings.current), apop),
                 note_logins,
+                clock,
                 claims(scram),
             )
             control.on_transforms = transforms.note
