@@ -40,7 +40,8 @@ COLUMNS = (
         "pop3ctl accounts import --from dovecot-passwd - --json < users",
     ),
 )
-@click.option("--from", "source", type=click.Choice(["dovecot-passwd"]), required=True)
+@click.option("--from", "source", type=click.Choice(["dovecot-passwd"]), required=True,
+              help="What FILE is of.")  # fmt: skip
 @click.option("--domain", default="", help="Add @DOMAIN to names without one.")
 @click.option("--dry-run", is_flag=True, help="Make no account; tell what would be made.")
 @click.argument("file", type=click.File("rb"))

@@ -215,11 +215,11 @@ def apop(action: str, name: str, secret_file: str | None, secret_stdin: bool) ->
     examples=(
         "pop3ctl accounts change-password",
         "pop3ctl accounts change-password --password-file old --new-password-file new",
-        "pop3ctl accounts change-password --password-file old --new-password-stdin < new",
+        "pop3ctl accounts change-password --password-file old --new-password-stdin <new",
     ),
 )
-@password_options("password", "POP3CTL_PASSWORD")
-@password_options("new-password", "POP3CTL_NEW_PASSWORD")
+@password_options("password", "POP3CTL_PASSWORD", "the password in place")
+@password_options("new-password", "POP3CTL_NEW_PASSWORD", "the new password")
 def change_password(
     password_stdin: bool,
     password_file: str | None,

@@ -61,7 +61,13 @@ def list_tokens() -> None:
     ),
 )
 @click.argument("name", type=TEXT)
-@click.option("--role", type=TEXT, required=True, help="It has this role's rights, as they are.")
+@click.option(
+    "--role",
+    type=TEXT,
+    required=True,
+    metavar="ROLE",
+    help="It has this role's rights, as they are.",
+)
 @click.option(
     "--expires",
     type=Duration(1.0),

@@ -17,6 +17,8 @@ from admin_cli.output import want_json
 from pop3mgmt.durations import parse_duration, show_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
+WHOLE = 1000
+"""More characters than a command's first sentence has."""
 
 
 class Command(click.Command):
@@ -52,6 +54,12 @@ class Noun(click.Group):
     """The commands about one kind of thing."""
 
     command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command's first sentence whole; click would cut it at the width."""
+        rows = [(name, self.commands[name].get_short_help_str(WHOLE)) for name in self.commands]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +186,7 @@ def json_option() -> click.Option:
     )
 
 
-def password_options(prefix: str, variable: str) -> Callable[[F], F]:
+def password_options(prefix: str, variable: str, what: str = "the password") -> Callable[[F], F]:
     """Add the ways to give a password; ``variable`` is the third, a terminal the last."""
     name = prefix.replace("-", "_")
 
@@ -187,10 +195,10 @@ def password_options(prefix: str, variable: str) -> Callable[[F], F]:
             f"--{prefix}-file",
             f"{name}_file",
             metavar="FILE",
-            help=f"Read it from a file. Environment: {variable} or {variable}_FILE.",
+            help=f"Read {what} from a file. Environment: {variable} or {variable}_FILE.",
         )
         stdin = click.option(
-            f"--{prefix}-stdin", f"{name}_stdin", is_flag=True, help="Read it from stdin."
+            f"--{prefix}-stdin", f"{name}_stdin", is_flag=True, help=f"Read {what} from stdin."
         )
         return stdin(file(function))
 

@@ -86,7 +86,7 @@ def account_option(function: F) -> F:
         default=None,
         metavar="NAME",
         callback=_or_own,
-        help="Another's, if you have the right to accounts.",
+        help="Another's, which asks for a right to accounts.",
     )(function)
 
 
@@ -118,7 +118,10 @@ def show(account: str) -> None:
 )
 @click.option("--language", type=click.Choice(LANGUAGES), help="Language of POP3 replies.")
 @click.option(
-    "--retention", type=Days(), metavar="DAYS", help="When your mail is removed, or 'default'."
+    "--retention",
+    type=Days(),
+    metavar="DAYS",
+    help="Days after which your mail is removed, or 'default'.",
 )
 @click.option(
     "--transform",
@@ -189,7 +192,14 @@ def end_session(session_id: str | None, every: bool) -> None:
     calls=("OwnAccountService/GetRecentLogins",),
     examples=("pop3ctl me logins", "pop3ctl me logins --limit 100 --json"),
 )
-@click.option("--limit", type=click.IntRange(1, MOST_LOGINS), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MOST_LOGINS),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="At most so many.",
+)
 @account_option
 def logins(limit: int, account: str) -> None:
     """List recent logins, refused ones too, newest first."""

@@ -68,7 +68,7 @@ def update_role(name: str, rights: tuple[str, ...]) -> None:
 )
 @click.argument("name", type=TEXT)
 def delete_role(name: str) -> None:
-    """Delete a role that no account has."""
+    """Delete a role that no account and no token has."""
     call(lambda caller: caller.delete_role(name))
     show_done({"name": name}, f'deleted role "{name}"')
 

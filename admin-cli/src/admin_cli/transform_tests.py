@@ -68,7 +68,9 @@ class Tested:
 @click.option("--run", "line", type=TEXT, metavar="COMMAND_LINE", help="Test this, not a NAME.")
 @click.option("--message", type=click.File("rb"), help="A message in a file; - is stdin.")
 @click.option("--account", type=TEXT, metavar="NAME", help="Whose message it is; yours without.")
-@click.option("--uidl", type=TEXT, help="A message of an account, by its unique id.")
+@click.option(
+    "--uidl", type=TEXT, metavar="UIDL", help="A message of an account, by its unique id."
+)
 @click.option("--output", type=click.Path(), metavar="FILE", help="Where the result goes.")
 def test_transform(
     what: tuple[str, int] | None,

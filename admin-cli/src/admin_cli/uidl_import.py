@@ -57,11 +57,13 @@ COLUMNS = (
         "pop3ctl maildrop import-uidl --from courier --all --json",
     ),
 )
-@click.option("--from", "source", type=click.Choice(list(SOURCES)), required=True)
+@click.option("--from", "source", type=click.Choice(list(SOURCES)), required=True,
+              help="The server that kept the ids.")  # fmt: skip
 @click.option(
     "--format",
     "uidl_format",
     default="",
+    metavar="FORMAT",
     help="Dovecot's pop3_uidl_format, or a name: dovecot, cyrus, cyrus-old, courier-2, courier-1,"
     " uw, tpop3d.",
 )

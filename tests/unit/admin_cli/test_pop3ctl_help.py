@@ -38,6 +38,24 @@ def test_every_command_has_help_with_examples(pop3ctl: Tool, words: tuple[str, .
     assert "--json" in said
 
 
+@pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS), *commands()], ids=" ".join)
+def test_help_is_whole_on_a_terminal_of_80_columns(
+    pop3ctl: Tool, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for line in pop3ctl.ok(*words, "--help").splitlines():
+        assert len(line) <= 80, line
+        assert not line.endswith("...") or "Usage:" in line, "a sentence is cut"
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for words in commands():
+        found = COMMANDS[words[0]].load()
+        command = found.commands[words[1]] if isinstance(found, click.Group) else found
+        for option in command.params:
+            assert not isinstance(option, click.Option) or option.help, (words, option.name)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_lazy_table_is_true(name: str) -> None:
     loaded = COMMANDS[name].load()
