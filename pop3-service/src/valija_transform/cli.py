@@ -31,7 +31,7 @@ class _Formatter(argparse.HelpFormatter):
     """Does not ask for the terminal's width: that takes as long as a command's work."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=100)
+        super().__init__(prog, width=80)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -115,7 +115,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--strict",
         action="store_true",
         help=f"fail ({Exit.DATA.value}) on mail that would pass as it is because it is broken or "
-        "too large",
+        "too large, or has a text to change that cannot be decoded",
     )
     common.add_argument(
         "--max-size",

@@ -42,6 +42,13 @@ def test_commands_are_chained_by_pipes() -> None:
     ).replace(b"\n\nThis", b"\nX-Seen: yes\n\nThis")
 
 
+@pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS)], ids=" ".join)
+def test_help_fits_a_terminal_of_80_columns(words: tuple[str, ...]) -> None:
+    told = run(*words, "--help").stdout.decode()
+    assert "usage: valija-transform" in told
+    assert [line for line in told.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

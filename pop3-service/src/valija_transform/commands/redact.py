@@ -14,7 +14,7 @@ from valija_transform.structure import MAX_FIELD, Part
 from valija_transform.text import is_html, text_to_change, write_text
 from valija_transform.writing import ADDRESSES, fold, write_addresses
 
-ABOUT = "replace patterns, card numbers, IBANs and addresses in texts"
+ABOUT = "replace patterns, card numbers, IBANs, addresses in texts"
 _NOBODY = "redacted@redacted.invalid"
 """Stands for an address that was replaced by what is none (RFC 2606)."""
 
