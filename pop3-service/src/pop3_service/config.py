@@ -91,9 +91,22 @@ class Option:
         """The environment variable."""
         return "POP3_" + self.name.upper()
 
+    @property
+    def meaning(self) -> str:
+        """What it is for, with its default."""
+        default = _shown(self.default)
+        return f"{self.help} (default {default})" if default else self.help
+
 
 class BadOption(Exception):
     """An option's value cannot be used."""
+
+
+def _shown(default: Any) -> str:
+    """Write a default as it would be given; nothing for one that needs no word."""
+    if default is None or default is False or default == ():
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _port(text: str) -> int:
@@ -167,49 +180,70 @@ OPTIONS: tuple[Option, ...] = (
         "an account's Maildir beneath it, such as {domain}/{local}/Maildir",
         metavar="PATH",
     ),
-    Option("data_dir", Path("var"), Path, "folder of the account database", metavar="DIR"),
+    Option("data_dir", Path("var"), Path, "folder of the database, the audit, keys and backups",
+           metavar="DIR"),
     Option("transform", None, str, "a program, or more parted by |, that everybody's mail is passed"
            " through from this start on; stored like a setting, and empty for none", "-t",
            "COMMAND"),
-    Option("spool_dir", None, Path, "folder for transformed mail (DATA_DIR/spool)", metavar="DIR"),
+    Option("spool_dir", None, Path, "folder for transformed mail (default DATA_DIR/spool)",
+           metavar="DIR"),
     Option("transform_path", (), _paths, "folders that transforms may read, besides /usr and /opt",
            metavar="DIR[:DIR]"),
     Option("tls_cert", None, _path_or_none, "certificate and chain in PEM, leaf first",
            metavar="FILE"),
-    Option("tls_key", None, _path_or_none, "its key in PEM (in the same file)", None, "FILE"),
+    Option("tls_key", None, _path_or_none, "its key in PEM, where it is not in the same file", None,
+           "FILE"),
     Option("tls_dir", None, _path_or_none, "further certificates, chosen by the name a client asks"
            " for: in each sub-folder fullchain.pem and privkey.pem, as certbot lays them out",
            metavar="DIR"),
     Option("oauth_ca", None, _path_or_none, "authorities in PEM that vouch for the address of"
-           " --oauth-jwks (the system's)", metavar="FILE"),
+           " --oauth-jwks (default the system's)", metavar="FILE"),
     Option("apop_key_file", None, _path_or_none, "key that APOP's secrets are sealed with"
-           " (DATA_DIR/apop.key, which is made)", metavar="FILE"),
+           " (default DATA_DIR/apop.key, which is made)", metavar="FILE"),
     Option("gateway_secret_file", None, _path_or_none, "what the gateway proves itself by, to pass"
-           " on its clients' addresses (DATA_DIR/gateway.secret, which is made)", metavar="FILE"),
+           " on its clients' addresses (default DATA_DIR/gateway.secret, which is made)",
+           metavar="FILE"),
     Option("audit_key_file", None, _path_or_none, "key that the audit's chain is made with"
-           " (DATA_DIR/audit.key, which is made)", metavar="FILE"),
+           " (default DATA_DIR/audit.key, which is made)", metavar="FILE"),
     Option("workers", 0, _workers, "worker processes; 0 means one process for everything, auto one"
            " worker for each core that the service may use", "-w", "N"),
     Option("grpc_listen", "127.0.0.1:50051", str, "management address", metavar="ADDRESS:PORT"),
     Option("grpc_tls_cert", None, _path_or_none, "management in TLS: certificate and chain in PEM",
            metavar="FILE"),
-    Option("grpc_tls_key", None, _path_or_none, "its key in PEM (in the same file)", None, "FILE"),
+    Option("grpc_tls_key", None, _path_or_none, "its key in PEM, where it is not in the same file",
+           None, "FILE"),
     Option("grpc_client_ca", None, _path_or_none, "authorities in PEM: management clients must show"
            " a certificate that comes from them", metavar="FILE"),
     Option("grpc_reflection", False, _flag, "serve gRPC reflection"),
-    Option("host_name", "", str, "name in the greeting (this host's)", metavar="NAME"),
+    Option("host_name", "", str, "name in the greeting (default this host's)", metavar="NAME"),
     Option("demo", False, _flag, "on a first start, make user1 to user3 with sample mail; without"
            " --tls-cert and --tls-dir, make a self-signed certificate"),
     Option("admin_bootstrap", DEFAULT, str, "the first admin, default, on a first start: with the"
            " password default; with that, to be changed before anything else; or with the secret in"
-           " the file of POP3_ADMIN_PASSWORD_FILE, without which nothing starts", None, "HOW",
-           ADMIN_BOOTSTRAPS),
+           " the file of POP3_ADMIN_PASSWORD_FILE, without which nothing starts", None,
+           "|".join(ADMIN_BOOTSTRAPS), ADMIN_BOOTSTRAPS),
     Option("password_memory_kib", 19456, _count, "argon2id memory in KiB", metavar="KIB"),
     Option("password_passes", 2, _count, "argon2id passes", metavar="N"),
-    Option("log_level", "info", str, "least level to log", None, "LEVEL",
+    Option("log_level", "info", str, "least level to log", None,
+           "debug|info|warning|error",
            ("debug", "info", "warning", "error")),
-    Option("log_format", "logfmt", str, "how to log", None, "FORMAT", ("logfmt", "json")),
+    Option("log_format", "logfmt", str, "how to log", None, "logfmt|json",
+           ("logfmt", "json")),
 )  # fmt: skip
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "listening": ("port", "port_ipv6", "port_tls", "bind_ipv4", "bind_ipv6", "host_name"),
+    "mail and data": ("mail_dir", "mail_path", "data_dir", "audit_key_file", "transform",
+                      "transform_path", "spool_dir"),
+    "TLS": ("tls_cert", "tls_key", "tls_dir"),
+    "behind a proxy": ("port_proxy", "port_proxy_tls", "proxy_from", "shared_addresses"),
+    "accounts and logins": ("demo", "admin_bootstrap", "password_memory_kib", "password_passes",
+                            "apop_key_file", "oauth_ca"),
+    "management": ("grpc_listen", "grpc_tls_cert", "grpc_tls_key", "grpc_client_ca",
+                   "grpc_reflection", "gateway_secret_file"),
+    "running": ("workers", "log_level", "log_format"),
+}  # fmt: skip
+"""The options by subject, as help and OPTIONS.md tell them."""
 
 
 def setting_options() -> tuple[Option, ...]:
@@ -219,11 +253,18 @@ def setting_options() -> tuple[Option, ...]:
             item.name.removesuffix("_s"),
             None,
             str,
-            f"setting: {item.metadata['help']}",
+            f"{item.metadata['help']}{_initial(item)}",
             metavar=_metavar(item),
         )
         for item in fields(Settings)
     )
+
+
+def _initial(setting: Field[Any]) -> str:
+    """Say what holds until a setting is changed."""
+    value = setting.default
+    shown = ("on" if value else "off") if isinstance(value, bool) else _shown(value)
+    return f" (at first {shown})" if shown else ""
 
 
 def _metavar(setting: Field[Any]) -> str:
@@ -241,11 +282,11 @@ def parser() -> argparse.ArgumentParser:
     """Make the command line's parser out of the options."""
     made = argparse.ArgumentParser(
         prog="pop3d",
+        usage="pop3d [OPTIONS]",
         description="Valija's POP3 service: RFC 1939 over Maildir, steered over gRPC.",
-        epilog="Each option has a variable: --mail-dir is POP3_MAIL_DIR. The first admin's password"
-        " comes from POP3_ADMIN_PASSWORD or the file that POP3_ADMIN_PASSWORD_FILE names. Options"
-        " marked as setting are stored, and stand at later starts; they can be changed while the"
-        " service runs. Example: pop3d -p 110 -P 6262 -t wc -d /var/maildir",
+        epilog="Each option has a variable: --mail-dir is POP3_MAIL_DIR; the option wins. The first"
+        " admin's password comes from POP3_ADMIN_PASSWORD or the file POP3_ADMIN_PASSWORD_FILE."
+        " Example: pop3d -p 110 -P 6262 -t wc -d /var/maildir",
     )
     made.add_argument("--version", action="version", version=f"Valija {version('pop3-service')}")
     made.add_argument("--health", action="store_true", help="ask a running service; exit 0 or 1")
@@ -255,17 +296,28 @@ def parser() -> argparse.ArgumentParser:
         help="put a backup in force in DATA_DIR, which no"
         " service may have open, and end; - is stdin",
     )
-    for option in (*OPTIONS, *setting_options()):
-        names = [name for name in (option.short, option.flag) if name]
-        shown = "" if option.default in (None, "", False, ()) else f" (default {option.default})"
-        text = (option.help + shown).replace("%", "%%")
-        if option.read is _flag:
-            made.add_argument(*names, dest=option.name, action="store_const", const="yes",
-                              help=text)  # fmt: skip
-        else:
-            made.add_argument(*names, dest=option.name, metavar=option.metavar, help=text,
-                              choices=option.choices)  # fmt: skip
+    by_name = {option.name: option for option in OPTIONS}
+    for title, names in GROUPS.items():
+        _add(made.add_argument_group(title), [by_name[name] for name in names])
+    settings = made.add_argument_group(
+        "settings",
+        "Stored: one that is given is put in force at this start and stands at later ones. They can"
+        " be changed while the service runs, by pop3ctl settings and by SCMP.",
+    )
+    _add(settings, setting_options())
     return made
+
+
+def _add(group: argparse._ArgumentGroup, options: Sequence[Option]) -> None:
+    for option in options:
+        names = [name for name in (option.short, option.flag) if name]
+        text = option.meaning.replace("%", "%%")
+        if option.read is _flag:
+            group.add_argument(*names, dest=option.name, action="store_const", const="yes",
+                               help=text)  # fmt: skip
+        else:
+            group.add_argument(*names, dest=option.name, metavar=option.metavar, help=text,
+                               choices=option.choices)  # fmt: skip
 
 
 def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Config:

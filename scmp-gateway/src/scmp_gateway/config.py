@@ -52,6 +52,19 @@ class Option:
     read: Callable[[str], Any]
     help: str
     short: tuple[str, ...] = ()
+    metavar: str = ""
+
+    @property
+    def meaning(self) -> str:
+        """What it is for, with its default."""
+        if self.default in ("", None, ()):
+            return self.help
+        number = isinstance(self.default, float)
+        return (
+            f"{self.help} (default {self.default:g})"
+            if number
+            else f"{self.help} (default {self.default})"
+        )
 
 
 class BadOption(Exception):
@@ -116,10 +129,24 @@ METAVARS: dict[Callable[[str], Any], str] = {
 }
 
 OPTIONS = (
-    Option("bind", "SCMP_BIND", "127.0.0.1", str, "address to listen on"),
+    Option("bind", "SCMP_BIND", "127.0.0.1", str, "address to listen on", metavar="ADDRESS"),
     Option("port", "SCMP_PORT", 1111, _port, "port to listen on", ("-p",)),
-    Option("service", "POP3_MGMT_TARGET", "127.0.0.1:50051", str, "the service's gRPC address"),
-    Option("host_name", "SCMP_HOST_NAME", "", str, "name in the greeting (this host's)"),
+    Option(
+        "service",
+        "POP3_MGMT_TARGET",
+        "127.0.0.1:50051",
+        str,
+        "the service's gRPC address",
+        metavar="HOST:PORT",
+    ),
+    Option(
+        "host_name",
+        "SCMP_HOST_NAME",
+        "",
+        str,
+        "name in the greeting (default this host's)",
+        metavar="NAME",
+    ),
     Option(
         "idle_timeout",
         "SCMP_IDLE_TIMEOUT",
@@ -129,7 +156,7 @@ OPTIONS = (
     ),
     Option("max_connections", "SCMP_MAX_CONNECTIONS", 1000, _count, "connections at a time"),
     Option("deadline", "SCMP_DEADLINE", 10.0, _positive, "how long a call may take"),
-    Option("log_format", "SCMP_LOG_FORMAT", "logfmt", _format, "logfmt or json"),
+    Option("log_format", "SCMP_LOG_FORMAT", "logfmt", _format, "how to log"),
     Option(
         "gateway_secret_file",
         "SCMP_GATEWAY_SECRET_FILE",
@@ -140,7 +167,13 @@ OPTIONS = (
     ),
     Option("port_tls", "SCMP_PORT_TLS", 1112, _port, "port where TLS begins at once"),
     Option("tls_cert", "SCMP_TLS_CERT", None, _path_or_none, "certificate and chain in PEM"),
-    Option("tls_key", "SCMP_TLS_KEY", None, _path_or_none, "its key in PEM (in the same file)"),
+    Option(
+        "tls_key",
+        "SCMP_TLS_KEY",
+        None,
+        _path_or_none,
+        "its key in PEM, where it is not in the same file",
+    ),
     Option(
         "plaintext_login",
         "SCMP_PLAINTEXT_LOGIN",
@@ -184,6 +217,7 @@ OPTIONS = (
         "",
         str,
         "name in the service's certificate, where it is not that of its address",
+        metavar="NAME",
     ),
 )
 
@@ -192,19 +226,20 @@ def parser() -> argparse.ArgumentParser:
     """Make the command line's parser out of the options."""
     made = argparse.ArgumentParser(
         prog="scmp-gateway",
+        usage="scmp-gateway [OPTIONS]",
         description="Valija's SCMP gateway: management over telnet, translated to gRPC.",
-        epilog="Then: telnet localhost 1111, and HELP.",
+        epilog="Each option names its variable; the option wins. Then: telnet localhost 1111, and"
+        " HELP.",
     )
     made.add_argument("--version", action="version", version=f"Valija {__version__}")
     made.add_argument("--check", action="store_true", help="greet a running gateway; exit 0 or 1")
     for option in OPTIONS:
-        shown = f" (default {option.default})" if option.default not in ("", None, ()) else ""
         made.add_argument(
             *option.short,
             "--" + option.name.replace("_", "-"),
             dest=option.name,
-            metavar=METAVARS[option.read],
-            help=f"{option.help}; variable {option.variable}{shown}",
+            metavar=option.metavar or METAVARS[option.read],
+            help=f"{option.meaning}; {option.variable}",
         )
     return made
 

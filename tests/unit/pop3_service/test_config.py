@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pop3_service.config import (
+    GROUPS,
     OPTIONS,
     BadOption,
     Config,
@@ -206,8 +207,20 @@ def test_help_lists_every_option_with_its_default() -> None:
         assert option.flag in text
         if option.short:
             assert f"{option.short} " in text
-    for default in ("1110", "9090", "1995", "127.0.0.1:50051", "19456"):
+    for default in ("1110", "9090", "1995", "127.0.0.1:50051", "19456", "0"):
         assert f"(default {default})" in text
+    for initial in ("10000", "allow", "off", "0"):
+        assert f"(at first {initial})" in text
+
+
+def test_help_fits_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [line for line in parser().format_help().splitlines() if len(line) > 80] == []
+
+
+def test_every_option_is_told_with_its_subject() -> None:
+    told = [name for names in GROUPS.values() for name in names]
+    assert sorted(told) == sorted(option.name for option in OPTIONS)
 
 
 def test_the_admin_password_comes_from_its_variable_or_its_file(tmp_path: Path) -> None:

@@ -78,7 +78,10 @@ class Settings:
         RFC_IDLE_S, 1, 86_400, "silence after which a connection closes"
     )
     login_idle_timeout_s: float = _number(
-        60.0, 1, 86_400, "the same before login, past 80 % of the connections"
+        60.0,
+        1,
+        86_400,
+        "silence before login after which a connection closes, once more than 80 % of all are open",
     )
     min_login_delay_s: float = _number(
         2.0, 0, 60, "delay of the answer to a network's first wrong login"
