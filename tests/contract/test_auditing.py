@@ -22,6 +22,8 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.maildrop_pb2 import ID_SOURCE_DOVECOT
 from pop3mgmt.v1.server_pb2 import Settings
+from pop3mgmt.v1.transform_activations_pb2 import ActivateTransformRequest
+from pop3mgmt.v1.transforms_pb2 import ON_FAILURE_ORIGINAL
 
 OURS = sorted(method for method in ACCESS if method.startswith("/pop3mgmt."))
 TOLD = [method for method in OURS if is_told(method)]
@@ -111,6 +113,26 @@ async def test_a_refused_app_password_is_told_with_whose_it_would_be(service: Se
         await service.admin.revoke_app_password("phone")
     entry = await last(service, action="own_account.revoke_app_password")
     assert (entry.target, entry.before) == ("default", {"app_password": "phone"})
+
+
+async def test_a_refused_transform_is_told_with_what_it_was_to_be(service: Service) -> None:
+    admin, nothing = service.admin, "/no/such -x"
+    with pytest.raises(ManagementError):
+        await admin.set_transform("loud", nothing, ON_FAILURE_ORIGINAL)
+    entry = await last(service, action="transforms.set")
+    assert (entry.target, entry.outcome) == ("loud", "TRANSFORM_INVALID")
+    asked = {"command_line": nothing, "on_failure": "original"}
+    assert (entry.before, entry.after) == ({}, {"asked": asked})
+    with pytest.raises(ManagementError):
+        await admin.use_command_line(nothing)
+    entry = await last(service, action="transforms.use_command_line")
+    assert (entry.target, entry.after) == ("everyone", {"asked": {"transform": nothing}})
+    with pytest.raises(ManagementError):
+        await admin.activate_transform(ActivateTransformRequest(name="loud", version=7))
+    entry = await last(service, action="transforms.activate")
+    assert entry.after == {"asked": {"transform": "loud@7", "mode": "on"}}
+    await admin.set_transform("loud", "cat")  # what came about is told as what it is
+    assert "asked" not in (await last(service, action="transforms.set")).after
 
 
 async def test_settings_are_told_before_and_after(service: Service) -> None:

@@ -204,5 +204,10 @@ class Auditing:
             target=said.target,
             outcome=outcome_of(error),
             before=said.before,
-            after={} if error else said.after,
+            after=_refused(said) if error else said.after,
         )
+
+
+def _refused(said: Described) -> dict[str, Any]:
+    """Tell of what did not come about: only what was asked for is certain."""
+    return {"asked": said.asked} if said.asked else {}

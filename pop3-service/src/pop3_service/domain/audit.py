@@ -90,6 +90,7 @@ class Described:
     target: str = ""
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
     actor: str = ""
     actor_kind: ActorKind | None = None
 
@@ -102,10 +103,12 @@ def describe(
     target: str | None = None,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> None:
     """Say what the present call acts on, and how that was before and is after. Never secrets.
 
-    What is said later is added to what was said before. Outside a call it does nothing.
+    ``asked`` is what it is to become, which is told only if that is refused. What is said later
+    is added to what was said before. Outside a call it does nothing.
     """
     described = _described.get()
     if described is None:
@@ -114,6 +117,7 @@ def describe(
         described.target = str(target)
     described.before.update(before or {})
     described.after.update(after or {})
+    described.asked.update(asked or {})
 
 
 def describe_actor(name: str, kind: ActorKind = ActorKind.ACCOUNT) -> None:

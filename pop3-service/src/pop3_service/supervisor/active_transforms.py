@@ -85,7 +85,8 @@ class ActiveTransformsDesk(TransformsInForce):
         Raises:
             InvalidArgument, TransformNotFound, TransformInvalid, AccountNotFound, RoleNotFound
         """
-        describe(target=str(subject))
+        wanted = brief(f"{name}@{version}" if version else name)
+        describe(target=str(subject), asked={"transform": wanted, "mode": mode.value})
         transform = None if name == NONE else await self.get(name, version)
         for program in transform.programs if transform else ():
             find_program(program)
@@ -104,7 +105,7 @@ class ActiveTransformsDesk(TransformsInForce):
         Raises:
             TransformInvalid: it cannot be run, or failed on a sample.
         """
-        describe(target=str(EVERYONE))
+        describe(target=str(EVERYONE), asked={"transform": brief(command_line)})
         if not command_line.strip():
             async with self.changing:
                 old = self._find(EVERYONE)

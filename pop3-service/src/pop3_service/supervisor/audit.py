@@ -77,13 +77,13 @@ def _together(notes: list[AuditEntry]) -> list[AuditEntry]:
     found: list[AuditEntry] = []
     groups: dict[tuple[str, ...], int] = {}
     for note in notes:
-        if note.outcome == OK or note.after:
+        if note.outcome == OK or (note.after and "asked" not in note.after):
             found.append(note)
             continue
-        key = (note.action, note.outcome, note.actor, note.address, note.target)
+        key = (note.action, note.outcome, note.actor, note.address, note.target, str(note.after))
         if key not in groups and len(groups) >= MOST_GROUPS:
-            note = replace(note, actor="", address="", target="", before={})
-            key = (note.action, note.outcome, "", "", "")
+            note = replace(note, actor="", address="", target="", before={}, after={})
+            key = (note.action, note.outcome, "", "", "", "")
         at = groups.get(key)
         if at is None:
             groups[key] = len(found)

@@ -45,7 +45,8 @@ class TransformsDesk(ActiveTransformsDesk):
         Raises:
             InvalidArgument, TransformInvalid
         """
-        describe(target=name)
+        asked = {"command_line": brief(command_line), "on_failure": on_failure.value}
+        describe(target=name, asked=asked)
         parse_transform_name(name)
         new = await self._tried(command_line, on_failure, by)
         new = replace(new, name=name, note=check_text(note))
