@@ -17,6 +17,7 @@ from pop3_service.api.methods import ACCESS
 from pop3_service.domain.audit import OK, ActorKind, AuditEntry, Via
 from pop3_service.domain.audit_log import AuditFilter
 from pop3_service.storage.audit import FILE, AuditStore
+from pop3_service.supervisor.refusals import WRITTEN
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
@@ -133,6 +134,19 @@ async def test_a_refused_transform_is_told_with_what_it_was_to_be(service: Servi
     assert entry.after == {"asked": {"transform": "loud@7", "mode": "on"}}
     await admin.set_transform("loud", "cat")  # what came about is told as what it is
     assert "asked" not in (await last(service, action="transforms.set")).after
+
+
+async def test_refusals_of_a_caller_in_a_loop_are_counted(service: Service) -> None:
+    ana = await service.user("ana")
+    for _ in range(WRITTEN + 30):
+        with pytest.raises(ManagementError):
+            await ana.create_account("eva", "secret")
+    found = await newest(service, 100, actor="ana", action="accounts.create")
+    assert len(found) == WRITTEN
+    # Nobody else is affected by that.
+    with pytest.raises(ManagementError):
+        await service.admin.create_account("ana", "secret")
+    assert (await last(service, action="accounts.create")).actor == "default"
 
 
 async def test_settings_are_told_before_and_after(service: Service) -> None:

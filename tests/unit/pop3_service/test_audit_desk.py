@@ -7,7 +7,9 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,14 @@ from pop3_service.supervisor.audit import (
     WATCHER_ENTRIES,
     AuditDesk,
 )
+from pop3_service.supervisor.refusals import (
+    MOST_CALLERS,
+    ONE_MORE_S,
+    OTHERS,
+    TOGETHER_S,
+    WRITTEN,
+)
+from pop3_service.supervisor.refusals import MOST_GROUPS as MOST_REFUSAL_GROUPS
 from pop3mgmt.reasons import Reason
 from unit.pop3_service.clock import FakeClock
 
@@ -343,3 +353,91 @@ async def test_a_flood_of_refused_acts_is_put_together(kept: Kept) -> None:
     assert len(found) == MOST_GROUPS + 2
     assert sum(it.count for it in found) == 301
     assert {it.target for it in found if it.count > 1} == {""}
+
+
+# --- refusals of callers who are known --------------------
+
+
+def refused(kept: Kept, number: int = 0, **other: Any) -> AuditEntry:
+    made = replace(kept.act(number), actor="ana", actor_kind=ActorKind.ACCOUNT, outcome="X")
+    return replace(made, **other)
+
+
+def counted(kept: Kept, times: int, **other: Any) -> int:
+    return [kept.desk.counts(refused(kept, **other)) for _ in range(times)].count(True)
+
+
+async def test_so_many_refusals_of_a_caller_are_told_each_and_more_are_counted(
+    kept: Kept,
+) -> None:
+    assert counted(kept, WRITTEN + 5) == 5
+    assert counted(kept, WRITTEN, actor="eva") == 0  # another caller
+    assert counted(kept, WRITTEN, token="ci") == 0
+    kept.clock.move(2 * ONE_MORE_S)
+    assert counted(kept, 3) == 1
+    kept.clock.move(1000 * ONE_MORE_S)
+    assert counted(kept, WRITTEN + 1) == 1
+
+
+@pytest.mark.attack(59, "audit")
+async def test_what_was_counted_is_told_with_how_many_and_when(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    async with kept.desk.running(), kept.desk.looked_after():
+        await until_it_sleeps(kept, 1)
+        counted(kept, WRITTEN)
+        counted(kept, 3)
+        kept.clock.move(HEAD_S)
+        await until_it_sleeps(kept, 2)
+        kept.desk.counts(refused(kept, 7))  # one that the time since has given
+        kept.desk.counts(refused(kept, 7))
+        await kept.desk.flush()
+        assert await kept.desk.newest(ALL) == []
+        first = kept.clock.now() - timedelta(seconds=HEAD_S)
+        kept.clock.move(TOGETHER_S)
+        await until_it_sleeps(kept, 3)
+        await kept.desk.flush()
+        [told] = await kept.desk.newest(ALL)
+        last = first + timedelta(seconds=HEAD_S)
+        assert (told.actor, told.action, told.outcome) == ("ana", "accounts.create", "X")
+        assert (told.count, told.target) == (4, "")
+        assert told.after == {"first_time": first.isoformat(), "last_time": last.isoformat()}
+        assert (await kept.desk.verify()).damage == ()
+
+
+async def test_what_was_counted_is_told_at_a_clean_stop(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    async with kept.desk.running():
+        counted(kept, WRITTEN + 5)
+    async with kept.restarted() as desk:
+        [told] = await desk.newest(ALL)
+        assert (told.count, told.target) == (5, "u0")
+
+
+@pytest.mark.attack(59, "audit")
+async def test_a_caller_who_is_refused_in_many_ways_fills_nothing_either(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    async with kept.desk.running():
+        counted(kept, WRITTEN)
+        for number in range(500):
+            assert kept.desk.counts(refused(kept, number, address=f"192.0.2.{number % 250}"))
+    async with kept.restarted() as desk:
+        found = await desk.newest(ALL, limit=1000)
+        assert len(found) == MOST_REFUSAL_GROUPS + 1
+        assert sum(it.count for it in found) == 500
+        [others] = [it for it in found if it.action == OTHERS]
+        assert (others.actor, others.address, others.target) == ("ana", "", "")
+
+
+async def test_callers_are_kept_apart_up_to_a_bound(kept: Kept) -> None:
+    assert counted(kept, WRITTEN + 1) == 1
+    for number in range(MOST_CALLERS):
+        counted(kept, 1, actor=f"u{number}")
+    # Who has something to be written is not forgotten for another.
+    assert counted(kept, 1) == 1
+
+
+async def test_beyond_the_bound_callers_are_counted_together(kept: Kept) -> None:
+    for number in range(MOST_CALLERS):
+        assert counted(kept, WRITTEN + 1, actor=f"u{number}") == 1
+    assert counted(kept, WRITTEN) == 0
+    assert counted(kept, 1, actor="eva") == 1

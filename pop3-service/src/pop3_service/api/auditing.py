@@ -1,7 +1,8 @@
 """What of the calls goes to the audit: all that change something, one entry each.
 
 An act's entry is durable before its reply, refused or not. Of callers who have not proved who they
-are, refusals are noted without waiting, so that they cannot keep the disk busy.
+are, refusals are noted without waiting, so that they cannot keep the disk busy; of those who have,
+so many are written, and more are counted.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ class Journal(Protocol):
 
     def note(self, entry: AuditEntry) -> None:
         """Write an entry soon, or count it as left out."""
+
+    def counts(self, refused: AuditEntry) -> bool:
+        """Whether a refusal is one too many of its caller's, and is only counted."""
 
 
 def verb_of(method: str) -> str:
@@ -177,7 +181,9 @@ class Auditing:
             await self._ended(method, who, said, error)
             raise
         except asyncio.CancelledError as error:
-            self._journal.note(self._entry(method, who, said, error))
+            entry = self._entry(method, who, said, error)
+            if not self._journal.counts(entry):
+                self._journal.note(entry)
             raise
 
     async def _ended(self, method: str, who: Who, said: Described, error: Exception | None) -> None:
@@ -186,7 +192,7 @@ class Auditing:
         entry = self._entry(method, who, said, error)
         if error is not None and entry.actor_kind is ActorKind.NOBODY:
             self._journal.note(entry)
-        else:
+        elif error is None or not self._journal.counts(entry):
             await self._journal.record(entry)
 
     def _entry(

@@ -25,6 +25,7 @@ from pop3_service.storage.audit import FILE, AuditStore
 from pop3_service.storage.audit_chain import Row
 from pop3_service.storage.audit_rows import entry_of
 from pop3_service.supervisor.key_file import BadKey, load_key
+from pop3_service.supervisor.refusals import Refusals
 from pop3mgmt.reasons import Reason
 
 WAIT_S = 0.1
@@ -106,6 +107,7 @@ class AuditDesk:
         self._acts: list[tuple[AuditEntry, asyncio.Future[int]]] = []
         self._notes: list[AuditEntry] = []
         self._logins: list[LoginEvent] = []
+        self._refusals = Refusals()
         self._dropped = 0
         self._failing = False
         self._told: AuditHead | None = None
@@ -198,6 +200,14 @@ class AuditDesk:
         self._notes.append(entry)
         self._write_later()
 
+    def counts(self, refused: AuditEntry) -> bool:
+        """Whether a refusal is one too many of its caller's; then it is counted, and told later.
+
+        Of nobody who has proved who he is none is: they are noted, and put together there.
+        """
+        proven = refused.actor_kind is not ActorKind.NOBODY
+        return proven and self._refusals.counts(refused, self._clock.monotonic())
+
     def note_logins(self, events: list[LoginEvent]) -> None:
         """Take logins; they are written soon, or counted as left out."""
         if self._full():
@@ -266,6 +276,7 @@ class AuditDesk:
             await self._check_head()
             yield
         finally:
+            self._notes += self._refusals.due()
             await self.flush()
             await self._tell_head()
             await self._store.close()
@@ -307,6 +318,8 @@ class AuditDesk:
                 was_s, offset_s = offset_s, self._clock_offset_s()
                 if offset_s <= was_s + JUMP_S:
                     await self.expire()
+            for entry in self._refusals.due(self._clock.monotonic()):
+                self.note(entry)
             await self._tell_head()
             await self._clock.sleep(HEAD_S)
 

@@ -1,0 +1,102 @@
+"""Refused acts of callers who have proved who they are: so many are written, more are counted.
+
+A caller in a loop must not fill the disk, nor keep it busy. What is counted is written together,
+with how many there were, since when and until when; a crash loses what was counted meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from pop3_service.domain.audit import AuditEntry
+
+WRITTEN = 50
+"""Refusals of a caller that are written at once, each as it is."""
+ONE_MORE_S = 60.0
+"""After how long it is one more."""
+TOGETHER_S = 600.0
+"""How long the others are counted until they are written."""
+MOST_GROUPS = 10
+"""Groups of like refusals of a caller; what is like none of them is told by its outcome alone."""
+MOST_CALLERS = 1000
+"""Callers that are kept apart."""
+OTHERS = "audit.refuse"
+"""The action of refusals that were too many to be told by theirs."""
+
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What came of a caller lately; times are those of a monotonic clock."""
+
+    left: float = WRITTEN
+    at_s: float = 0.0
+    since_s: float = 0.0
+    groups: dict[Key, AuditEntry] = field(default_factory=dict)
+
+
+class Refusals:
+    """Refusals of each caller, those that are counted and not yet written among them."""
+
+    def __init__(self) -> None:
+        self._callers: OrderedDict[Key, _Caller] = OrderedDict()
+
+    def counts(self, entry: AuditEntry, now_s: float) -> bool:
+        """Whether a refusal is one too many of its caller's, and only counted."""
+        caller = self._caller((entry.actor, entry.token), now_s)
+        caller.left = min(caller.left + (now_s - caller.at_s) / ONE_MORE_S, WRITTEN)
+        caller.at_s = now_s
+        if caller.left >= 1:
+            caller.left -= 1
+            return False
+        if not caller.groups:
+            caller.since_s = now_s
+        _add(caller.groups, entry)
+        return True
+
+    def due(self, now_s: float = float("inf")) -> list[AuditEntry]:
+        """Take what has been counted for long enough; without a time, all."""
+        found: list[AuditEntry] = []
+        for caller in self._callers.values():
+            if caller.groups and now_s - caller.since_s >= TOGETHER_S:
+                found += caller.groups.values()
+                caller.groups = {}
+        return found
+
+    def _caller(self, key: Key, now_s: float) -> _Caller:
+        if key not in self._callers and len(self._callers) >= MOST_CALLERS:
+            # The longest unused first, and nobody of whom something is to be written.
+            unused = (it for it, caller in self._callers.items() if it and not caller.groups)
+            if (oldest := next(unused, None)) is None:
+                key = ()  # who is one more shares it with all others that are
+            else:
+                del self._callers[oldest]
+        found = self._callers.setdefault(key, _Caller(at_s=now_s))
+        self._callers.move_to_end(key)
+        return found
+
+
+def _add(groups: dict[Key, AuditEntry], entry: AuditEntry) -> None:
+    key: Key = (entry.action, entry.outcome, entry.address, entry.actor, entry.token)
+    if key not in groups and len(groups) >= MOST_GROUPS:
+        entry = replace(entry, action=OTHERS, address="", target="")
+        key = (OTHERS, entry.outcome)
+    known = groups.get(key)
+    if known is None:
+        groups[key] = replace(entry, before={}, after=_times(entry.time_s, entry.time_s))
+        return
+    target = known.target if known.target == entry.target else ""
+    after = {**known.after, "last_time": _time(entry.time_s)}
+    groups[key] = replace(known, count=known.count + entry.count, target=target, after=after)
+
+
+def _times(first_s: float, last_s: float) -> Mapping[str, str]:
+    return {"first_time": _time(first_s), "last_time": _time(last_s)}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
