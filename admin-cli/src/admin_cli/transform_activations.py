@@ -170,6 +170,8 @@ def active(past: bool, subject: str | None) -> None:
     """List what is active for whom, and what came of it so far."""
     found = call(lambda caller: caller.list_transform_activations(subject or "", include_past=past))
     records = list(map(activation_record, found))
+    if found.removed_count:
+        note(f"{found.removed_count} older ones, of all subjects, are not kept")
     if as_json():
         show_list(records, ())
         return

@@ -13,6 +13,7 @@ from admin_cli.output import (
     Column,
     Record,
     local_time,
+    note,
     show_done,
     show_facts,
     show_list,
@@ -111,6 +112,8 @@ def list_versions(name: str | None) -> None:
     """
     found = call(lambda caller: caller.list_transform_versions(name or ""))
     show_list(map(transform_record, found), HISTORY_COLUMNS)
+    if found.removed_count:
+        note(f"{found.removed_count} older versions are not kept")
 
 
 @transform.command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypedDict, TypeVar
 
 import grpc
@@ -24,6 +24,14 @@ CHUNK = 256 * 1024
 Metadata = tuple[tuple[str, str], ...]
 
 T = TypeVar("T")
+
+
+class History(list[T]):
+    """What there was, the newest first; ``removed_count`` is of older ones that are not kept."""
+
+    def __init__(self, found: Iterable[T] = (), removed_count: int = 0) -> None:
+        super().__init__(found)
+        self.removed_count = removed_count
 
 
 class Calls:

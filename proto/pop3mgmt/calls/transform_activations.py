@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from pop3mgmt.calls.base import TRIAL_S, Calls, call
+from pop3mgmt.calls.base import TRIAL_S, Calls, History, call
 from pop3mgmt.v1 import transform_activations_pb2, transform_activations_pb2_grpc
 from pop3mgmt.v1.transform_activations_pb2 import TransformActivation
 from pop3mgmt.v1.transforms_pb2 import OnFailure
@@ -21,9 +21,9 @@ class TransformActivationsCalls(Calls):
 
     async def list_transform_activations(
         self, subject: str = "", *, include_past: bool = False
-    ) -> list[TransformActivation]:
+    ) -> History[TransformActivation]:
         """Give what is active, for a subject or all; what was as well, the newest first."""
-        found: list[TransformActivation] = []
+        found: History[TransformActivation] = History()
         token = ""
         while True:
             request = transform_activations_pb2.ListTransformActivationsRequest(
@@ -33,6 +33,7 @@ class TransformActivationsCalls(Calls):
                 self._activations.ListTransformActivations(request, **self._options())
             )
             found.extend(page.activations)
+            found.removed_count = page.removed_count
             if not (token := page.next_page_token):
                 return found
 

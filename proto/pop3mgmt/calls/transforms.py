@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator
 
-from pop3mgmt.calls.base import TRIAL_S, Calls, call, streamed
+from pop3mgmt.calls.base import TRIAL_S, Calls, History, call, streamed
 from pop3mgmt.v1 import transforms_pb2, transforms_pb2_grpc
 from pop3mgmt.v1.transforms_pb2 import ON_FAILURE_UNSPECIFIED, OnFailure, Transform
 
@@ -31,14 +31,15 @@ class TransformsCalls(Calls):
             if not (token := page.next_page_token):
                 return found
 
-    async def list_transform_versions(self, name: str = "") -> list[Transform]:
+    async def list_transform_versions(self, name: str = "") -> History[Transform]:
         """Give the versions of a name, the newest first; without one, of command lines alone."""
-        found: list[Transform] = []
+        found: History[Transform] = History()
         token = ""
         while True:
             request = transforms_pb2.ListTransformVersionsRequest(name=name, page_token=token)
             page = await call(self._transforms.ListTransformVersions(request, **self._options()))
             found.extend(page.transforms)
+            found.removed_count = page.removed_count
             if not (token := page.next_page_token):
                 return found
 

@@ -188,7 +188,7 @@ def test_what_was_active_tells_when_and_why_it_ended(
     service.activations.active[0].CopyFrom(canary)
     result = pop3ctl("transform", "active", "--past", "--for", "everyone")
     assert result.stdout.splitlines()[1].endswith("2026-01-01 00:01:00  rolled back by admin")
-    assert result.stderr == ""
+    assert result.stderr == "7 older ones, of all subjects, are not kept\n"
     service.activations.active[0].end_reason = pb2.TRANSFORM_END_REASON_GIVEN_UP
     service.activations.active[0].ended_by = ""
     told = pop3ctl.ok("transform", "active", "--past").splitlines()[1]

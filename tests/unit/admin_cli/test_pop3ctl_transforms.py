@@ -41,6 +41,15 @@ def test_transforms_are_listed_with_what_is_active(pop3ctl: Tool, loud: None) ->
     assert (found["name"], found["version"], found["active_versions"]) == ("loud", 2, [1])
 
 
+def test_a_history_says_how_much_of_it_is_not_kept(
+    pop3ctl: Tool, service: Service, loud: None
+) -> None:
+    assert pop3ctl("transform", "history", "loud").stderr == ""
+    service.transforms.removed = 3
+    assert pop3ctl("transform", "history", "loud").stderr == "3 older versions are not kept\n"
+    assert pop3ctl("transform", "history", "loud", "--json").stderr == ""
+
+
 def test_a_history_begins_with_the_newest(pop3ctl: Tool, loud: None) -> None:
     assert pop3ctl.ok("transform", "history", "loud").splitlines() == [
         "VERSION  ACTIVE  ON FAILURE  MADE                 BY     COMMAND LINE"

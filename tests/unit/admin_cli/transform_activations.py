@@ -28,7 +28,9 @@ class TransformActivations(
         self._admit(context)
         self.asked.append(request)
         return pb2.ListTransformActivationsResponse(
-            activations=self.active, total_count=len(self.active)
+            activations=self.active,
+            total_count=len(self.active),
+            removed_count=7 if request.include_past else 0,
         )
 
     def ActivateTransform(self, request: Any, context: Any) -> Any:

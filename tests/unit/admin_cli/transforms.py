@@ -18,6 +18,7 @@ class Transforms(transforms_pb2_grpc.TransformsServiceServicer):
 
     def __init__(self, admit: Callable[[Any], None]) -> None:
         self._admit = admit
+        self.removed = 0
         self.versions: dict[str, list[pb2.Transform]] = {}
         self.parts: list[pb2.TestTransformResponse] = []
         self.tested: list[pb2.TestTransformRequest] = []
@@ -36,7 +37,9 @@ class Transforms(transforms_pb2_grpc.TransformsServiceServicer):
     def ListTransformVersions(self, request: Any, context: Any) -> Any:
         self._admit(context)
         found = self._versions(request.name, context)[::-1]
-        return pb2.ListTransformVersionsResponse(transforms=found, total_count=len(found))
+        return pb2.ListTransformVersionsResponse(
+            transforms=found, total_count=len(found), removed_count=self.removed
+        )
 
     def GetTransform(self, request: Any, context: Any) -> Any:
         self._admit(context)

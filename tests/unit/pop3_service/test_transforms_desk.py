@@ -37,6 +37,7 @@ from pop3_service.domain.transforms import (
     TransformTable,
 )
 from pop3_service.storage.store import Store
+from pop3_service.storage.transform_history import KEPT_VERSIONS
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.transforms import TransformsDesk
 from unit.pop3_service.clock import FakeClock
@@ -200,10 +201,13 @@ async def test_ten_thousand_versions_are_no_burden(made: Desk) -> None:
     page, count = await made.desk.versions("clean", 9990, 1000)
     assert (len(page), count, page[-1].version) == (10, 10_000, 1)
     assert [str(it) for it in (await made.desk.list())[0]] == ["clean@10000"]
-    assert str(await made.set("wc")) == "clean@10001"
     await made.desk.activate("clean", "admin", version=5000)
+    assert str(await made.set("wc")) == "clean@10001"
     assert made.chosen() == "clean@5000"
     assert len(made.tables[-1].activations) == 1
+    # The next one cuts them, but for what is active.
+    page, count = await made.desk.versions("clean", KEPT_VERSIONS - 1, 1000)
+    assert ([it.version for it in page], count) == ([9902, 5000], KEPT_VERSIONS + 1)
 
 
 # --- what is active --------------------

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
+from pop3mgmt.calls.base import History
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
@@ -34,6 +35,7 @@ class Asked(Caller):
         self.asked: list[object] = []
         self.parts: list[pb2.TestTransformResponse] = []
         self.given = 0
+        self.removed = 0
 
     async def list_transforms(self) -> list[pb2.TransformSummary]:
         return [
@@ -41,9 +43,9 @@ class Asked(Caller):
             pb2.TransformSummary(latest=version(1, name="plain")),
         ]
 
-    async def list_transform_versions(self, name: str = "") -> list[Transform]:
+    async def list_transform_versions(self, name: str = "") -> History[Transform]:
         self.asked = [name]
-        return [version(2, is_active=True), version(1)]
+        return History([version(2, is_active=True), version(1)], self.removed)
 
     async def get_transform(self, name: str, version_: int = 0) -> Transform:
         self.asked = [name, version_]
@@ -124,6 +126,9 @@ async def test_a_history_has_a_line_for_each_version(caller: Asked) -> None:
     assert lines[0] == "+OK 2 versions"
     assert lines[1].startswith("loud@2 active=yes ")
     assert lines[2].startswith("loud@1 active=no ")
+    caller.removed = 7
+    told = await transforms.history(caller, parse(b"TRANSFORM_HISTORY loud"))
+    assert told.encode().startswith(b"+OK 2 versions, 7 older ones are not kept\r\n")
     await transforms.history(caller, parse(b"TRANSFORM_HISTORY"))
     assert caller.asked == [""]
 

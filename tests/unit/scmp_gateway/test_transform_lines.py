@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lineproto.reply import Listing
+from pop3mgmt.calls.base import History
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
@@ -38,6 +39,7 @@ class Asked(Caller):
         super().__init__(client, "token")
         self.asked: list[object] = []
         self.active: list[TransformActivation] = []
+        self.removed = 0
         self.ended = on(NEW)
 
     async def activate_transform(self, request: ActivateTransformRequest) -> TransformActivation:
@@ -46,9 +48,9 @@ class Asked(Caller):
 
     async def list_transform_activations(
         self, subject: str = "", *, include_past: bool = False
-    ) -> list[TransformActivation]:
+    ) -> History[TransformActivation]:
         self.asked = [subject, include_past]
-        return self.active
+        return History(self.active, self.removed)
 
     async def use_command_line(
         self, command_line: str, on_failure: OnFailure.ValueType = OnFailure.ON_FAILURE_UNSPECIFIED
@@ -179,6 +181,9 @@ async def test_the_history_is_of_a_subject_or_of_all(caller: Asked) -> None:
     assert isinstance(reply, Listing)
     assert reply.text == "2 activations"
     assert caller.asked == ["role:user", True]
+    caller.removed = 7
+    told = await acts.activations(caller, parse(b"TRANSFORM_ACTIVATIONS"))
+    assert told.encode().startswith(b"+OK 2 activations, 7 older ones are not kept\r\n")
     await acts.active(caller, parse(b"TRANSFORM_ACTIVE"))
     assert caller.asked == ["", False]
 

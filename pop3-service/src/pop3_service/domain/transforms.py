@@ -18,6 +18,8 @@ from pop3_service.domain.subject import Scope, Subject
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 NONE = "none"
 """No transform is called so: it stands for mail as it is."""
+MAX_NAMES = 1000
+"""Transforms that have a name, besides all their versions."""
 MAX_PROGRAMS = 8
 """The longest chain."""
 DEFAULT_FAILURE_LIMIT = 5

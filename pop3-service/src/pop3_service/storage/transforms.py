@@ -1,6 +1,6 @@
 """Transforms and for whom they are active, as they are stored: nothing of it is ever changed.
 
-A version that is deleted and an activation that has ended stay, for the history.
+A version that is deleted and an activation that has ended stay for the history, which is bounded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pop3_service.domain.errors import (
     AccountNotFound,
+    InvalidArgument,
     RoleNotFound,
     ServiceUnavailable,
     TransformInUse,
@@ -24,6 +25,7 @@ from pop3_service.domain.errors import (
 from pop3_service.domain.rights import BUILT_IN
 from pop3_service.domain.subject import Scope, Subject
 from pop3_service.domain.transforms import (
+    MAX_NAMES,
     Activation,
     ActivationEnd,
     ActivationRecord,
@@ -34,6 +36,12 @@ from pop3_service.domain.transforms import (
 )
 from pop3_service.storage import tables
 from pop3_service.storage.transactions import to_the_end, transaction
+from pop3_service.storage.transform_history import (
+    cut_activations,
+    cut_versions,
+    removed_activations,
+    removed_versions,
+)
 from pop3_service.storage.transform_rows import (
     FORMER,
     NEW,
@@ -99,6 +107,11 @@ class TransformStore:
             count = select(func.count()).select_from(query.subquery())
             return found, await connection.scalar(count) or 0
 
+    async def removed_versions(self, name: str) -> int:
+        """Count the versions of a name that are not kept any more."""
+        async with transaction(self._engine) as connection:
+            return await connection.scalar(removed_versions(name)) or 0
+
     async def get(self, name: str, version: int = 0) -> Transform | None:
         """Give a version, or the latest for 0; None if it is not there."""
         query = _VERSIONS.where(_T.c.name == name)
@@ -110,8 +123,18 @@ class TransformStore:
         return transform_of(row) if row else None
 
     async def insert(self, transform: Transform) -> Transform:
-        """Add the next version of its name; give it with its id and number."""
+        """Add the next version of its name; give it with its id and number.
+
+        Raises:
+            InvalidArgument: it is a new name, and there are ``MAX_NAMES`` already.
+        """
+        live = select(_T.c.name).where(_T.c.delete_time.is_(None), _T.c.name != "")
+        others = live.where(_T.c.name != transform.name).distinct().subquery()
         async with transaction(self._engine) as connection:
+            if await connection.scalar(live.where(_T.c.name == transform.name).limit(1)) is None:
+                count = await connection.scalar(select(func.count()).select_from(others)) or 0
+                if count >= MAX_NAMES:
+                    raise InvalidArgument(f"there are {MAX_NAMES} transforms already; delete some")
             return await _insert(connection, transform)
 
     async def delete(self, name: str, time_s: float) -> int:
@@ -154,6 +177,11 @@ class TransformStore:
             count = select(func.count()).select_from(query.subquery())
             return found, await connection.scalar(count) or 0
 
+    async def removed_activations(self) -> int:
+        """Count the activations that are not kept any more, of all subjects."""
+        async with transaction(self._engine) as connection:
+            return await connection.scalar(removed_activations()) or 0
+
     async def activation(self, number: int) -> Activation | None:
         """Give an activation, in force or past, by its id."""
         found = await self._records(_RECORDS.where(_A.c.id == number))
@@ -177,6 +205,7 @@ class TransformStore:
             result = await connection.execute(insert(_A).values(activation_values(new)))
             key = result.inserted_primary_key
             assert key is not None  # noqa: S101 - the table has one
+            await cut_activations(connection)
             return replace(new, id=int(key[0]))
 
     async def end(self, ended: ActivationRecord) -> None:
@@ -187,6 +216,7 @@ class TransformStore:
         """
         async with transaction(self._engine) as connection:
             await _end(connection, ended.activation.subject, ended)
+            await cut_activations(connection)
 
     async def save_counts(self, counts: Mapping[int, TransformCount]) -> None:
         """Store what came of activations, by their ids."""
@@ -237,6 +267,7 @@ async def _insert(connection: AsyncConnection, transform: Transform) -> Transfor
     )
     key = result.inserted_primary_key
     assert key is not None  # noqa: S101 - the table has one
+    await cut_versions(connection, transform.name)
     return replace(transform, id=int(key[0]), version=version)
 
 

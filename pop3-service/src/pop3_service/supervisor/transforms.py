@@ -37,6 +37,10 @@ class TransformsDesk(ActiveTransformsDesk):
             raise TransformNotFound(name)
         return found, count
 
+    async def removed_versions(self, name: str) -> int:
+        """Count the versions of a name, unnamed ones without it, that are not kept any more."""
+        return await self._store.removed_versions(name)
+
     async def set(
         self, name: str, command_line: str, on_failure: OnFailure, note: str, by: str
     ) -> Transform:

@@ -99,6 +99,10 @@ class TransformsInForce:
         known = [replace(it, count=self._counts.get(it.activation.id) or it.count) for it in found]
         return known, count
 
+    async def removed_activations(self) -> int:
+        """Count those that ended so long ago that they are not kept any more, of all subjects."""
+        return await self._store.removed_activations()
+
     @property
     def command_line(self) -> str:
         """What everybody's mail is passed through; empty for nothing."""

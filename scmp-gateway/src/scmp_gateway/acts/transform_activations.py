@@ -23,6 +23,7 @@ from pop3mgmt.v1.transform_activations_pb2 import (
     TransformMode,
 )
 from pop3mgmt.v1.transforms_pb2 import Transform
+from scmp_gateway.acts.transforms import count_of
 from scmp_gateway.command import Line
 
 EVERYONE = "everyone"
@@ -81,7 +82,7 @@ async def active(caller: Caller, line: Line) -> Reply:
 async def activations(caller: Caller, line: Line) -> Reply:
     """All that is and was active, for a subject if one is named."""
     found = await caller.list_transform_activations("".join(line.words), include_past=True)
-    return Listing(f"{len(found)} activations", [activation_line(it) for it in found])
+    return Listing(count_of(found, "activations"), [activation_line(it) for it in found])
 
 
 def active_words(activation: TransformActivation) -> str:

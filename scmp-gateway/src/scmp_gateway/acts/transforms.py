@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from lineproto.reply import Listing, Ok, Reply
+from pop3mgmt.calls.base import History
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
@@ -16,6 +19,7 @@ from pop3mgmt.v1.transforms_pb2 import (
 )
 from scmp_gateway.command import Line, after_words
 
+T = TypeVar("T")
 ON_FAILURE = {"REFUSE": ON_FAILURE_REFUSE, "ORIGINAL": ON_FAILURE_ORIGINAL}
 
 
@@ -45,7 +49,7 @@ async def show(caller: Caller, line: Line) -> Reply:
 async def history(caller: Caller, line: Line) -> Reply:
     """All versions of a name, the newest first."""
     found = await caller.list_transform_versions("".join(line.words))
-    return Listing(f"{len(found)} versions", [_version_line(it) for it in found])
+    return Listing(count_of(found, "versions"), [_version_line(it) for it in found])
 
 
 async def set_(caller: Caller, line: Line) -> Reply:
@@ -67,6 +71,12 @@ async def delete(caller: Caller, line: Line) -> Reply:
     """Remove all versions of a name."""
     count = await caller.delete_transform(line.words[0])
     return Ok(f"transform {line.words[0]} deleted, {count} versions")
+
+
+def count_of(found: History[T], what: str) -> str:
+    """Say how many there are, and how many were."""
+    removed = f", {found.removed_count} older ones are not kept" if found.removed_count else ""
+    return f"{len(found)} {what}{removed}"
 
 
 def _summary_line(summary: TransformSummary) -> str:

@@ -33,16 +33,18 @@ class TransformActivationsServicer(
             for it in self._transforms.activations()
             if subject is None or it.activation.subject == subject
         ]
-        page, total = found[start : start + size], len(found)
+        page, total, removed = found[start : start + size], len(found), 0
         if request.include_past:
             skip, most = max(start - total, 0), size - len(page)
             past, count = await self._transforms.past(subject, skip, most)
             page, total = [*page, *past], total + count
+            removed = await self._transforms.removed_activations()
         end = start + len(page)
         return pb2.ListTransformActivationsResponse(
             activations=map(self._message, page),
             next_page_token=str(end) if page and end < total else "",
             total_count=total,
+            removed_count=removed,
         )
 
     async def ActivateTransform(

@@ -58,6 +58,7 @@ class TransformsServicer(transforms_pb2_grpc.TransformsServiceServicer):
             transforms=map(self._message, page),
             next_page_token=str(end) if page and end < total else "",
             total_count=total,
+            removed_count=await self._transforms.removed_versions(request.name),
         )
 
     async def GetTransform(
