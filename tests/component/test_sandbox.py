@@ -169,6 +169,14 @@ while True:
     held.append(mmap.mmap(-1, 1000000))
     held[-1].write(b'x' * 1000000)
 """,
+    "of a process whose first thread has ended": """
+import ctypes, os, threading
+held = []
+def fill():
+    while True: held.append(b'x' * 1000000)
+threading.Thread(target=fill).start()
+ctypes.CDLL(None).syscall({'x86_64': 60}.get(os.uname().machine, 93), 0)
+""",
 }
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # as typing has it, without its import
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SIGKILL = 9
+STATE, THREADS, ADDRESSES, PAGES = 0, 17, 20, 21
+"""Fields of /proc/PID/stat, counted from the third: threads, octets of addresses, pages held."""
 
 
 def _read(path: str) -> bytes:
@@ -35,6 +37,36 @@ def parse_stat(text: bytes) -> list[bytes]:
     return text[text.rindex(b")") + 2 :].split()
 
 
+def tasks(pid: int) -> list[str]:
+    """Give a process's threads; none if it is gone."""
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def _fields(path: str) -> list[bytes]:
+    """Give what /proc/PID/stat tells; nothing if the process is gone.
+
+    One whose first thread has ended seems dead and without memory: what the others hold is told.
+    """
+    text = _read(f"{path}/stat")
+    if not text:
+        return []
+    fields = parse_stat(text)
+    if fields[STATE] == b"Z" and int(fields[THREADS]) > 1:
+        for task in tasks(int(path.rpartition("/")[2])):
+            if other := _read(f"{path}/task/{task}/stat"):
+                fields[PAGES] = max(fields[PAGES], parse_stat(other)[PAGES], key=int)
+    return fields
+
+
+def has_memory(path: str) -> bool:
+    """Whether a process or thread of /proc lives and is not just ending."""
+    text = _read(f"{path}/stat")
+    return bool(text) and int(parse_stat(text)[ADDRESSES]) > 0
+
+
 def descendants(spared: Iterable[int] = ()) -> dict[int, list[bytes]]:
     """Give what /proc tells of this process's descendants, dead ones that nobody reaped too.
 
@@ -44,8 +76,8 @@ def descendants(spared: Iterable[int] = ()) -> dict[int, list[bytes]]:
     stats: dict[int, list[bytes]] = {}
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
-        if name.isdigit() and (text := _read(f"/proc/{name}/stat")):
-            fields = stats[int(name)] = parse_stat(text)
+        if name.isdigit() and (fields := _fields(f"/proc/{name}")):
+            stats[int(name)] = fields
             children.setdefault(int(fields[1]), []).append(int(name))
     found: dict[int, list[bytes]] = {}
     waiting = [pid for pid in children.get(os.getpid(), ()) if pid not in spared]
@@ -93,15 +125,11 @@ def near_descendants(most: int) -> dict[int, list[bytes]] | None:
     waiting = own_children()
     while waiting and len(found) <= most:
         pid = waiting.pop()
-        text = _read(f"/proc/{pid}/stat")
-        if not text or pid in found:
+        fields = _fields(f"/proc/{pid}")
+        if not fields or pid in found:
             continue
-        found[pid] = parse_stat(text)
-        try:
-            threads = os.listdir(f"/proc/{pid}/task")
-        except OSError:
-            continue
-        for thread in threads:
+        found[pid] = fields
+        for thread in tasks(pid):
             waiting += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
     return found
 
@@ -129,11 +157,11 @@ class Usage:
         self._seen = own
         alive = sum(own.values())
         self.cpu_s = max(self.cpu_s, self._gone_s + alive, reaped_s + waited + alive)
-        self.pids = tuple(pid for pid, it in stats.items() if it[0] != b"Z")
-        self.threads = sum(max(1, int(it[17])) for it in stats.values())
-        resident = sum(int(it[21]) for it in stats.values()) * _PAGE
+        self.pids = tuple(stats)
+        self.threads = sum(max(1, int(it[THREADS])) for it in stats.values())
+        resident = sum(int(it[PAGES]) for it in stats.values()) * _PAGE
         if resident > memory_limit and len(stats) > 1:  # what they share was counted twice
-            resident = sum(_proportional(pid, int(it[21]) * _PAGE) for pid, it in stats.items())
+            resident = sum(_proportional(pid, int(it[PAGES]) * _PAGE) for pid, it in stats.items())
         self.memory_bytes = resident
         self.peak_bytes = max(self.peak_bytes, resident)
 
@@ -143,11 +171,13 @@ def _proportional(pid: int, resident: int) -> int:
 
     One that is just ending has none.
     """
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            lines = file.read().splitlines()
-    except PermissionError:
-        return resident
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(b"Pss:"))
+    for task in tasks(pid):
+        try:
+            with open(f"/proc/{pid}/task/{task}/smaps_rollup", "rb") as file:
+                lines = file.read().splitlines()
+        except PermissionError:
+            return resident
+        except OSError:
+            continue
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(b"Pss:"))
+    return 0
