@@ -7,13 +7,15 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pop3_service.domain.errors import TransformFailed
-from pop3_service.transform.jail import landlock
+from pop3_service.transform.jail import landlock, scratch
 from pop3_service.transform.limits import MIB, Ended
 from support.sandboxed import GENEROUS, USERS, Cell, cell
 
@@ -477,6 +479,16 @@ attempt("truncate", lambda: os.truncate("/dev/null", 0))
     assert set(found.values()) == {"PermissionError"}, found
 
 
+HIDE = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+held = []
+def nameless():
+    fd = os.open('a', os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    os.unlink('a')
+    os.write(fd, bytes(1 << 20))
+    return fd
+"""
 SCRATCH = {
     "large": "file = open('a', 'wb')\nwhile True: file.write(bytes(1 << 20))",
     "several": "for n in range(100): open(str(n), 'wb').write(bytes(1 << 20))\nwhile True: pass",
@@ -494,6 +506,59 @@ while True:
         while True: pass
 """,
     "hidden": "import os\nos.mkdir('d', 0o300)\nwhile True: pass",
+    "mapped": HIDE
+    + """
+libc.mmap.restype = ctypes.c_void_p
+for _ in range(100):
+    fd = nameless()
+    assert libc.mmap(None, 4096, 1, 1, fd, 0) != -1
+    os.close(fd)
+while True: pass
+""",
+    "run": HIDE
+    + """
+def start():
+    fd = os.open('a', os.O_RDWR | os.O_CREAT, 0o700)
+    os.write(fd, open('/bin/sleep', 'rb').read())
+    os.ftruncate(fd, 1 << 20)
+    os.posix_fallocate(fd, 0, 1 << 20)
+    os.close(fd)
+    began, beginning = os.pipe()
+    if os.fork() == 0: os.execve('a', ['sleep', '1000'], {})
+    os.close(beginning)
+    os.read(began, 1)
+    os.unlink('a')
+for _ in range(20): start()
+while True: pass
+""",
+    "of a thread whose process's first one has ended": HIDE
+    + """
+import threading
+def fill():
+    for _ in range(100): held.append(nameless())
+    while True: pass
+threading.Thread(target=fill).start()
+libc.syscall({'x86_64': 60}.get(os.uname().machine, 93), 0)
+""",
+    "of a thread with descriptors of its own": HIDE
+    + """
+import threading
+def fill():
+    assert libc.syscall(436, 200, 250, 2) == 0
+    for _ in range(100): held.append(nameless())
+    while True: pass
+threading.Thread(target=fill).start()
+while True: pass
+""",
+    "of a program that cannot be read": HIDE
+    + """
+import shutil
+copy = os.open('copy', os.O_WRONLY | os.O_CREAT, 0o111)
+with open('/bin/sleep', 'rb') as program, open(copy, 'wb') as target:
+    shutil.copyfileobj(program, target)
+for _ in range(100): os.set_inheritable(nameless(), True)
+os.execv('copy', ['copy', '1000'])
+""",
 }
 
 
@@ -506,6 +571,53 @@ async def test_the_private_folder_is_bounded_and_goes_with_the_run(jail: Cell, h
     ran = await jail.code(SCRATCH[how], limits=limits)
     assert ran.result.ended is expected
     assert os.listdir(jail.scratch) == []
+
+
+def test_a_file_that_goes_while_the_folder_is_measured_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(bytes(MIB))
+
+    @contextmanager
+    def one_goes(path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with listing(path) as entries:
+            listed = list(entries)
+        os.unlink(listed[0])
+        yield iter(listed)
+
+    listing = os.scandir
+    monkeypatch.setattr(os, "scandir", one_goes)
+    assert scratch.measure(str(tmp_path), 8 * MIB, (), (0, 0)) >= 2 * MIB
+
+
+async def test_a_file_is_not_left_in_a_socket(jail: Cell) -> None:
+    found = await attempts(jail, """
+pair = socket.socketpair()
+attempt("plain", lambda: pair[0].send(b"x"))
+attempt("descriptor", lambda: socket.send_fds(pair[0], [b"x"], [0]))
+""")  # fmt: skip
+    assert found == {"plain": "done", "descriptor": "PermissionError"}
+
+
+async def test_what_is_mapped_and_can_be_measured_does_not_end_a_run(jail: Cell) -> None:
+    source = (
+        HIDE
+        + """
+import mmap, time
+fd = nameless()
+held.append(mmap.mmap(fd, 1 << 20))
+open('b', 'wb').write(bytes(1 << 20))
+copy = os.open('b', os.O_RDONLY)
+libc.mmap(None, 4096, 1, 1, copy, 0)
+os.link('b', 'c')
+os.unlink('b')
+os.close(copy)
+time.sleep(1)
+"""
+    )
+    ran = await jail.code(source, limits=replace(GENEROUS, scratch_bytes=8 * MIB))
+    assert ran.result.succeeded, ran.result
 
 
 async def test_what_is_left_in_the_folder_goes_with_the_run(jail: Cell) -> None:

@@ -61,7 +61,7 @@ class Keeper:
         """Run the chain, and tell how it ended once nothing of it is left."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         try:
-            self._scratch, held = scratch.make(self._parent)
+            self._scratch, held = scratch.make(os.path.realpath(self._parent))
         except OSError as error:
             return self._answer(f"no folder for the transform: {error.strerror}")
         problem = ""

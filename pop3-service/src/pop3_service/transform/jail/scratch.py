@@ -6,10 +6,14 @@ import fcntl
 import os
 import stat
 
+from . import tree
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_DEPTH = 64
 LEAST_OCTETS = 4096
 """What a file or a folder counts at least, so that their number is bounded too."""
+MAX_MAPPINGS = 20_000
+"""Mappings that all processes of a run may have: to look through them takes time."""
 
 
 def make(parent: str) -> tuple[str, int]:
@@ -60,21 +64,26 @@ class TooMuch(Exception):
 def measure(folder: str, limit: int, pids: tuple[int, ...], output: tuple[int, int]) -> int:
     """Count the octets that a run holds on its disk, in its folder or in files without a name.
 
-    ``output`` (device, inode) is not counted. A file that is neither in the folder nor open is not
-    seen: one that a program maps only.
+    ``output`` (device, inode) is not counted.
 
     Raises:
-        TooMuch: it is more than the limit, deeper than ``MAX_DEPTH``, or in a folder that even its
-            owner cannot read.
+        TooMuch: it is more than the limit, deeper than ``MAX_DEPTH``, or cannot be measured: in a
+            folder that even its owner cannot read, held by a program that hides what it holds, or
+            in a file that is only mapped.
     """
     total, device = 0, os.stat(folder).st_dev
+    seen = {output}
     waiting = [(folder, 0)]
     while waiting:
         path, depth = waiting.pop()
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    status = entry.stat(follow_symlinks=False)
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:  # it is gone; those behind it are not
+                        continue
+                    seen.add((status.st_dev, status.st_ino))
                     total += max(status.st_blocks * 512, LEAST_OCTETS)
                     if total > limit:
                         raise TooMuch
@@ -86,30 +95,74 @@ def measure(folder: str, limit: int, pids: tuple[int, ...], output: tuple[int, i
             raise TooMuch from None
         if depth > MAX_DEPTH:
             raise TooMuch
-    return total + _nameless(device, limit - total, pids, output)
+    return total + _nameless(folder, device, limit - total, pids, seen)
 
 
-def _nameless(device: int, limit: int, pids: tuple[int, ...], output: tuple[int, int]) -> int:
-    """Count the octets of open files without a name."""
-    total, seen = 0, {output}
-    for pid in pids:
+def _nameless(
+    folder: str, device: int, limit: int, pids: tuple[int, ...], seen: set[tuple[int, int]]
+) -> int:
+    """Count the octets of files without a name: those that are open, or run."""
+    total = 0
+    # Each thread may have descriptors of its own; memory they have in common.
+    threads = [[f"/proc/{pid}/task/{it}" for it in tree.tasks(pid)] for pid in pids]
+    for path in (link for process in threads for task in process for link in _links(task)):
         try:
-            names = os.listdir(f"/proc/{pid}/fd")
+            status = os.stat(path)
         except OSError:
             continue
-        for name in names:
-            try:
-                status = os.stat(f"/proc/{pid}/fd/{name}")
-            except OSError:
-                continue
-            which = (status.st_dev, status.st_ino)
-            nameless = stat.S_ISREG(status.st_mode) and not status.st_nlink
-            if nameless and status.st_dev == device and which not in seen:
-                seen.add(which)
-                total += status.st_blocks * 512
-                if total > limit:
-                    raise TooMuch
+        which = (status.st_dev, status.st_ino)
+        nameless = stat.S_ISREG(status.st_mode) and not status.st_nlink
+        if nameless and status.st_dev == device and which not in seen:
+            seen.add(which)
+            total += status.st_blocks * 512
+            if total > limit:
+                raise TooMuch
+    inodes, left = {inode for _, inode in seen}, MAX_MAPPINGS
+    for process in threads:
+        for task in process:
+            count, mapped = _mapped(task, folder, left)
+            left -= count
+            if left < 0 or not mapped <= inodes:
+                raise TooMuch  # a page of it may be all that is mapped, and it any size
+            if count:
+                break
     return total
+
+
+def _links(task: str) -> list[str]:
+    """Give the paths to what a thread has open, and to the program that it runs."""
+    try:
+        names = os.listdir(f"{task}/fd")
+    except PermissionError:
+        if tree.has_memory(task):
+            raise TooMuch from None
+        return []  # it is just ending
+    except OSError:
+        return []
+    return [f"{task}/exe", *(f"{task}/fd/{name}" for name in names)]
+
+
+def _mapped(task: str, folder: str, most: int) -> tuple[int, set[int]]:
+    """Count mappings of a thread's process, as far as one more than ``most``.
+
+    Give the inodes of those that are removed files of a folder, too.
+    """
+    begin, found, count = os.fsencode(folder) + b"/", set(), 0
+    try:
+        with open(f"{task}/maps", "rb") as file:
+            for count, line in enumerate(file, 1):
+                if line.endswith(b" (deleted)\n"):
+                    _, _, _, _, inode, path = line.split(None, 5)
+                    if path.startswith(begin):
+                        found.add(int(inode))
+                if count > most:
+                    break
+    except PermissionError:
+        if tree.has_memory(task):
+            raise TooMuch from None
+    except OSError:
+        pass  # it is gone
+    return count, found
 
 
 def remove(folder: str) -> None:

@@ -110,6 +110,8 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "semget": (64, 190),
     "semop": (65, 193),
     "semtimedop": (220, 192),
+    "sendmmsg": (307, 269),
+    "sendmsg": (46, 211),
     "setdomainname": (171, 162),
     "sethostname": (170, 161),
     "setns": (308, 268),
@@ -169,6 +171,9 @@ DENIED: dict[str, tuple[str, ...]] = {
         "mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen",
         "fsconfig", "fsmount", "fspick", "mount_setattr", "statmount", "listmount", "unshare",
         "setns",
+    ),
+    "leaves descriptors in a socket, where nobody counts the files": (
+        "sendmsg", "sendmmsg",
     ),
     "watches or opens files past Landlock": (
         "fanotify_init", "fanotify_mark", "inotify_init", "inotify_init1", "inotify_add_watch",
