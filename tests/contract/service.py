@@ -340,6 +340,7 @@ class Service:
                 clock,
                 reloading.forget,
                 reloading.apply,
+                lambda: settings.current.backups_kept,
             )
             stack.push_async_callback(self.backups.close)
             await self.certificates.load()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 
@@ -13,13 +15,14 @@ import structlog
 from contract.service import ADMIN_PASSWORD, Service, session
 from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.audit_log import AuditFilter
-from pop3_service.storage import restore
+from pop3_service.storage import backup, restore
 from pop3mgmt.backup_file import unpack
 from pop3mgmt.calls.base import call
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import audit_pb2, backup_pb2, server_pb2
+from pop3mgmt.v1.server_pb2 import Settings
 from support.backed_up import fill, made_of
 
 
@@ -254,3 +257,31 @@ async def test_a_restore_whose_sender_hangs_up_is_told_as_what_it_was(service: S
         while not (told := await service.audit.newest(AuditFilter(action="backup.import"))):
             await asyncio.sleep(0)
     assert [(it.actor, it.outcome, it.after["accounts"]) for it in told] == [("default", "ok", 1)]
+
+
+async def test_old_backups_in_the_services_folder_go_by_the_setting(service: Service) -> None:
+    admin = service.admin
+    names = []
+    for kept in (2, 2, 2, 1):
+        await admin.update_settings(Settings(backups_kept=kept), ["backups_kept"])
+        names.append((await admin.create_backup()).name)
+        service.clock.move(1)
+    assert [it.name for it in await admin.list_backups()] == names[-1:]
+    [told] = await service.audit.newest(AuditFilter(action="backup.create"), limit=1)
+    assert told.target == names[-1]
+    assert told.after == {"accounts": 1, "removed": 2, "removed_until": names[-2]}
+    await admin.update_settings(Settings(backups_kept=0), ["backups_kept"])
+    for _ in range(3):
+        await admin.create_backup()
+    assert len(await admin.list_backups()) == 4
+
+
+async def test_a_backup_is_made_though_old_ones_cannot_be_removed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> list[str]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(backup, "cut", fail)
+    made = await service.admin.create_backup()
+    assert await service.admin.list_backups() == [made]

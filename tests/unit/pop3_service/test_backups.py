@@ -68,6 +68,43 @@ def test_what_was_deleted_is_in_no_backup(old: Path) -> None:
     assert b"deleted secret" not in made_of(old)
 
 
+def named(folder: Path, *times: str) -> list[str]:
+    """Put files there that are called as backups of these times are; give their names."""
+    (folder / "backups").mkdir(exist_ok=True)
+    names = [f"valija-{time}Z-{number:04x}.tar" for number, time in enumerate(times)]
+    for name in names:
+        (folder / "backups" / name).write_bytes(b"a backup")
+    return names
+
+
+def test_so_many_backups_are_kept_and_the_last_of_so_many_days(tmp_path: Path) -> None:
+    days = named(
+        tmp_path, *(f"2026010{day}T1{hour}0000" for day in (1, 2, 3, 4) for hour in (1, 2))
+    )
+    today = named(tmp_path, *(f"20260105T10000{number}" for number in range(5)))
+    removed = backup.cut(tmp_path, 3, today[-1])
+    left = {it.name for it in (tmp_path / "backups").iterdir()}
+    # However many are made in a row, the last ones of the days before are there.
+    assert left == {*today[-3:], days[7], days[5]}
+    assert set(removed) == {*days, *today} - left
+    assert removed == sorted(removed, reverse=True)
+    assert backup.cut(tmp_path, 3, today[-1]) == []
+
+
+def test_what_is_just_made_is_kept_whatever_the_clock_says(tmp_path: Path) -> None:
+    [old, *later] = named(tmp_path, "20250101T000000", "20260101T000000", "20260102T000000")
+    assert backup.cut(tmp_path, 1, old) == [later[0]]
+
+
+def test_files_of_other_names_are_neither_removed_nor_counted(tmp_path: Path) -> None:
+    kept, old = named(tmp_path, "20260102T000000", "20260101T000000")
+    others = ["before-the-move.tar", "valija-20260101.tar", f"{old}.new", "notes.txt"]
+    for name in others:
+        (tmp_path / "backups" / name).write_bytes(b"")
+    assert backup.cut(tmp_path, 1, kept) == [old]
+    assert {it.name for it in (tmp_path / "backups").iterdir()} == {kept, *others}
+
+
 def test_a_damaged_database_makes_no_backup(old: Path) -> None:
     with (old / FILE).open("r+b") as file:
         file.seek(4096)
@@ -350,8 +387,11 @@ def test_what_a_killed_process_left_is_cleared_up(old: Path) -> None:
     for name in (restore.STAGED, f"{backup.WORK}1234"):
         (old / name).mkdir()
         (old / name / FILE).write_bytes(b"half")
+    [whole] = named(old, "20260101T000000")
+    (old / "backups" / "valija-20260102T000000Z-0000.tar.new").write_bytes(b"half")
     asyncio.run(_open_and_close(old))
-    assert {it.name for it in old.iterdir()} <= OWN
+    assert {it.name for it in old.iterdir()} <= OWN | {"backups"}
+    assert [it.name for it in (old / "backups").iterdir()] == [whole]
 
 
 async def _open_and_close(folder: Path) -> None:

@@ -202,6 +202,12 @@ class Settings:
     audit_retention_days: int = _count(
         365, 0, 36_500, "age in days at which entries of the audit are removed; 0 for never"
     )
+    backups_kept: int = _count(
+        30,
+        0,
+        10_000,
+        "backups kept in DATA_DIR/backups, and as many days of which the last one is; 0 for all",
+    )
 
     def has_expired(self, password_time_s: float, now_s: float) -> bool:
         """Whether a password set at that Unix time has expired; one of time 0 never does."""

@@ -32,6 +32,9 @@ BACKUPS = "backups"
 WORK = "backup.work."
 """How the folders begin that a backup is put together in; what a killed process left is removed."""
 MAX_KEY = 64 * 1024
+OWN_NAME = re.compile(r"valija-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}\.tar")
+"""The names that backups of the service's own folder are given."""
+DAY = len("valija-20260101")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.tar")
 
 
@@ -64,6 +67,8 @@ def remove_work(folder: Path) -> None:
     """Remove what a killed process left behind."""
     for path in folder.glob(f"{WORK}*"):
         shutil.rmtree(path, ignore_errors=True)
+    for path in (folder / BACKUPS).glob("valija-*.tar.new"):
+        path.unlink(missing_ok=True)
 
 
 def collect(
@@ -104,6 +109,29 @@ def store(folder: Path, work: Path, manifest: Manifest) -> Stored:
             file.writelines(pack(manifest, work))
         put_in_place(new, backups / name)
     return Stored(name, manifest)
+
+
+def cut(folder: Path, kept: int, made: str) -> list[str]:
+    """Remove old backups, besides the one just ``made``; give their names.
+
+    The newest are kept, so many, and the last one of each of so many days on which there are some:
+    many in a row do not push out all that was before. Files with other names are not ours.
+
+    Raises:
+        OSError
+    """
+    backups = folder / BACKUPS
+    names = sorted(
+        (it.name for it in backups.iterdir() if OWN_NAME.fullmatch(it.name)), reverse=True
+    )
+    last_of_day: dict[str, str] = {}
+    for name in names:
+        last_of_day.setdefault(name[:DAY], name)
+    keep = {made, *names[:kept], *list(last_of_day.values())[:kept]}
+    old = [name for name in names if name not in keep]
+    for name in old:
+        (backups / name).unlink(missing_ok=True)
+    return old
 
 
 def stored(folder: Path) -> list[Stored]:

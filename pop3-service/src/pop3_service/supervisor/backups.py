@@ -57,8 +57,11 @@ class BackupDesk:
         clock: Clock,
         changed: Callable[[], None],
         apply: Callable[[], Awaitable[int]],
+        kept: Callable[[], int],
     ) -> None:
-        """``changed`` lets everything be forgotten that was known of the data before.
+        """``kept`` says how many are kept in the folder, 0 for all.
+
+        ``changed`` lets everything be forgotten that was known of the data before.
 
         ``apply`` puts the data in force that is there then; it gives how many sessions ended.
         """
@@ -69,6 +72,7 @@ class BackupDesk:
         self._clock = clock
         self._changed = changed
         self._apply = apply
+        self._kept = kept
         self._turn = asyncio.Lock()
         self._acts: set[asyncio.Task[Restored]] = set()
 
@@ -84,7 +88,8 @@ class BackupDesk:
         """
         async with self._turn:
             made = await asyncio.to_thread(self._create)
-        describe(target=made.name, after={"accounts": made.manifest.account_count})
+            describe(target=made.name, after={"accounts": made.manifest.account_count})
+            await self._cut(made.name)
         log.info("backup made", name=made.name, by=by.name, octets=made.manifest.octets)
         return made
 
@@ -170,6 +175,18 @@ class BackupDesk:
         if not dry_run:
             log.warning("backup restored", name=name or None, by=by.name, sessions=ended, **facts)
         return Restored(name, manifest, not dry_run, ended, staged.warnings)
+
+    async def _cut(self, made: str) -> None:
+        if not (kept := self._kept()):
+            return
+        try:
+            removed = await asyncio.to_thread(backup.cut, self._folder, kept, made)
+        except OSError as error:  # the one that is asked for is made
+            log.error("old backups not removed", error=error.strerror)
+            return
+        if removed:
+            describe(after={"removed": len(removed), "removed_until": max(removed)})
+            log.info("old backups removed", count=len(removed), names=" ".join(removed[:10]))
 
     def _create(self) -> Stored:
         with backup.work_folder(self._folder) as work:

@@ -266,6 +266,7 @@ class Supervisor:
                 clock,
                 reloading.forget,
                 reloading.apply,
+                lambda: settings.current.backups_kept,
             )
             stack.push_async_callback(backups.close)
             await settings.load()
