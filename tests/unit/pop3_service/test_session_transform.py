@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lineproto.stuffing import CRLF_ONLY, UTF8_HEADER
-from pop3_service.domain.errors import MessageNotFound, TransformFailed
+from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound, TransformFailed
 from pop3_service.domain.transforms import OnFailure
 from pop3_service.transform.recent import KEPT_S
 from pop3_service.transform.session import Original, SessionTransform, TransformPending
@@ -252,6 +254,78 @@ async def test_a_message_that_is_gone_fails_alone(desk: Desk) -> None:
         await session.open(lost)
     await session.find_sizes([lost, there], 20)
     assert (session.octets(lost), session.octets(there)) == (8, 3)
+    session.close()
+
+
+@pytest.mark.parametrize("on_failure", list(OnFailure))
+async def test_a_message_that_could_not_be_read_is_not_sent_as_it_is_later(
+    desk: Desk, on_failure: OnFailure
+) -> None:
+    stored, answers = desk.message(b"abc\n"), [MaildropUnavailable("the disk failed")]
+
+    def open_it() -> int:
+        if answers:
+            raise answers.pop()
+        return stored.open()
+
+    original = replace(stored, open=open_it)
+    session = desk.session(("tr", "-d", "a"), on_failure=on_failure)
+    await session.find_sizes([original], 20)
+    assert session.octets(original) == original.octets == 5
+    with pytest.raises(TransformFailed, match="4 octets, where 5 were told"):
+        await session.open(original)
+    session.close()
+    session = desk.session(("tr", "-d", "a"), on_failure=on_failure)
+    assert await opened(session, original) == b"bc\r\n"
+    session.close()
+
+
+async def test_a_message_that_can_be_read_again_is_sent_if_its_size_was_told_right(
+    desk: Desk,
+) -> None:
+    stored, answers = desk.message(b"abc\n"), [MaildropUnavailable("the disk failed")]
+
+    def open_it() -> int:
+        if answers:
+            raise answers.pop()
+        return stored.open()
+
+    original = replace(stored, open=open_it)
+    session = desk.session(("tr", "a", "A"))
+    await session.find_sizes([original], 20)
+    assert await opened(session, original) == b"Abc\r\n"
+    session.close()
+
+
+async def test_a_descriptor_too_few_is_a_failure_of_the_transform(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(fd: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "dup", none_left)
+    session, original = desk.session(("cat",)), desk.message(b"abc\n")
+    with pytest.raises(TransformFailed, match="no room"):
+        await session.open(original)
+    session.close()
+
+
+async def test_a_result_that_the_disk_does_not_give_any_more_is_made_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(fd: int, size: int, at: int) -> bytes:
+        if os.fstat(fd).st_nlink:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(fd, size, at)
+
+    session, original = desk.session(("cat",)), desk.message(b"abc\n")
+    assert await opened(session, original) == b"abc\r\n"
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", broken)
+    result = await session.open(original)
+    assert result is not None
+    result.close()
+    assert len(desk.runs) == 2
     session.close()
 
 

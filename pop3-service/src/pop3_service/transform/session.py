@@ -193,8 +193,10 @@ class SessionTransform:
                 result.close()
             except TransformFailed:
                 pass  # it is noted
-            except ServiceError as error:  # the message is gone, or cannot be read
-                self._fail(original, str(error))
+            except ServiceError:
+                # It is gone or cannot be read, which is no failure of the transform: nothing else
+                # may be sent in its place, should it be read later.
+                self._octets.setdefault(original.key, original.octets)
 
     async def _result(self, original: Original) -> Result:
         if why := self._failed.get(original.key):
@@ -236,7 +238,10 @@ class SessionTransform:
 
     async def _published(self, original: Original, draft: Draft) -> Result:
         """Keep a draft; give it, or the result of another process that was first."""
-        result = Result.take(os.dup(draft.file.fileno()))
+        try:
+            result = Result.take(os.dup(draft.file.fileno()))
+        except OSError as error:
+            raise TransformFailed(f"no room for the transform: {error.strerror}") from error
         try:
             self._compare(original, result)
             if self._folder is not None:
@@ -280,7 +285,10 @@ def _sizes(folder: Folder, wanted: set[str]) -> tuple[dict[str, int], bool]:
 
 def _open(folder: Folder, key: str) -> Result | None:
     fd = folder.open(key)
-    return None if fd is None else Result.take(fd)
+    try:
+        return None if fd is None else Result.take(fd)
+    except OSError:  # the disk does not give it any more
+        return None
 
 
 def _close(it: Result | Draft | Folder | None) -> None:
