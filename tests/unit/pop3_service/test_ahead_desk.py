@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.ahead import AheadProgress, Owner
@@ -60,7 +61,7 @@ class World:
         self.clock = FakeClock()
         self.clock.waits = True
         self.lives: list[Life] = []
-        self.errors: list[ServiceUnavailable] = []
+        self.errors: list[Exception] = []
         self.desk = AheadDesk(
             store.accounts, lambda: self.settings, self._start, lambda _: None, self.clock
         )
@@ -145,6 +146,16 @@ async def test_it_comes_again_when_it_dies_and_more_slowly_each_time(world: Worl
     assert tuple(world.clock.slept) == BACKOFF_S[1:4]
     world.clock.move(BACKOFF_S[3])
     await world.alive(2)
+
+
+async def test_it_comes_again_after_a_fault_in_the_program(world: World) -> None:
+    world.errors = [ZeroDivisionError()]
+    with structlog.testing.capture_logs() as logs:
+        world.desk.set_transforms(ACTIVE)
+        await world.until(lambda: world.clock.slept)
+        world.clock.move(BACKOFF_S[1])
+        await world.alive(1)
+    assert [isinstance(it["exc_info"], ZeroDivisionError) for it in logs] == [True]
 
 
 async def test_what_earlier_lives_did_is_not_forgotten(world: World) -> None:

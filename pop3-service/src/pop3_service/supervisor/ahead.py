@@ -145,6 +145,8 @@ class AheadDesk:
                 await self._live()
             except (ServiceUnavailable, OSError) as error:
                 log.error("mail is not transformed ahead", reason=str(error))
+            except Exception as error:  # a fault of ours, and no reason never to try again
+                log.error("mail is not transformed ahead", exc_info=error)
             if self.is_wanted:  # else it was ended in order
                 quick = self._clock.monotonic() - began_s < QUICK_DEATH_S
                 quick_deaths = min(quick_deaths + 1, len(BACKOFF_S) - 1) if quick else 0
