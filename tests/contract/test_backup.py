@@ -109,6 +109,46 @@ async def test_a_restore_brings_back_accounts_settings_and_secrets(
     assert sealer.open(sealed, "ana") == secret.encode()
 
 
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "on the server"])
+async def test_what_was_revoked_since_the_backup_stays_revoked(
+    service: Service, sent: bool
+) -> None:
+    admin = service.admin
+    ana = await service.user("ana", "her own")
+    stolen = (await admin.create_token("stolen", "admin")).secret
+    kept = (await admin.create_token("kept", "admin")).secret
+    for name in ("phone", "laptop", "tablet"):
+        await ana.create_app_password(name)
+    octets = (await exported(admin))[1] if sent else b""
+    name = "" if sent else (await admin.create_backup()).name
+    await admin.revoke_token("stolen")
+    await admin.create_token("stolen", "auditor")  # the name alone says nothing
+    await ana.revoke_app_password("phone")
+
+    for dry_run in (True, False):
+        if sent:
+            done = await admin.import_backup(chunks(octets), dry_run=dry_run)
+        else:
+            done = await admin.restore_backup(name, dry_run=dry_run)
+        assert list(done.warnings) == [
+            "2 tokens and app passwords in it were revoked since, and stay so"
+        ]
+    with_kept = service.client.caller(kept)
+    assert [it.name for it in await with_kept.list_tokens()] == ["kept"]
+    with pytest.raises(ManagementError) as refused:
+        await service.client.caller(stolen).list_tokens()
+    assert refused.value.reason is Reason.INVALID_CREDENTIALS
+    found = await service.store.app_passwords.list("ana")
+    assert sorted(it.name for it in found) == ["laptop", "tablet"]
+    # It is known after the restore as well: the next one does not bring them back either.
+    again = await service.client.login("default", ADMIN_PASSWORD)
+    if sent:
+        await again.import_backup(chunks(octets))
+    else:
+        await again.restore_backup(name)
+    assert [it.name for it in await with_kept.list_tokens()] == ["kept"]
+
+
 async def test_a_dry_run_changes_nothing(service: Service) -> None:
     _, octets = await exported(service.admin)
     name = (await service.admin.create_backup()).name

@@ -37,6 +37,7 @@ OLD_READER, READER = "old-reader", "reader"
 """Roles that read settings: made before transforms had a right of their own, and since."""
 TOKEN = "ci"
 TRANSFORM_NAME = "clean"
+REVOKED = b"r" * 32
 
 
 def verifier() -> Verifier:
@@ -187,6 +188,11 @@ def _transform_read(database: sqlite3.Connection, folder: Path) -> None:
     database.execute("insert into roles (name, rights) values (?, ?)", values)
 
 
+def _revoked_secrets(database: sqlite3.Connection, folder: Path) -> None:
+    values = (REVOKED, USER)
+    database.execute("insert into revoked_secrets (digest, account) values (?, ?)", values)
+
+
 WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0001": _accounts_and_settings,
     "0002": _verifiers_and_secrets,
@@ -199,6 +205,7 @@ WRITTEN: dict[str, Callable[[sqlite3.Connection, Path], None]] = {
     "0009": _automation_tokens,
     "0010": _transforms,
     "0011": _transform_read,
+    "0012": _revoked_secrets,
 }
 """What the version of each migration wrote first. It gets the database and the data folder."""
 

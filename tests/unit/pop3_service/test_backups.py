@@ -289,6 +289,67 @@ def test_a_disk_without_room_is_not_the_backups_fault(
     assert contents(old) == before
 
 
+def revoked(folder: Path, *digests: bytes) -> None:
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as database:
+        for digest in digests:
+            database.execute(
+                "insert into revoked_secrets (digest, account) values (?, '')", (digest,)
+            )
+        database.commit()
+
+
+def tokens(folder: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as database:
+        query = "select name from automation_tokens order by name"
+        return [row[0] for row in database.execute(query)]
+
+
+def with_tokens(folder: Path, *names: str) -> Path:
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as database:
+        for name in names:
+            database.execute(
+                "insert into automation_tokens (name, digest, role, networks, created_by,"
+                " create_time, last_use_address) values (?, ?, 'admin', '[]', 'ana',"
+                " '2026-01-01 00:00:00.000000', '')",
+                (name, name.encode()),
+            )
+        database.commit()
+    return folder
+
+
+def test_what_was_revoked_while_a_backup_was_staged_stays_revoked(
+    old: Path, tmp_path: Path
+) -> None:
+    sent = made_of(with_tokens(fill(tmp_path / "new", "new"), "a", "b", "c"))
+    revoked(old, b"a")
+    staged = restore.stage(old, io.BytesIO(sent), keys(old))
+    assert len(staged.warnings) == 1
+    revoked(old, b"b")
+    restore.put_in_force(old)
+    assert tokens(old) == ["c"]
+    # What the backup itself knows of is known still.
+    restore.stage(old, io.BytesIO(sent), keys(old))
+    restore.put_in_force(old)
+    assert tokens(old) == ["c"]
+    assert set(it.name for it in (old / restore.STAGED).parent.iterdir()) >= OWN - {"valija.lock"}
+
+
+@pytest.mark.parametrize("present", [None, b"", b"no database at all" * 400, "older"])
+def test_where_nothing_is_known_of_what_was_revoked_all_is_restored(
+    tmp_path: Path, present: bytes | str | None
+) -> None:
+    folder = tmp_path / "data"
+    if present == "older":
+        old_databases.write(folder, "0009")
+    else:
+        folder.mkdir()
+        if isinstance(present, bytes):
+            (folder / FILE).write_bytes(present)
+    sent = made_of(with_tokens(fill(tmp_path / "new", "new"), "a"))
+    assert restore_cold(folder, keys(folder), io.BytesIO(sent)).warnings == ()
+    assert tokens(folder) == ["a"]
+
+
 def test_an_empty_folder_gets_all(tmp_path: Path, new: bytes) -> None:
     folder = tmp_path / "fresh"
     restore_cold(folder, keys(folder), io.BytesIO(new))

@@ -35,6 +35,7 @@ from support.old_databases import (
     NETWORK,
     OLD_READER,
     READER,
+    REVOKED,
     ROLE,
     SALT_SECRET,
     SETTINGS,
@@ -149,6 +150,9 @@ async def test_what_each_version_wrote_is_there_after_the_migration(
         assert (made.command_line, made.programs) == (TRANSFORM, (("tr", "a", "b"),))
         assert (active.mode, active.set_by, made.created_by) == (Mode.ON, "migration", "migration")
     assert "transform" not in await store.settings.load()
+    async with store._engine.connect() as connection:
+        rows = await connection.execute(tables.revoked_secrets.select())
+        assert [it.digest for it in rows] == ([REVOKED] if revision >= "0012" else [])
     await store.close()
     assert opening.examine(tmp_path / FILE) == migrate.HEAD
 

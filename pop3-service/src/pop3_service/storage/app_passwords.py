@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Integer,
@@ -25,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pop3_service.domain.app_passwords import MOST, AppPassword
 from pop3_service.domain.errors import (
@@ -36,6 +37,7 @@ from pop3_service.domain.errors import (
 )
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage import tables
+from pop3_service.storage.revoked import note_revoked
 from pop3_service.storage.transactions import to_the_end, transaction
 
 app_passwords = Table(
@@ -132,21 +134,19 @@ class AppPasswordStore:
             raise AppPasswordExists(made.name) from None
 
     async def delete(self, account: str, name: str) -> None:
-        """Remove one.
+        """Remove one, and keep that it is revoked.
 
         Raises:
             AppPasswordNotFound: there is none of that name.
         """
         async with transaction(self._engine) as connection:
-            act = delete(app_passwords).where(_C.account == account, _C.name == name)
-            if not (await connection.execute(act)).rowcount:
+            if not await _revoke(connection, account, _C.name == name):
                 raise AppPasswordNotFound(name)
 
     async def delete_all(self, account: str) -> int:
-        """Remove all of an account; give how many."""
+        """Remove all of an account, and keep that they are revoked; give how many."""
         async with transaction(self._engine) as connection:
-            act = delete(app_passwords).where(_C.account == account)
-            return (await connection.execute(act)).rowcount
+            return await _revoke(connection, account)
 
     async def note_uses(self, uses: Iterable[Use]) -> None:
         """Store the last use of each; one that is gone, or was used later, stays as it is."""
@@ -159,6 +159,14 @@ class AppPasswordStore:
                     .where(_C.account == use.account, _C.name == use.name, earlier)
                     .values(last_use_time=time, last_use_peer=use.peer[:64])
                 )
+
+
+async def _revoke(connection: AsyncConnection, account: str, *which: ColumnElement[bool]) -> int:
+    of_it = (_C.account == account, *which)
+    digests = [row.digest for row in await connection.execute(select(_C.digest).where(*of_it))]
+    await connection.execute(delete(app_passwords).where(*of_it))
+    await note_revoked(connection, digests, account)
+    return len(digests)
 
 
 def _stored(time: datetime) -> datetime:

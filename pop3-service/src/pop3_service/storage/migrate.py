@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event, text
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest migration; a test holds it against the files."""
 SCRIPTS = str(files("pop3_service.storage") / "migrations")
 

@@ -30,6 +30,7 @@ from pop3_service.storage.backup import (
     remove_work,
 )
 from pop3_service.storage.durable import sync
+from pop3_service.storage.revoked import keep_revoked
 from pop3mgmt.backup_file import BadBackup, Manifest, unpack
 
 STAGED, READY = "restore.new", "restore.ready"
@@ -91,11 +92,14 @@ def put_in_force(folder: Path) -> None:
         StoreUnavailable: it could not be; all is as it was.
         Torn: it could neither be finished nor undone.
     """
-    names = sorted(it.name for it in (folder / STAGED).iterdir())
     try:
+        # Once more, with what was revoked while it was staged.
+        keep_revoked(folder / ACCOUNTS, folder / STAGED / ACCOUNTS)
+        sync(folder / STAGED / ACCOUNTS)
+        names = sorted(it.name for it in (folder / STAGED).iterdir())
         _keep(folder, names)
         os.rename(folder / STAGED, folder / READY)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         discard(folder)
         raise StoreUnavailable(f"the backup was not restored: {opening.why(error)}") from error
     try:
@@ -148,6 +152,7 @@ def _staged(
             opening.examine_structure(staged / AUDIT)
         opening.make_ready(staged / ACCOUNTS)
         count, sealed = _looked_at(staged / ACCOUNTS)
+        revoked = keep_revoked(staged.parent / ACCOUNTS, staged / ACCOUNTS)
     except (StoreUnavailable, opening.Unusable, sqlite3.Error) as error:
         if _is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
@@ -163,6 +168,8 @@ def _staged(
     ]
     if sealed and not any(file.name == "apop.key" for file in manifest.files):
         warnings.append("its APOP secrets are sealed with a key that is not in it")
+    if revoked:
+        warnings.append(f"{revoked} tokens and app passwords in it were revoked since, and stay so")
     return Staged(manifest, count, tuple(warnings))
 
 

@@ -183,3 +183,14 @@ automation_tokens = Table(
     Column("last_use_time", DateTime),
     Column("last_use_address", String(64), nullable=False),
 )
+
+revoked_secrets = Table(
+    "revoked_secrets",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    # Whose app password it was, also after the account is gone; empty for an automation token.
+    Column("account", String(255), nullable=False),
+    Index("revoked_secrets_by_account", "account", "id"),
+    sqlite_autoincrement=True,
+)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pop3_service.domain.automation import AutomationToken
 from pop3_service.domain.errors import InvalidArgument, TokenExists, TokenNotFound
 from pop3_service.storage import tables
+from pop3_service.storage.revoked import OF_TOKENS, note_revoked
 from pop3_service.storage.transactions import to_the_end, transaction
 
 MAX_TOKENS = 1000
@@ -50,16 +51,18 @@ class TokenStore:
             raise TokenExists(token.name) from None
 
     async def delete(self, name: str) -> None:
-        """Remove a token.
+        """Remove a token, and keep that it is revoked.
 
         Raises:
             TokenNotFound: there is none of that name.
         """
         columns = tables.automation_tokens.c
         async with transaction(self._engine) as connection:
-            query = delete(tables.automation_tokens).where(columns.name == name)
-            if not (await connection.execute(query)).rowcount:
+            digest = await connection.scalar(select(columns.digest).where(columns.name == name))
+            if digest is None:
                 raise TokenNotFound(name)
+            await connection.execute(delete(tables.automation_tokens).where(columns.name == name))
+            await note_revoked(connection, [digest], OF_TOKENS)
 
     async def set_last_use(self, token: AutomationToken) -> None:
         """Store when and from where a token was used, unless it is gone, or another of its name."""
