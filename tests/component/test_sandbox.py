@@ -620,6 +620,22 @@ time.sleep(1)
     assert ran.result.succeeded, ran.result
 
 
+@pytest.mark.parametrize("left", [0, 64 * MIB])
+async def test_a_run_ends_where_its_disk_is_nearly_full(jail: Cell, left: int) -> None:
+    source = """
+import os, sys
+fd = os.open('a', os.O_RDWR | os.O_CREAT)
+for at in range(1 << 10): os.posix_fallocate(fd, at << 20, 1 << 20)
+while True: pass
+"""
+    disk = os.statvfs(jail.folder)
+    free = disk.f_bavail * disk.f_frsize
+    limits = replace(GENEROUS, scratch_bytes=2048 * MIB, reserve_bytes=free - left + MIB)
+    ran = await jail.code(source, limits=limits)
+    assert ran.result.ended is Ended.DISK
+    assert os.listdir(jail.scratch) == []
+
+
 async def test_what_is_left_in_the_folder_goes_with_the_run(jail: Cell) -> None:
     kept = jail.file("kept", b"kept")
     source = """

@@ -15,6 +15,7 @@ import pytest
 from lineproto.stuffing import CRLF_ONLY, UTF8_HEADER
 from pop3_service.domain.errors import MaildropUnavailable, MessageNotFound, TransformFailed
 from pop3_service.domain.transforms import OnFailure
+from pop3_service.transform import making
 from pop3_service.transform.recent import KEPT_S
 from pop3_service.transform.session import Original, SessionTransform, TransformPending
 from unit.pop3_service.transforming import Desk, in_crlf, read
@@ -307,6 +308,17 @@ async def test_a_descriptor_too_few_is_a_failure_of_the_transform(
     session, original = desk.session(("cat",)), desk.message(b"abc\n")
     with pytest.raises(TransformFailed, match="no room"):
         await session.open(original)
+    session.close()
+
+
+async def test_a_result_takes_no_room_that_is_to_stay_free(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "is_full", lambda fd: True)
+    session, original = desk.session(("cat",)), desk.message(b"abc\n")
+    with pytest.raises(TransformFailed, match="no room"):
+        await session.open(original)
+    assert desk.kept() == desk.left_over() == []
     session.close()
 
 

@@ -300,6 +300,17 @@ async def test_the_spool_is_private_and_keeps_nothing(runner: Runner, tmp_path: 
     assert [path for path in (tmp_path / "spool").rglob("*") if path.name != "scratch"] == []
 
 
+async def test_a_part_of_the_disk_stays_free(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await transformed(runner, ("cat",)) == MESSAGE
+    monkeypatch.setattr(runner_module, "RESERVE", 1 << 62)
+    monkeypatch.setattr(runner_module, "RESERVE_SHARE", 1)  # all of the disk
+    with pytest.raises(TransformFailed, match="no room for the transform") as failed:
+        await transformed(runner, ("cat",))
+    assert not isinstance(failed.value, RunFailed)
+
+
 async def test_a_spool_without_room_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     runner = Runner(tmp_path / "file" / "spool", FakeClock())

@@ -15,7 +15,7 @@ class Limits:
     ``seconds`` is time on the wall, ``cpu_s`` time on processors. ``processes`` counts those at
     one time, each thread as one; ``scratch_bytes`` what is kept in the private folder, a file
     counting 4 KiB at least; ``output_bytes`` what the last program writes. ``descriptors`` are a
-    process's.
+    process's. ``reserve_bytes`` are those that stay free on the disk, whoever takes the others.
     """
 
     seconds: float = 10.0
@@ -25,6 +25,7 @@ class Limits:
     scratch_bytes: int = 64 * MIB
     output_bytes: int = 64 * MIB
     descriptors: int = 256
+    reserve_bytes: int = 0
 
 
 class Ended(StrEnum):
@@ -36,6 +37,7 @@ class Ended(StrEnum):
     PROCESSES = "processes"
     SCRATCH = "scratch"
     OUTPUT = "output"
+    DISK = "disk"
     START = "start"
 
     def told(self, limits: Limits) -> str:
@@ -53,5 +55,7 @@ class Ended(StrEnum):
                 return f"kept more than {limits.scratch_bytes} octets in its folder"
             case Ended.OUTPUT:
                 return f"wrote more than {limits.output_bytes} octets"
+            case Ended.DISK:
+                return f"found less than {limits.reserve_bytes} octets free on the disk"
             case Ended.START:
                 return "did not start"

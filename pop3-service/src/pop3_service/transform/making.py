@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pop3_service.transform.cache import Cache
 from pop3_service.transform.crlf import converted, form_of
 from pop3_service.transform.fingerprint import Programs, fingerprint
 from pop3_service.transform.results import Draft, Folder
-from pop3_service.transform.runner import Output, RunFailed, Runner
+from pop3_service.transform.runner import Output, RunFailed, Runner, is_full
 
 HEAD = 64 * 1024
 """Octets that a result's form is told by."""
@@ -137,7 +138,8 @@ class Maker:
         draft = await obtain(self._cache.in_thread(self._cache.open_draft), _close)
         try:
             steps = converted(output.file, draft.file)
-            while await self._cache.in_thread(partial(_step, steps)):
+            fd = draft.file.fileno()
+            while await self._cache.in_thread(partial(_step, steps, fd)):
                 pass
         except BaseException:
             draft.close()
@@ -149,6 +151,12 @@ def _close(draft: Draft) -> None:
     draft.close()
 
 
-def _step(steps: Iterator[None]) -> bool:
-    """Go a step; False at the end."""
+def _step(steps: Iterator[None], fd: int) -> bool:
+    """Go a step; False at the end.
+
+    Raises:
+        OSError: the disk is full, or what stays free would be used up.
+    """
+    if is_full(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return next(steps, "end") is None

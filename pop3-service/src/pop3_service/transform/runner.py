@@ -26,7 +26,7 @@ from pop3_service.transform.command_line import find_program, parse_chain
 from pop3_service.transform.fingerprint import Programs
 from pop3_service.transform.isolation import Policy
 from pop3_service.transform.launcher import SIGPIPE_STATUS, Launcher, RunResult
-from pop3_service.transform.limits import Limits
+from pop3_service.transform.limits import Ended, Limits
 from pop3_service.transform.samples import SAMPLES
 from pop3_service.transform.turns import SPELL_S, Turns
 
@@ -36,6 +36,10 @@ TRIAL_S = 30.0
 OUTPUT_FACTOR = 16
 """A transform may write so many times the message, besides what the setting gives."""
 STARTS_A_CORE = 4
+RESERVE = 256 * MIB
+"""Octets of the spool's disk that stay free, for the database and results are on it as well."""
+RESERVE_SHARE = 20
+"""On a small disk it is one part of so many."""
 
 log = structlog.get_logger()
 
@@ -86,6 +90,18 @@ def limits_for(settings: Settings, size: int) -> Limits:
         scratch_bytes=settings.transform_scratch_mib * MIB,
         output_bytes=settings.transform_output_mib * MIB + OUTPUT_FACTOR * size,
     )
+
+
+def reserve_of(fd: int) -> int:
+    """Give the octets that stay free on the disk of an open file."""
+    disk = os.fstatvfs(fd)
+    return min(RESERVE, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
+
+
+def is_full(fd: int) -> bool:
+    """Whether less than that is free."""
+    disk = os.fstatvfs(fd)
+    return disk.f_bavail * disk.f_frsize < reserve_of(fd)
 
 
 class Runner:
@@ -204,12 +220,16 @@ class Runner:
         size: int,
         settings: Settings,
     ) -> Cost:
-        limits = limits_for(settings, size)
+        reserve = reserve_of(spool.fileno())
+        limits = replace(limits_for(settings, size), reserve_bytes=reserve)
         require = settings.transform_isolation == Policy.REQUIRE
         result = await self.launcher.run(argvs, message_fd, spool.fileno(), limits, require=require)
         cost = Cost(result.seconds, result.cpu_s, result.memory_bytes, result.statuses)
         if result.succeeded:
             return cost
+        if result.ended is Ended.DISK:  # whoever filled it: no fault of the programs
+            log.error("no room for transforms", reason=result.told(limits))
+            raise TransformFailed(f"no room for the transform: it {result.told(limits)}")
         note = _first_line(result)
         log.warning("transform failed", programs=[argv[0] for argv in argvs],
                     statuses=result.statuses, reason=result.told(limits), note=note)  # fmt: skip

@@ -79,6 +79,9 @@ class Keeper:
         self._answer(problem)
 
     def _keep(self) -> None:
+        if self._is_disk_full():
+            self._why = "disk"
+            return
         notes, notes_in = os.pipe()
         os.set_blocking(notes, False)
         for fd in (self._run_fd, self._life_fd, notes):
@@ -187,11 +190,18 @@ class Keeper:
             self._why = "cpu"
         elif os.fstat(self._output).st_size > limits["output_bytes"]:
             self._why = "output"
+        elif self._is_disk_full():
+            self._why = "disk"
         elif now >= self._next_scratch:
             self._measure()
             # A folder of very many files is looked at less often.
             spent = time.monotonic() - now
             self._next_scratch = now + spent + max(_SCRATCH_LOOK_S, spent * _SCRATCH_SHARE)
+
+    def _is_disk_full(self) -> bool:
+        """Whether less is free than is to stay so: all runs together may be too much."""
+        disk = os.fstatvfs(self._output)
+        return disk.f_bavail * disk.f_frsize < self._limits["reserve_bytes"]
 
     def _measure(self) -> None:
         """See whether there is too much in the scratch folder."""
