@@ -222,6 +222,19 @@ async def test_another_version_takes_the_place_of_what_waits(folder: Path) -> No
         assert world.results("ana", LOWER) == {b"mail\r\n"}
 
 
+async def test_after_a_restore_a_version_is_not_taken_for_another_of_its_number(
+    folder: Path,
+) -> None:
+    world = World(folder, user("ana"))
+    world.deliver("ana", b"Mail\n")
+    restored = replace(LOWER, id=UPPER.id)  # what was made since is gone, its id given again
+    async with running(world, Activation(7, EVERYONE, UPPER)):
+        await world.done(1)
+        world.ahead.set_transforms(TransformTable((Activation(7, EVERYONE, restored),)))
+        await world.done(2)
+        assert world.results("ana", restored) == {b"mail\r\n"}
+
+
 async def test_a_large_mailbox_keeps_nobody_waiting(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,7 @@ class Ahead:
 
     def _mailbox(self, account: str, choice: Choice, transform: Transform) -> Mailbox:
         known = self._turns.mailboxes.get(account)
-        if known is not None and known.transform.id == transform.id:
+        if known is not None and known.transform == transform:
             known.choice = choice
             return known
         self._arrivals.forget(account)

@@ -27,7 +27,7 @@ class AheadResults:
         self._runner = runner
         self._cache = cache
         self._settings = settings
-        self._sessions: OrderedDict[tuple[str, int], SessionTransform] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, Transform], SessionTransform] = OrderedDict()
         self._on_run: OnRun
 
     def missing(
@@ -83,7 +83,7 @@ class AheadResults:
 
     def rest(self, account: str, transform: Transform) -> None:
         """Hold a mailbox's results no longer."""
-        session = self._sessions.pop((account, transform.id), None)
+        session = self._sessions.pop((account, transform), None)
         if session is not None:
             session.close()
 
@@ -99,7 +99,7 @@ class AheadResults:
         self._sessions.clear()
 
     def _session(self, account: str, transform: Transform) -> SessionTransform:
-        key = account, transform.id
+        key = account, transform
         session = self._sessions.get(key)
         if session is None:
             session = SessionTransform(

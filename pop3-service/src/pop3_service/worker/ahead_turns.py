@@ -51,7 +51,7 @@ class Turns:
         self._remembered = 0
         self._turns: deque[Mailbox] = deque()
         self._clock = clock
-        self._failed: OrderedDict[tuple[str, int, str], float] = OrderedDict()
+        self._failed: OrderedDict[tuple[str, Transform, str], float] = OrderedDict()
         """When a message failed, by account, transform and identity."""
 
     @property
@@ -114,5 +114,5 @@ class Turns:
         return failed_s is not None and self._clock.monotonic() < failed_s + RETRY_S
 
 
-def _key(mailbox: Mailbox, message: Message) -> tuple[str, int, str]:
-    return mailbox.account, mailbox.transform.id, message.identity
+def _key(mailbox: Mailbox, message: Message) -> tuple[str, Transform, str]:
+    return mailbox.account, mailbox.transform, message.identity
