@@ -143,6 +143,12 @@ async def test_a_name_that_cannot_be_one_is_refused(made: Desk, name: str) -> No
     assert made.tried == ["cat"]
 
 
+async def test_a_note_that_cannot_be_one_is_refused_before_anything_is_tried(made: Desk) -> None:
+    with pytest.raises(InvalidArgument):
+        await made.desk.set("clean", "cat", REFUSE, "a\nb", "admin")
+    assert made.tried == []
+
+
 @pytest.mark.parametrize("command_line", ["", " ", "cat |", "no-such-program", "cat | /etc", "a>b"])
 async def test_what_cannot_be_run_is_no_version(made: Desk, command_line: str) -> None:
     with pytest.raises(TransformInvalid):

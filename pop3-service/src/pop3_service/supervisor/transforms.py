@@ -52,8 +52,9 @@ class TransformsDesk(ActiveTransformsDesk):
         asked = {"command_line": brief(command_line), "on_failure": on_failure.value}
         describe(target=name, asked=asked)
         parse_transform_name(name)
+        note = check_text(note)
         new = await self._tried(command_line, on_failure, by)
-        new = replace(new, name=name, note=check_text(note))
+        new = replace(new, name=name, note=note)
         async with self.changing:
             last = await self._store.get(name)
             if last is not None and _says_the_same(last, new):
