@@ -4,12 +4,19 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and every program that they
 # start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# How long an example takes says what else the machine does, and nothing about the example.
+settings.register_profile(
+    "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 TOGETHER = "system"

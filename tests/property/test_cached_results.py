@@ -127,7 +127,6 @@ TestTwoProcesses = TwoProcesses.TestCase
 TestTwoProcesses.settings = settings(
     max_examples=scale.EXAMPLES // 10,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -38,7 +38,7 @@ TEXT = st.text(
 )
 
 
-@settings(max_examples=5 * EXAMPLES, deadline=None)
+@settings(max_examples=5 * EXAMPLES)
 @given(MAIL, OPTIONS)
 def test_any_octets_give_the_same_ones_or_mail(octets: bytes, options: tuple[str, ...]) -> None:
     after = passed(octets, *options)
@@ -52,7 +52,7 @@ def _defects(octets: bytes) -> list[object]:
     return list(email.message_from_bytes(octets).defects)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=300).filter(lambda it: b"--B" not in it and b"\0" not in it), OPTIONS)
 def test_parts_that_are_not_changed_keep_their_octets(
     octets: bytes, options: tuple[str, ...]
@@ -65,7 +65,7 @@ def test_parts_that_are_not_changed_keep_their_octets(
         assert after.endswith(b"\n--B--\nepilogue\n")
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(MAIL.filter(lambda it: it.isascii() and b"\r" not in it.replace(b"\r\n", b"")))
 def test_parts_are_those_of_the_email_package(octets: bytes) -> None:
     octets = multipart("mixed", [octets.replace(b"--", b"-"), PLAIN], boundary="outer")
@@ -78,7 +78,7 @@ def test_parts_are_those_of_the_email_package(octets: bytes) -> None:
     ]
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(TEXT)
 def test_defanged_once_is_defanged(text: str) -> None:
     told = harmless_text(text)
@@ -89,7 +89,7 @@ def test_defanged_once_is_defanged(text: str) -> None:
     assert "\0" in html or html_to_text(html) is not None
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(st.text("4111 -.ab\n", max_size=30), max_size=8))
 def test_pieces_are_redacted_as_the_text_they_make(pieces: list[str]) -> None:
     finders = [BUILT_IN["card"]("#"), BUILT_IN["iban"]("#")]
@@ -98,7 +98,7 @@ def test_pieces_are_redacted_as_the_text_they_make(pieces: list[str]) -> None:
     assert len(told) == len(pieces)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=300), st.sampled_from(["base64", "quoted-printable", "8bit", "7bit"]))
 def test_a_transfer_encoding_comes_undone(octets: bytes, encoding: str) -> None:
     from binascii import a2b_base64, a2b_qp
@@ -109,7 +109,7 @@ def test_a_transfer_encoding_comes_undone(octets: bytes, encoding: str) -> None:
         assert undo(coded) == octets.replace(b"\r\n", b"\n") or undo(coded) == octets
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=300))
 def test_a_field_is_read_as_it_was_written(value: str) -> None:
     line = fold("X-Field", value.strip(), b"\r\n")

@@ -580,7 +580,7 @@ async def test_a_client_too_many_that_begins_no_handshake_is_not_waited_for(
 # --- cut anywhere --------------------
 
 
-@settings(max_examples=scale.EXAMPLES, deadline=None)
+@settings(max_examples=scale.EXAMPLES)
 @given(
     cuts=st.lists(st.integers(1, 400), max_size=40),
     version=st.sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]),

@@ -16,7 +16,7 @@ TRICKS = st.sampled_from("./\\\0 ~%:@\u00ad\uff0f\uff0e\u2024\u2025\u2026\u200b\
 TEXTS = st.one_of(st.text(max_size=40), st.text(TRICKS, max_size=8))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(TEXTS)
 def test_a_name_that_is_taken_is_safe_as_one_folder(text: str) -> None:
     try:
@@ -30,7 +30,7 @@ def test_a_name_that_is_taken_is_safe_as_one_folder(text: str) -> None:
     assert all(c.isprintable() for c in name)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(TEXTS)
 def test_preparing_a_name_again_changes_nothing(text: str) -> None:
     try:
@@ -40,7 +40,7 @@ def test_preparing_a_name_again_changes_nothing(text: str) -> None:
     assert AccountName.parse(name) == name
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.text(st.characters(max_codepoint=0x2FF, categories=["L", "M"]), min_size=1, max_size=20))
 def test_composed_and_decomposed_spellings_are_one_name(text: str) -> None:
     spellings = []

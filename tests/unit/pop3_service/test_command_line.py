@@ -15,7 +15,7 @@ from pop3_service.transform.command_line import MAX_OCTETS, PATH, find_program, 
 from scale import EXAMPLES
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.one_of(st.text(max_size=60), st.text("ab '\"\\|;&$`()<>\n\t", max_size=12)))
 def test_any_text_is_words_or_refused(text: str) -> None:
     try:
@@ -27,7 +27,7 @@ def test_any_text_is_words_or_refused(text: str) -> None:
     assert bool(programs) is bool(text.strip())
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(
     st.lists(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=9), min_size=1)
 )
@@ -38,7 +38,7 @@ def test_quoted_words_come_back_as_they_were(words: list[str]) -> None:
         assert parse(quoted) == tuple(printable)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(
     st.lists(
         st.lists(st.text("ab '\"\\|;&$`()<>é", min_size=1, max_size=5), min_size=1, max_size=3),
