@@ -33,7 +33,7 @@ class Service:
         """Do something as admin over gRPC."""
 
         async def run() -> T:
-            async with ManagementClient(self.daemon.grpc_target) as client:
+            async with ManagementClient(self.daemon.grpc_target, deadline_s=60) as client:
                 return await act(await client.login("default", "default"))
 
         return asyncio.run(run())

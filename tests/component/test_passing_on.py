@@ -16,6 +16,7 @@ from support.daemon import Daemon
 from support.events import wait_for
 from support.gateway import Gateway
 from support.pop3 import Pop3
+from support.ports import kept_port
 from support.proxied import ssl, v1, v2
 from support.tls import client_context
 
@@ -140,11 +141,12 @@ def test_a_gateway_with_another_secret_is_refused(service: Daemon, tmp_path: Pat
 
 
 def test_a_gateway_that_comes_first_finds_the_secret_once_it_is_made(tmp_path: Path) -> None:
-    with daemon.running(tmp_path) as service:
-        fixed = {"POP3_GRPC_LISTEN": service.grpc_target}
+    target = f"127.0.0.1:{kept_port()}"
+    fixed = {"POP3_GRPC_LISTEN": target}
+    with daemon.running(tmp_path, environment=fixed) as service:
         secret = service.gateway_secret
     secret.unlink()
-    with gateways.running(service.grpc_target, secret=secret) as gateway:
+    with gateways.running(target, secret=secret) as gateway:
         with gateway.connect() as client:
             assert client.log_in("default", "default").startswith("-ERR [UNAVAILABLE]")
         wait_for(lambda: any('event="no secret: ' in line for line in gateway.log))

@@ -17,7 +17,7 @@ SAMPLE_S = 0.05
 
 @dataclass
 class Watched:
-    """What was seen: memory of all processes (PSS), and how long the others' commands took."""
+    """What was seen: memory of all processes, and how long the others' commands took."""
 
     before_kb: int
     peak_kb: int
@@ -36,7 +36,7 @@ class Watched:
         before, peak, after = (kb / 1024 for kb in (self.before_kb, self.peak_kb, self.after_kb))
         worst = ", ".join(f"{name} {ms:.0f}" for name, ms in self.worst_ms.items())
         return (
-            f"{what}: PSS {before:.1f} MiB before, {peak:.1f} at most, {after:.1f} after;"
+            f"{what}: memory {before:.1f} MiB before, {peak:.1f} at most, {after:.1f} after;"
             f" {self.sessions} sessions of others, worst ms: {worst}"
         )
 

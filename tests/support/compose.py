@@ -1,7 +1,6 @@
 """The compose project, with names, ports, mail and accounts of its own."""
 
 import os
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
@@ -13,17 +12,13 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
+from support.daemon import pss_kb
 from support.pop3 import Pop3
+from support.ports import kept_port
 
 ROOT = Path(__file__).parents[2]
 FILES = (ROOT / "docker-compose.yml",)
 UP_S = 600
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @dataclass
@@ -33,11 +28,11 @@ class Project:
     mail: Path
     client: docker.DockerClient
     name: str = field(default_factory=lambda: f"valija-test-{uuid.uuid4().hex[:8]}")
-    pop3: int = field(default_factory=free_port)
-    pop3_ipv6: int = field(default_factory=free_port)
-    pop3_tls: int = field(default_factory=free_port)
-    scmp: int = field(default_factory=free_port)
-    scmp_tls: int = field(default_factory=free_port)
+    pop3: int = field(default_factory=kept_port)
+    pop3_ipv6: int = field(default_factory=kept_port)
+    pop3_tls: int = field(default_factory=kept_port)
+    scmp: int = field(default_factory=kept_port)
+    scmp_tls: int = field(default_factory=kept_port)
     files: tuple[Path, ...] = FILES
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -117,13 +112,8 @@ class Project:
         return found
 
     def pss_kb(self) -> dict[int, int]:
-        """Proportional set size by process, in KiB."""
-        sizes = {}
-        for pid in self.processes():
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    sizes[pid] = int(line.split()[1])
-        return sizes
+        """Proportional set size by process, in KiB, without the pages of files."""
+        return pss_kb(self.processes())
 
     def connect(self, timeout: float = 30) -> Pop3:
         """POP3 through the published port."""

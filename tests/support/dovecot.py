@@ -18,7 +18,8 @@ from pathlib import Path
 
 from performance.dovecot import POP3, PROGRAM, WITHOUT_ROOT
 from performance.mailboxes import MAIL_USER
-from performance.servers import free_port, process, wait_for_port
+from performance.servers import process, wait_for_port
+from support.ports import kept_port
 
 ADMIN = shutil.which("doveadm") or "/usr/bin/doveadm"
 IS_INSTALLED = all(Path(it).exists() for it in (PROGRAM, POP3, ADMIN))
@@ -83,7 +84,7 @@ def running(users: Mapping[str, str]) -> Iterator[Dovecot]:
     """Run Dovecot; ``users`` are the rest of each one's line in its passwd-file."""
     # Short, since sockets' paths are; and where the mail's user may go.
     folder = Path(tempfile.mkdtemp(prefix="valija-moving-", dir="/tmp"))
-    port = free_port()
+    port = kept_port()
     try:
         folder.chmod(0o755)
         for name in ("run", "state", "mail"):

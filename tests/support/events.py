@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(fact: Callable[[], object], within_s: float = 20) -> None:
+def wait_for(fact: Callable[[], object], within_s: float = 60) -> None:
     """Look until the fact holds.
 
     Raises:

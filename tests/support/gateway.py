@@ -48,7 +48,7 @@ class Gateway:
         """End it in order; give its exit status. After that the log is whole."""
         self.terminate()
         try:
-            return self.process.wait(40)
+            return self.process.wait(90)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise RuntimeError("scmp-gateway did not stop:\n" + "".join(self.log[-50:])) from None
@@ -66,6 +66,7 @@ def running(
             "SCMP_PORT": "0",
             "SCMP_PORT_TLS": "0",
             "SCMP_HOST_NAME": "scmp.test",
+            "SCMP_DEADLINE": "60",
             "POP3_MGMT_TARGET": service,
             "SCMP_GATEWAY_SECRET_FILE": str(secret or ""),
             **environment,
@@ -94,4 +95,4 @@ def running(
     finally:
         if process.poll() is None:
             gateway.stop()
-        reader.join(5)
+        reader.join(30)

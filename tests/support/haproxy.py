@@ -12,12 +12,12 @@ INSTALLED = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/sbin:/us
 CONFIGURATION = """
 defaults
   mode tcp
-  timeout connect 5s
+  timeout connect 60s
   timeout client 60s
   timeout server 60s
 listen pop3
   bind fd@{fd} {bind}
-  server valija 127.0.0.1:{port} source {source} {server}
+  server valija 127.0.0.1:{port} source {source} {server} fall 1000000
 """
 
 
