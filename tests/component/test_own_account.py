@@ -34,7 +34,7 @@ class Owner:
 
     def manage(self, act: Callable[[Caller], Awaitable[T]]) -> T:
         async def run() -> T:
-            async with ManagementClient(self.service.daemon.grpc_target) as client:
+            async with ManagementClient(self.service.daemon.grpc_target, deadline_s=60) as client:
                 return await act(await client.login(self.box.name, "secret"))
 
         return asyncio.run(run())
@@ -104,8 +104,13 @@ def test_an_app_password_lets_in_and_the_login_is_told_with_its_name(
     }
     assert (refused.refusal_reason, refused.app_password_name) == ("INVALID_CREDENTIALS", "")
     assert refused.address == "127.0.0.1"
-    [phone] = owner.manage(lambda me: me.list_app_passwords())
-    assert phone.HasField("last_use_time")
+
+    def used() -> own_account_pb2.AppPassword:
+        [phone] = owner.manage(lambda me: me.list_app_passwords())
+        return phone
+
+    wait_for(lambda: used().HasField("last_use_time"))
+    phone = used()
     assert phone.last_use_peer.startswith("127.0.0.1:")
 
 
@@ -133,26 +138,29 @@ def test_it_opens_no_management_login(own: Service) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_revoked_it_counts_no_more_within_a_second_on_open_sessions(own: Service, way: str) -> None:
-    owner = Owner(own)
-    password, other = owner.add(), owner.add("laptop")
-    with own.connect() as client:
-        assert WAYS[way](client, owner.box.name, password) == LOGGED_IN
-
-        async def revoke(me: Caller) -> float:
-            with stopwatch.running() as watch:
-                done = await me.revoke_app_password("phone")
-                assert done.ended_session_count == 1
-                assert await asyncio.to_thread(client.at_end)
-                return watch.seconds
-
-        took_s = owner.manage(revoke)
-    print(f"revoked {way}: in force on an open session after {took_s * 1000:.0f} ms")
-    assert took_s < 1
-    for _ in range(4):  # on every worker, sooner or later
+    def revocation_takes_s(_: int) -> float:
+        owner = Owner(own)
+        password, other = owner.add(), owner.add("laptop")
         with own.connect() as client:
-            assert WAYS[way](client, owner.box.name, password) == WRONG
-    with own.connect() as client:
-        assert WAYS[way](client, owner.box.name, other) == LOGGED_IN
+            assert WAYS[way](client, owner.box.name, password) == LOGGED_IN
+
+            async def revoke(me: Caller) -> float:
+                with stopwatch.running() as watch:
+                    done = await me.revoke_app_password("phone")
+                    assert done.ended_session_count == 1
+                    assert await asyncio.to_thread(client.at_end)
+                    return watch.seconds
+
+            took_s = owner.manage(revoke)
+        print(f"revoked {way}: in force on an open session after {took_s * 1000:.0f} ms")
+        for _ in range(4):  # on every worker, sooner or later
+            with own.connect() as client:
+                assert WAYS[way](client, owner.box.name, password) == WRONG
+        with own.connect() as client:
+            assert WAYS[way](client, owner.box.name, other) == LOGGED_IN
+        return took_s
+
+    assert stopwatch.in_time(1, revocation_takes_s)
 
 
 def test_another_password_of_the_owner_leaves_them_and_a_reset_revokes_them(
