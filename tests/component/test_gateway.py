@@ -27,6 +27,10 @@ from support import gateway as gateways
 from support.events import wait_for
 from support.gateway import Gateway
 from support.pop3 import Pop3
+from support.ports import kept_port
+
+DEADLINE_S = 60
+"""Of what is told at once, half of it is not needed on a busy machine either."""
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +304,7 @@ def test_a_wrong_old_password_ends_no_login(gateway: Gateway, service: Service) 
 
 
 def test_a_wrong_logins_delay_holds_up_nobody_else(tmp_path: Path) -> None:
-    slow = {"POP3_MIN_LOGIN_DELAY": "5", "POP3_MAX_LOGIN_DELAY": "5"}
+    slow = {"POP3_MIN_LOGIN_DELAY": "60", "POP3_MAX_LOGIN_DELAY": "60"}
     with (
         daemon.running(tmp_path, environment=slow) as service,
         gateways.running(service.grpc_target) as gateway,
@@ -392,12 +396,23 @@ def test_an_admin_that_does_not_read_stops_nobody(gateway: Gateway) -> None:
 
 
 def test_a_silent_client_is_closed(service: Service) -> None:
-    with own_gateway(service, "--idle-timeout", "0.5") as gateway:
-        with gateway.connect() as silent, gateway.log_in() as admin:
+    with own_gateway(service, "--idle-timeout", "2") as gateway:
+        with gateway.connect() as silent:
             silent.send(b"NOO")  # half a command is silence too
             assert silent.at_end()
-            assert admin.at_end()
-        wait_for(lambda: sum(" reason=idle " in line for line in gateway.log) == 2)
+        told = 1
+
+        def silent_after_login() -> bool:
+            """Log in and be silent; a busy machine can be silent before that."""
+            nonlocal told
+            with gateway.connect() as admin, contextlib.suppress(OSError, AssertionError):
+                told += 1
+                logged_in = admin.log_in("default", "default").startswith("+OK")
+                return admin.at_end() and logged_in
+            return False
+
+        wait_for(silent_after_login)
+        wait_for(lambda: sum(" reason=idle " in line for line in gateway.log) == told)
 
 
 # --- either one going away --------------------
@@ -406,20 +421,25 @@ def test_a_silent_client_is_closed(service: Service) -> None:
 @pytest.mark.attack(54, "service down")
 def test_a_service_that_is_away_is_told_at_once_and_found_when_it_is_back(tmp_path: Path) -> None:
     unavailable = "-ERR [UNAVAILABLE] the service cannot be reached"
-    with daemon.running(tmp_path) as service:
-        port = {"POP3_GRPC_LISTEN": service.grpc_target}
+    target = f"127.0.0.1:{kept_port()}"
+    port = {"POP3_GRPC_LISTEN": target}
+    with daemon.running(tmp_path, environment=port):
+        pass  # what it makes at its first start is there
 
     def login_works(client: Pop3) -> bool:
         reply = client.log_in("default", "default")
         assert reply == unavailable or reply.startswith("+OK logged in"), reply
         return reply != unavailable
 
-    with gateways.running(service.grpc_target) as gateway, gateway.connect() as client:
+    with (
+        gateways.running(target, "--deadline", str(DEADLINE_S)) as gateway,
+        gateway.connect(2 * DEADLINE_S) as client,
+    ):
         # It was not there when the gateway began.
         began_s = time.monotonic()
         assert client.log_in("default", "default") == unavailable
         assert client.ask("USERS") == "-ERR [AUTH] log in first, with USER and PASS"
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < DEADLINE_S / 2
         with daemon.running(tmp_path, environment=port):
             wait_for(lambda: login_works(client))
             assert client.listing("USERS") == ["default admin sessions=0"]
@@ -427,7 +447,7 @@ def test_a_service_that_is_away_is_told_at_once_and_found_when_it_is_back(tmp_pa
         began_s = time.monotonic()
         for command in ("USERS", "STATUS", "ADD_USER a b", "CURR_CONNEC"):
             assert client.ask(command) == unavailable
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < DEADLINE_S / 2
         assert client.ask("NOOP") == "+OK"
         # It is back, and knows of no login from before.
         with daemon.running(tmp_path, environment=port):
@@ -451,7 +471,8 @@ def test_a_service_that_does_not_answer_is_told_after_the_deadline(tmp_path: Pat
             assert client.line().startswith(b"-ERR [UNAVAILABLE] ")
         finally:
             service.process.send_signal(signal.SIGCONT)
-        assert client.listing("USERS") == ["default admin sessions=0"]
+        wait_for(lambda: client.ask("USERS") == "+OK 1 accounts")
+        assert client.body() == b"default admin sessions=0\r\n"
 
 
 def test_sigterm_lets_the_command_in_progress_finish_and_exits_with_0(tmp_path: Path) -> None:
@@ -475,7 +496,7 @@ def test_sigterm_lets_the_command_in_progress_finish_and_exits_with_0(tmp_path: 
         assert busy.body() == b"default admin sessions=0\r\n"
         assert busy.line() == b"-ERR [UNAVAILABLE] gateway is stopping\r\n"
         assert busy.at_end()
-        assert gateway.process.wait(20) == 0
+        assert gateway.process.wait(60) == 0
         wait_for(lambda: 'event="gateway stopped"' in gateway.log[-1])
         assert "Traceback" not in "".join(gateway.log)
 
@@ -485,7 +506,7 @@ def test_sigterm_lets_the_command_in_progress_finish_and_exits_with_0(tmp_path: 
 
 def scmp_gateway(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("scmp-gateway")
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=30)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
 
 
 def test_check_tells_whether_a_gateway_is_there(service: Service) -> None:
