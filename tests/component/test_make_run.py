@@ -45,12 +45,12 @@ def test_ctrl_c_ends_both_services_in_order(make_run: Run) -> None:
     running = make_run()
     assert running.stdout is not None
     told = []
-    for line in running.stdout:
+    waited_for = {'event="service started"', 'event="gateway started"'}
+    while waited_for and (line := running.stdout.readline()):
         told.append(line)
-        if 'event="service started"' in line:
-            break
+        waited_for -= {it for it in waited_for if it in line}
     os.killpg(running.pid, signal.SIGINT)
-    rest, _ = running.communicate(timeout=30)
+    rest, _ = running.communicate(timeout=120)
     # make itself dies of the signal once the recipe has ended.
     assert running.returncode in (0, -signal.SIGINT), (told, rest)
     assert 'event="service stopped"' in rest
@@ -61,6 +61,6 @@ def test_ctrl_c_ends_both_services_in_order(make_run: Run) -> None:
 def test_a_service_that_cannot_start_ends_the_other_and_is_a_failure(make_run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running = make_run(taken.getsockname()[1])
-        told, _ = running.communicate(timeout=30)
+        told, _ = running.communicate(timeout=120)
     assert "cannot listen" in told
     assert running.returncode != 0
