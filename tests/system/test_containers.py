@@ -131,6 +131,7 @@ def test_the_files_for_production_start_with_a_password_that_only_its_owner_can_
 
 def test_the_admin_tool_works_as_a_container(running: Project) -> None:
     login = {"POP3CTL_USER": "default", "POP3CTL_PASSWORD": "default"}
+    running.compose("build", "admin-cli")  # whose output would be in that of the first run
     told = running.compose("run", "--rm", "-T", "admin-cli", "status", "--json", **login)
     assert json.loads(told.stdout)["current_connection_count"] >= 0
     wrong = {**login, "POP3CTL_PASSWORD": "wrong"}
