@@ -27,7 +27,9 @@ WRONG, THROTTLED = "-ERR [AUTH]", "-ERR [SYS/TEMP]"
 MEMORY_KB = 48 * 1024
 """That the whole may take more, at most: 10,000 logins that wait take some 20 MiB."""
 PATIENCE_MS = 5_000
-"""The longest that a login may take which has to wait for nobody: the machine may be busy."""
+"""The longest that a login may take which has to wait for nobody."""
+STALLS = 2
+"""Of so many logins the machine itself may have taken longer."""
 MOST_BEFORE = 30
 """Samples of each kind before the flood."""
 
@@ -118,7 +120,7 @@ def test_a_flood_of_wrong_logins_from_very_many_networks_keeps_nobody_waiting(
             while guessers.poll() is None:
                 others.sample(during)
                 sizes.append(running.pss_kb())
-            output, _ = guessers.communicate(timeout=60)
+            output, _ = guessers.communicate(timeout=120)
         finally:
             guessers.kill()
         tally = json.loads(output)
@@ -131,8 +133,9 @@ def test_a_flood_of_wrong_logins_from_very_many_networks_keeps_nobody_waiting(
         grown = max(sum(it.values()) for it in sizes) - sum(sizes[0].values())
         assert grown < MEMORY_KB
         # The victim is never refused, nor made to wait for the delay that the others have.
-        assert max(during.taken["the victim, hashed, known place"]) < PATIENCE_MS
-        assert max(during.taken["who polls"]) < PATIENCE_MS
+        for what in ("the victim, hashed, known place", "who polls"):
+            assert sum(taken > PATIENCE_MS for taken in during.taken[what]) <= STALLS
+            assert median(during.taken[what]) < PATIENCE_MS
         others.log_in(others.victim.name)
         runner.run(others.client.close())
 

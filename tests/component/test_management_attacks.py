@@ -211,7 +211,7 @@ def test_one_caller_has_so_many_streams_and_no_more(service: Service) -> None:
         async with contextlib.AsyncExitStack() as stack:
             calls, outcomes = await begun(stack, service, watching(metadata), scale.STREAMS)
             # Others are served meanwhile, and so are the same caller's other calls.
-            async with ManagementClient(service.daemon.grpc_target) as client, asyncio.timeout(10):
+            async with ManagementClient(service.daemon.grpc_target) as client, asyncio.timeout(60):
                 admin = await client.login("default", "default")
                 assert await admin.get_status()
             for call in calls:
@@ -293,7 +293,7 @@ def test_a_killed_gateway_takes_nothing_with_it(service: Service) -> None:
         admin.send(b"MAX_USERS 99999\r\nUSERS\r\n")
         assert admin.line() == b"+OK 99999 accounts at most\r\n"
         gateway.process.send_signal(signal.SIGKILL)
-        assert gateway.process.wait(20) == -signal.SIGKILL
+        assert gateway.process.wait(60) == -signal.SIGKILL
         admin.file.read()
         assert user.at_end()
         assert pop3.ask("STAT") == "+OK 1 5"
