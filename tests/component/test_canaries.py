@@ -37,7 +37,7 @@ class Watcher:
         self.events: list[SessionEvent] = []
         self._begun = threading.Event()
         service.in_thread(lambda: asyncio.run(self._watch(service.daemon.grpc_target)))
-        assert self._begun.wait(30)
+        assert self._begun.wait(90)
 
     async def _watch(self, target: str) -> None:
         async with ManagementClient(target) as client:
@@ -160,6 +160,7 @@ def told_of(service: Service, watcher: Watcher) -> None:
     (ended,) = (it for it in past if it.end_reason == TRANSFORM_END_REASON_GIVEN_UP)
     assert ended.transform.version == 2
     assert ended.counts.failure_count >= 3
+    wait_for(lambda: entries(service, "transforms.roll_back"))
     (entry,) = entries(service, "transforms.roll_back")
     assert (entry.actor, entry.target) == ("", "everyone")
     (text,) = watcher.given_up()

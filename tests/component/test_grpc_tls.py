@@ -78,7 +78,7 @@ class Guarded:
             env={**os.environ, **own, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
 
@@ -190,7 +190,7 @@ def test_health_is_asked_without_a_certificate_and_is_all_that_is_served(guarded
         return subprocess.run(
             [sys.executable, "-m", "pop3_service", "--health"],
             env={**os.environ, **own, **environment},
-            timeout=30,
+            timeout=120,
         ).returncode
 
     assert status() == 0

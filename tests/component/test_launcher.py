@@ -17,6 +17,7 @@ from pop3_service.domain.reach import Reach
 from pop3_service.transform.isolation import Isolation, exposed, program_folders
 from pop3_service.transform.launcher import Launcher, RunResult
 from pop3_service.transform.limits import Ended
+from support.events import wait_for
 from support.sandboxed import GENEROUS, USERS, Cell, cell
 
 DAEMON = """
@@ -120,7 +121,8 @@ async def test_runs_of_a_killed_launcher_fail_and_the_next_one_has_another(jail:
         with pytest.raises(TransformFailed, match="launcher"):
             await it.task
         await it.gone()
-    assert jail.alive() == []
+    # What has closed the pipe is about to be gone.
+    await asyncio.to_thread(wait_for, lambda: jail.alive() == [])
     assert (await jail.run(("/bin/cat",))).result.succeeded
     assert launcher_pid(jail) != first
 
@@ -163,7 +165,7 @@ async def test_nothing_outlives_a_killed_service(tmp_path: Path) -> None:
     await service.wait()
     assert await service.stdout.read() == b""  # the daemon had it open
     with Cell_of(tmp_path) as left:
-        assert left.alive() == []
+        await asyncio.to_thread(wait_for, lambda: left.alive() == [])
 
 
 @contextlib.contextmanager

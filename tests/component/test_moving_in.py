@@ -110,7 +110,9 @@ def move_in(start: Start, tmp_path: Path, old: OldServer) -> Service:
 def uidl(service: Service, name: str) -> list[str]:
     with service.connect() as client:
         assert client.log_in(name, password(name)).startswith("+OK")
-        return client.listing("UIDL")
+        found = client.listing("UIDL")
+        assert client.ask("QUIT").startswith("+OK")  # so that it is free for the next
+        return found
 
 
 def test_dovecots_ids_are_ours_in_every_format(

@@ -188,6 +188,7 @@ def test_a_hash_is_made_anew_at_the_next_login_after_its_cost_has_changed(
     for _ in range(2):
         with service.connect() as client:
             assert client.log_in(ana.name, "secret").startswith("+OK")
+            assert client.ask("QUIT").startswith("+OK")
     assert (costs()[ana.name], costs()[eva.name]) == ("m=16,t=2,p=1", "m=8,t=1,p=1")
 
 
@@ -218,7 +219,9 @@ def test_a_password_expires_for_who_logged_in_a_moment_ago_too(
 
     def logs_in() -> str:
         with service.connect() as client:
-            return client.log_in(box.name, "secret")
+            reply = client.log_in(box.name, "secret")
+            assert client.ask("QUIT").startswith("+OK")
+            return reply
 
     for _ in range(2):
         assert logs_in().startswith("+OK")

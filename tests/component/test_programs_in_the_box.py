@@ -1,13 +1,17 @@
 """The programs in the box, in the sandbox that transforms run in, with the limits that it has."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from pop3_service.transform.command_line import find_program
 from pop3_service.transform.limits import Limits
 from support.programs import ALL, HTML, PDF, PLAIN, multipart, part, passed
-from support.sandboxed import Cell, cell
+from support.sandboxed import GENEROUS, Cell, cell
+
+LIMITS = replace(Limits(), seconds=GENEROUS.seconds)
+"""A busy machine takes longer, and no more of anything else."""
 
 MESSAGE = multipart(
     "mixed",
@@ -29,14 +33,14 @@ def program(*options: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("options", ALL)
 async def test_each_command_works_in_the_sandbox(jail: Cell, options: tuple[str, ...]) -> None:
-    ran = await jail.run(program(*options), message=MESSAGE, limits=Limits())
+    ran = await jail.run(program(*options), message=MESSAGE, limits=LIMITS)
     assert ran.result.succeeded, ran.result
     assert ran.output == passed(MESSAGE, *options)
 
 
 async def test_they_are_chained(jail: Cell) -> None:
     chain = [program(*options) for options in (ALL[0], ALL[3], ALL[5])]
-    ran = await jail.run(*chain, message=MESSAGE, limits=Limits())
+    ran = await jail.run(*chain, message=MESSAGE, limits=LIMITS)
     assert ran.result.succeeded, ran.result
     expected = MESSAGE
     for options in (ALL[0], ALL[3], ALL[5]):
@@ -56,7 +60,7 @@ async def test_large_mail_fits_the_sandbox(jail: Cell) -> None:
     for size, changed in ((62, True), (80, False)):
         attachment = PDF.replace(b"JVBERi0xLjQK", line * ((size << 20) // len(line)))
         before = multipart("mixed", [PLAIN, attachment])
-        limits = Limits(output_bytes=2 * len(before))
+        limits = replace(LIMITS, output_bytes=2 * len(before))
         ran = await jail.run(program("strip-attachments"), message=before, limits=limits)
         assert ran.result.succeeded, ran.result
         expected = multipart("mixed", [PLAIN]) if changed else before[: 1 << 24]

@@ -83,7 +83,7 @@ def test_a_service_killed_at_any_step_of_quit_has_deleted_no_more_than_was_marke
                 answers.append(client.line())
             except ConnectionResetError:
                 answers.append(b"")
-            service.daemon.process.wait(20)
+            service.daemon.process.wait(60)
         gone = set(WIRE) - box.files()
         assert gone <= set(MARKED)
         assert answers[-1] in (b"", BYE)

@@ -56,6 +56,7 @@ def test_order_is_by_delivery_over_both_folders_and_restarts(service: Service) -
         assert bodies == [b"a\r\n", b"b1\r\n", b"b2\r\n", b"c\r\n"]
         ids = client.listing("UIDL")
         assert ids[0] == "1 1000.M1P1.h"
+        assert client.ask("QUIT") == "+OK bye"
     (box.path / "cur/1000.M1P1.h:2,S").rename(box.path / "cur/1000.M1P1.h:2,RST")
     (box.path / "new/3000.M1P1.h").rename(box.path / "cur/3000.M1P1.h:2,")
     (box.path / ".valija-index").write_bytes(b"valija-index 1\n1 2 3 999 x\n00000000\n")
@@ -158,7 +159,7 @@ def test_a_message_cut_short_under_way_has_no_end(service: Service) -> None:
         os.truncate(box.path / "new/1001.M1P1.host", 15_000_000)
         received = b""
         with contextlib.suppress(ConnectionResetError):
-            while piece := client.socket.recv(1 << 20):
+            while piece := client.file.read1(1 << 20):
                 received += piece
     rest = received.replace(b"line\r\n", b"")
     assert len(received) < 24_000_000

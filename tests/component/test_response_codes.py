@@ -166,13 +166,17 @@ def test_a_client_that_goes_during_its_login_leaves_the_maildrop_free(service: S
 
 
 def test_sessions_that_are_refused_do_not_count_as_logged_in(service: Service) -> None:
+
+    def logged_in() -> int:
+        return service.manage(lambda admin: admin.get_status()).logged_in_session_count
+
     box = service.account()
+    wait_for(lambda: logged_in() == 0)  # those of the tests before have ended
     with setting(service, login_delay=DELAY), service.connect() as client:
-        before = service.manage(lambda admin: admin.get_status()).logged_in_session_count
         assert client.log_in(box.name) == "+OK Logged in"
         with service.connect() as again:
+            assert logged_in() == 1
             client.ask("QUIT")
             assert again.log_in(box.name).startswith("-ERR [LOGIN-DELAY] ")
-            assert not service.sessions(box.name)
-            after = service.manage(lambda admin: admin.get_status()).logged_in_session_count
-            assert after == before
+            wait_for(lambda: not service.sessions(box.name))
+            assert logged_in() == 0

@@ -155,7 +155,7 @@ def test_openssl_finds_a_good_certificate(gateway: Gateway, tmp_path: Path) -> N
             ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", roots, "-quiet",
              "-verify_return_error", "-verify_hostname", "scmp.test", "-servername", "scmp.test",
              *more],
-            input=b"NOOP\r\nQUIT\r\n", capture_output=True, timeout=30,
+            input=b"NOOP\r\nQUIT\r\n", capture_output=True, timeout=120,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.splitlines()[1:] == [b"+OK", b"+OK bye"]
@@ -222,7 +222,7 @@ def test_a_new_certificate_is_taken_and_a_bad_one_is_not(service: Daemon, tmp_pa
 
 def scmp_gateway(*arguments: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("scmp-gateway")
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=30)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
 
 
 def test_a_start_with_what_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:

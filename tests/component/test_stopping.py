@@ -41,7 +41,7 @@ def test_the_command_in_progress_finishes_and_the_next_is_refused(
         assert client.body() == LARGE.replace(b"\n", b"\r\n")
         assert client.line() == b"-ERR [SYS/TEMP] server is stopping\r\n"
         assert client.at_end()
-    assert service.daemon.process.wait(20) == 0
+    assert service.daemon.process.wait(60) == 0
     assert box.files() == idle.files() == {"1001.M1P1.host"}
 
 
@@ -57,7 +57,7 @@ def test_a_quit_in_progress_finishes(own_service: Callable[..., Service]) -> Non
         client.send(b"QUIT\r\n")
         service.daemon.process.terminate()
         reply = client.line()
-    assert service.daemon.process.wait(20) == 0
+    assert service.daemon.process.wait(60) == 0
     assert reply in (
         b"+OK 2000 messages deleted, bye\r\n",
         b"-ERR [SYS/TEMP] server is stopping\r\n",
@@ -109,7 +109,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
         env={**os.environ, **own, **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

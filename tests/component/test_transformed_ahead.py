@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -20,7 +21,12 @@ def told(service: Service) -> TransformedMail:
 
 def workers_ahead(service: Service) -> list[int]:
     """The processes that transform mail ahead."""
-    return [pid for pid in tree(service.daemon.process.pid) if role(pid) == "ahead"]
+    found = []
+    for pid in tree(service.daemon.process.pid):
+        with contextlib.suppress(OSError):  # it has just ended
+            if role(pid) == "ahead":
+                found.append(pid)
+    return found
 
 
 def lives(pid: int) -> bool:
@@ -39,8 +45,9 @@ def test_mail_is_transformed_as_it_arrives_and_the_state_tells(own_service: Star
     wait_for(lambda: told(service).done_count == 2, WITHIN_S)
     second.deliver(b"three\n", "1001.M1P1.host")
     wait_for(lambda: told(service).done_count == 3, WITHIN_S)
+    wait_for(lambda: told(service).waiting_count == 0, WITHIN_S)
     mail = told(service)
-    assert (mail.ahead, mail.waiting_count, mail.failed_count) == (True, 0, 0)
+    assert (mail.ahead, mail.failed_count) == (True, 0)
     assert 0 < mail.used_bytes < mail.limit_bytes == 1 << 30
     for box, octets in ((first, 10), (second, 7)):
         with service.connect() as client:

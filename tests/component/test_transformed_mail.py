@@ -226,8 +226,8 @@ def test_a_change_while_50_clients_read_reaches_none_of_their_sessions(service: 
     def read(box: Mailbox, ready: threading.Barrier) -> None:
         try:
             with logged_in(service, box) as client:
-                ready.wait(60)
-                assert go.wait(60)
+                ready.wait(200)
+                assert go.wait(200)
                 seen["before"].append(version(client))
                 client.ask("QUIT")
             with logged_in(service, box) as client:
@@ -239,7 +239,7 @@ def test_a_change_while_50_clients_read_reaches_none_of_their_sessions(service: 
     ready = threading.Barrier(CLIENTS + 1)
     threads = [service.in_thread(read, box, ready) for box in boxes]
     try:
-        ready.wait(60)
+        ready.wait(200)
         go.set()
         while any(thread.is_alive() for thread in threads):
             for command_line in ("tr a-z b-za", "", "tr a-z A-Z"):
