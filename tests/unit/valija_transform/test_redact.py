@@ -158,6 +158,14 @@ def test_a_field_that_is_too_long_is_left() -> None:
         passed(before, *options, strict=True)
 
 
+def test_addresses_in_too_many_brackets_are_left() -> None:
+    before = mail(f"To: {'(' * 15_000}", "", "x")
+    options = ("redact", "--find", "email", "--header", "To")
+    assert passed(before, *options) == before
+    with pytest.raises(Unclear, match="brackets"):
+        passed(before, *options, strict=True)
+
+
 def test_something_is_to_be_found() -> None:
     with pytest.raises(WrongUsage):
         passed(b"", "redact")

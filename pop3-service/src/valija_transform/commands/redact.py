@@ -95,7 +95,11 @@ class Redact:
             return
         name = found.name.decode()
         if name.lower() in ADDRESSES:
-            told = self._addresses(found.value)
+            try:
+                told = self._addresses(found.value)
+            except RecursionError:  # of the email package, for one comment in another
+                edits.left = "addresses in which too many brackets are nested"
+                return
         else:
             value = decode_words(found.value)
             told = redact(value, self._finders)
