@@ -48,6 +48,24 @@ async def test_they_are_chained(jail: Cell) -> None:
     assert ran.output == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "options"),
+    [
+        ("text/html", b"<pre>" + bytes([0x0A]) * 2_000_000, ("text-only",)),
+        ("text/plain", b"4" * 4_000_000, ("redact", "--find", "card")),
+        ("text/plain", b"4 " * 1_900_000, ("redact", "--find", "card")),
+    ],
+    ids=["empty lines", "digits", "digits with gaps"],
+)
+async def test_text_that_repeats_itself_takes_no_more_memory_than_other_text(
+    jail: Cell, kind: str, body: bytes, options: tuple[str, ...]
+) -> None:
+    before = b"Content-Type: %s\n\n%s" % (kind.encode(), body)
+    limits = Limits(seconds=120, memory_bytes=384 << 20)
+    ran = await jail.run(program(*options), message=before, limits=limits)
+    assert ran.result.succeeded, ran.result
+
+
 async def test_what_is_wrong_with_the_options_is_told(jail: Cell) -> None:
     ran = await jail.run(program("redact", "--pattern", "(", "x"), message=MESSAGE)
     assert not ran.result.succeeded

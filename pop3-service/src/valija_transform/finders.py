@@ -17,7 +17,7 @@ Found = tuple[int, int, str]
 Finder = Callable[[str], Iterator[Found]]
 
 _GAP = "[ .\\-\u00a0\u2007\u2009\u2011\u202f]"
-_DIGITS = re.compile(f"(?<![0-9])[0-9](?:{_GAP}?[0-9]){{12,}}")
+_DIGITS = re.compile(f"(?<![0-9])[0-9](?:{_GAP}?[0-9]){{12,}}+")
 _GROUP = re.compile("[0-9]+")
 _CARD_DIGITS = range(13, 20)
 _IBAN_START = re.compile("(?<![0-9A-Za-z])[A-Za-z]{2}[0-9]{2}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from selectolax.lexbor import LexborNode
 
@@ -19,7 +19,7 @@ _BLOCK = frozenset(
 )
 _SPACED = frozenset("p h1 h2 h3 h4 h5 h6 blockquote ul ol dl table pre hr".split())
 _SPACE = re.compile(r"[ \t\n\r\f]+")
-_EMPTY_LINES = re.compile(r"\n((?:> )*>?)\n(?:(?:> )*>?\n)+")
+_EMPTY_LINE = re.compile(r"(?:> )*>?")
 _LINKS = ("http:", "https:", "ftp:", "mailto:")
 _DEEPEST = 10
 """Quotes and lists that are told apart."""
@@ -71,8 +71,7 @@ class _Page:
     def text(self) -> str:
         """Give all lines, and never two empty ones in a row."""
         self._break()
-        text = "\n".join(line.rstrip(" \t") for line in self._lines)
-        text = _EMPTY_LINES.sub(r"\n\1\n", "\n" + text).strip("\n")
+        text = "\n".join(_without_gaps(self._lines)).strip("\n")
         return text + "\n" if text else ""
 
     def enter(self, node: LexborNode, tag: str) -> bool:
@@ -170,3 +169,14 @@ class _Page:
 
     def _quoted(self) -> str:
         return "> " * min(self._quotes, _DEEPEST)
+
+
+def _without_gaps(lines: list[str]) -> Iterator[str]:
+    """Give lines without blanks at their ends, and the first one alone of several empty ones."""
+    was_empty = False
+    for at, line in enumerate(lines, 1):
+        line = line.rstrip(" \t")
+        is_empty = _EMPTY_LINE.fullmatch(line) is not None
+        if not (is_empty and was_empty and at < len(lines)):
+            yield line
+        was_empty = is_empty
