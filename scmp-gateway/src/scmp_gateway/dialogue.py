@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -141,11 +141,11 @@ class ScmpDialogue:
             case "LOGOUT" if self._caller is not None:
                 return self._logout(self._caller)
             case "CAPA" | "HELP" if self._caller is not None:
-                return self._told_to(self._caller, line.verb)
+                return self._told_to(self._caller, line)
             case "CAPA":
                 return _capabilities(self._offered(None), "anyone")
             case "HELP":
-                return _help(self._offered(None))
+                return _help(self._offered(None), line.words)
             case "STLS":
                 return self._start_tls()
             case "QUIT":
@@ -211,7 +211,7 @@ class ScmpDialogue:
             await caller.logout()
         return Ok("logged out").encode()
 
-    async def _told_to(self, caller: Caller, verb: str) -> bytes:
+    async def _told_to(self, caller: Caller, line: Line) -> bytes:
         """Answer CAPA or HELP of who is logged in: it depends on rights, which may change."""
         try:
             await caller.renew_when_due()
@@ -219,8 +219,9 @@ class ScmpDialogue:
         except ManagementError as error:
             return (await self._refused(caller, error)).encode()
         verbs = self._offered(now.methods)
-        told = _capabilities(verbs, now.role_name) if verb == "CAPA" else _help(verbs)
-        return told.encode()
+        if line.verb == "CAPA":
+            return _capabilities(verbs, now.role_name).encode()
+        return _help(verbs, line.words).encode()
 
     async def _call(self, verb: Verb, line: Line) -> bytes:
         caller = self._caller
@@ -263,8 +264,13 @@ def _capabilities(verbs: dict[str, Verb], role: str) -> Listing:
     return Listing("capabilities follow", [*verbs, "PIPELINING", f"ROLE {role}"])
 
 
-def _help(verbs: dict[str, Verb]) -> Listing:
-    width = max(len(verb.usage) for verb in verbs.values())
-    return Listing(
-        "help follows", [f"{verb.usage:<{width}}  {verb.help}" for verb in verbs.values()]
-    )
+def _help(verbs: dict[str, Verb], words: Sequence[str]) -> Reply:
+    """Explain the verbs, or the one that is named."""
+    if not words:
+        return Listing(
+            "help follows", [line for verb in verbs.values() for line in verb.explained()]
+        )
+    verb = verbs.get(words[0].upper())
+    if verb is None:
+        return Err("no such command for you; send HELP alone for those there are")
+    return Listing("help follows", verb.explained())

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from textwrap import wrap
 
 from lineproto.reply import Reply
 from pop3mgmt.client import Caller
 from scmp_gateway.command import Line
+
+MEANING_AT = 32
+"""The column in which the meaning of a verb begins, in HELP."""
+HELP_WIDTH = 80
 
 Handler = Callable[[Caller, Line], Awaitable[Reply]]
 
@@ -33,3 +38,11 @@ class Verb:
     def fits(self, words: int) -> bool:
         """Whether so many arguments are right."""
         return words >= self.least and (self.most is None or words <= self.most)
+
+    def explained(self) -> list[str]:
+        """Give usage and meaning for a terminal; a line that goes on begins with blanks."""
+        margin = " " * MEANING_AT
+        beside = len(self.usage) <= MEANING_AT - 2
+        first = f"{self.usage:<{MEANING_AT}}" if beside else margin
+        lines = wrap(self.help, HELP_WIDTH, initial_indent=first, subsequent_indent=margin)
+        return lines if beside else [self.usage, *lines]

@@ -41,7 +41,9 @@ VERBS: dict[str, Verb] = {
     ),
     "STLS": Verb("STLS", "begin TLS, before the login", before_login=True),
     "CAPA": Verb("CAPA", "list what you may use", before_login=True),
-    "HELP": Verb("HELP", "explain what you may use", before_login=True),
+    "HELP": Verb(
+        "HELP [<verb>]", "explain what you may use, or one verb", None, 0, 1, before_login=True
+    ),
     "NOOP": Verb("NOOP", "do nothing", before_login=True),
     "QUIT": Verb("QUIT", "end", before_login=True),
     "LOGOUT": Verb("LOGOUT", "end the login; the connection stays", calls=("AuthService/Logout",)),

@@ -69,3 +69,14 @@ def test_usage_begins_with_the_verb_and_names_its_arguments(name: str) -> None:
     assert verb.fits(verb.least)
     assert not verb.fits(verb.least - 1)
     assert OPTIONAL.sub("", verb.usage).count("<") == verb.least
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_of_a_verb_fits_a_terminal_of_80_columns(name: str) -> None:
+    verb = VERBS[name]
+    first, *others = verb.explained()
+    assert first.startswith(verb.usage)
+    told = " ".join([first.removeprefix(verb.usage), *others])
+    assert told.split() == verb.help.split()
+    assert all(len(line) <= 80 for line in (first, *others))
+    assert all(line.startswith("  ") for line in others)
