@@ -60,3 +60,11 @@ def test_the_quick_start_fits_a_screen() -> None:
     sections = {lines[start]: end - start for start, end in pairwise([*starts, len(lines)])}
     assert next(iter(sections)) == "## Quick start"
     assert sections["## Quick start"] <= 40
+
+
+@pytest.mark.parametrize("document", ["README.md", "OPERATING.md"])
+def test_the_image_of_pop3ctl_is_built_before_its_output_is_kept(document: str) -> None:
+    lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
+    built = next(n for n, line in enumerate(lines) if "compose build admin-cli" in line)
+    first = next(n for n, line in enumerate(lines) if "admin-cli " in line and " run --rm" in line)
+    assert built < first, "compose writes what it builds to stdout, into a backup for instance"
