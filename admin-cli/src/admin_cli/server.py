@@ -216,12 +216,14 @@ def get_settings(name: str | None) -> None:
 )
 @click.argument("words", type=TEXT, nargs=-1, required=True, metavar="NAME=VALUE...")
 def set_settings(words: tuple[str, ...]) -> None:
-    """Change settings, all of them or none, and show what holds now.
+    """Change settings, all of them or none, and show what they are now.
 
-    A duration is written as 60s, 10m, 1h30m or, in seconds, 1.5.
+    A duration is written as 60s, 10m, 1h30m or, in seconds, 1.5. With --json all settings are
+    printed.
     """
     changed, names = parse_settings(words)
-    _show_settings(settings_record(call(lambda caller: caller.update_settings(changed, names))))
+    found = settings_record(call(lambda caller: caller.update_settings(changed, names)))
+    _show_settings(found if as_json() else {name: found[name] for name in names})
 
 
 def _show_settings(found: Record) -> None:

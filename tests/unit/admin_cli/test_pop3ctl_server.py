@@ -133,7 +133,8 @@ def test_settings_are_changed_and_only_these(pop3ctl: Tool, service: Service) ->
 
 def test_changed_settings_are_shown(pop3ctl: Tool) -> None:
     told = pop3ctl.ok("settings", "set", "max_login_delay=1.5")
-    assert ["max_login_delay", "1.5s"] in [line.split() for line in told.splitlines()]
+    lines = [line.split() for line in told.splitlines()]
+    assert lines == [["NAME", "VALUE"], ["max_login_delay", "1.5s"]], "those, and no others"
 
 
 @pytest.mark.parametrize("words", [["get", "max_acounts"], ["set", "max_acounts=1"]])
