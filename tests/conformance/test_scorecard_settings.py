@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from conformance.scorecard.__main__ import parser
 from conformance.scorecard.card import BINDING, Result, play
 from conformance.scorecard.catalogue import RULES
 from conformance.scorecard.rules import Verdict
 from conformance.test_scorecard import served, told
+from pop3_service.domain.settings import Settings
 
 DISAGREE = {  # the rules are about a server without what is there
     "there are response codes",
@@ -45,3 +47,8 @@ def test_with_a_login_delay_it_is_announced_and_kept(tmp_path: Path) -> None:
         rules = [it for it in RULES.values() if it.name.startswith("2449-login-delay")]
         results = list(play(target, rules))
     assert [it.verdict for it in results] == [Verdict.PASS, Verdict.PASS], told(results)
+
+
+def test_it_waits_for_the_latest_answer_to_a_wrong_login() -> None:
+    given = parser().parse_args(["localhost", "110", "--user", "ana", "--password", "secret"])
+    assert given.timeout >= Settings().max_login_delay_s * 2, "before the check, and after it"

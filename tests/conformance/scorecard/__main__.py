@@ -41,7 +41,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--only", action="append", metavar="PATTERN", help="rules of such names")
     made.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="for an answer"
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="for an answer, a late one to a wrong login too (default 30)",
     )
     made.add_argument("--json", action="store_true", help="one JSON object a line instead")
     made.add_argument("--list", action="store_true", help="print the rules and try none")
