@@ -31,7 +31,7 @@ def test_the_number_of_accounts_stays_within_a_maximum_that_makes_sense(
         assert admin.ask("ADD_USER ana second").startswith("-ERR [ALREADY-EXISTS]")
         assert admin.ask("ADD_USER ben secret") == "+OK account ben created"
         assert admin.ask("ADD_USER eva secret") == (
-            "-ERR [LIMIT] the maximum of 3 accounts is reached"
+            "-ERR [LIMIT] the maximum of 3 accounts is reached; MAX_USERS raises it"
         )
         assert admin.ask("ADD_USER ana third").startswith("-ERR [ALREADY-EXISTS]")
         assert admin.ask("MAX_USERS 2") == "-ERR [LIMIT] 2 is below the 3 there are now"

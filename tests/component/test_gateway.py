@@ -48,7 +48,7 @@ def own_gateway(service: Service, *arguments: str) -> Iterator[Gateway]:
 def in_progress(client: Pop3, *commands: str) -> None:
     """Send commands, and come back when the gateway is at the first that waits for the service."""
     client.send("".join(f"{line}\r\n" for line in ("PASS x", *commands)).encode())
-    assert client.line() == b"-ERR already logged in as default\r\n"
+    assert client.line() == b"-ERR already logged in as default; send LOGOUT first\r\n"
 
 
 # --- verbs --------------------
@@ -87,10 +87,10 @@ def test_every_verb_of_the_table_is_answered(gateway: Gateway) -> None:
                 assert reply == "-ERR [CERTIFICATE] TLS is off: no certificate is configured"
                 continue
             if verb == "RESTORE":  # its tests are in test_backup.py
-                assert reply == "-ERR [NOT-FOUND] there is no backup 'gone.tar'"
+                assert reply == "-ERR [NOT-FOUND] there is no backup 'gone.tar'; BACKUPS lists them"
                 continue
             if verb == "STLS":  # its tests are in test_scmp_tls.py
-                assert reply == "-ERR STLS comes before the login"
+                assert reply == "-ERR STLS comes before the login; send LOGOUT first"
                 continue
             if verb == "IMPORT_UIDL":
                 assert reply == "-ERR [NOT-FOUND] the Maildir of default has no file of DOVECOT"
@@ -227,7 +227,7 @@ def test_pipelined_commands_are_all_answered_in_order(gateway: Gateway) -> None:
             assert client.line() == b"-ERR [INVALID] the maximum is a whole number\r\n"
             assert client.line() == b"+OK\r\n"
             assert client.line() == b"+OK 100000 accounts at most\r\n"
-            assert client.line() == b"-ERR already logged in as default\r\n"
+            assert client.line() == b"-ERR already logged in as default; send LOGOUT first\r\n"
         sender.join()
 
 
@@ -366,7 +366,10 @@ def test_many_connections_at_once_are_served_each_with_its_own_login(
     for name, client in clients:
         assert client.line() == f"+OK 0 connections of {name} now\r\n".encode()
         assert client.body() == b""
-        assert client.line() == b"-ERR [DENIED] your role does not allow this\r\n"
+        assert (
+            client.line()
+            == b"-ERR [DENIED] your role does not allow this; WHOAMI lists your rights\r\n"
+        )
         assert client.line() == b"+OK bye\r\n"
         assert client.at_end()
         client.close()

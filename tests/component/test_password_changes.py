@@ -15,7 +15,7 @@ from support import gateway
 from support.pop3 import Pop3
 
 STRONG = "CorrectHorseBatteryStaple"
-FIRST = "-ERR [PASSWORD] your password must be changed before anything else"
+FIRST = "-ERR [PASSWORD] your password must be changed before anything else; send CHANGE_PASSWORD"
 
 
 @contextmanager
@@ -94,7 +94,8 @@ def test_a_password_that_is_not_taken_is_told_why_over_scmp(own_service: Start) 
         admin.log_in("default", "default")
         assert admin.ask("ADD_USER maria maria1") == (
             "-ERR [PASSWORD] this password is not taken: it has fewer than 8 characters; it holds"
-            " the account's name; it is too easy to guess (strength 1 of 4, 2 is needed)"
+            " the account's name; it is too easy to guess (strength 1 of 4, 2 is needed);"
+            " PASSWORD_POLICY lists the rules"
         )
         assert admin.ask(f"ADD_USER maria {STRONG}").startswith("+OK")
         reply = admin.ask("RESET_USER_PASSWORD maria")

@@ -85,7 +85,7 @@ def test_stls_is_offered_where_it_can_be_said(gateway: Gateway, service: Daemon)
         assert client.ask("STLS now") == "-ERR usage: STLS"
         works(client)
         assert "STLS" not in client.listing("CAPA")
-        assert client.ask("STLS") == "-ERR STLS comes before the login"
+        assert client.ask("STLS") == "-ERR STLS comes before the login; send LOGOUT first"
         assert client.ask("NOOP") == "+OK"
     with gateways.running(service.grpc_target) as other, other.connect() as client:
         assert "STLS" not in client.listing("CAPA")

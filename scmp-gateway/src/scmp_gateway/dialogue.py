@@ -123,7 +123,7 @@ class ScmpDialogue:
         """Answer a verb that needs no handler of its own."""
         match line.verb:
             case "USER" | "PASS" | "AUTH_TOKEN" if self._caller is not None:
-                return Err(f"already logged in as {self._caller.account.name}")
+                return Err(f"already logged in as {self._caller.account.name}; send LOGOUT first")
             case "USER" | "PASS" | "AUTH_TOKEN" if not self._security.takes_password(
                 self._connection
             ):
@@ -159,7 +159,7 @@ class ScmpDialogue:
         if self._connection.is_tls or (via and via.tls):
             return Err("this connection is in TLS already")
         if self._caller is not None:
-            return Err("STLS comes before the login")
+            return Err("STLS comes before the login; send LOGOUT first")
         if context is None:
             return Err("there is no TLS here")
         self._name = None

@@ -50,7 +50,28 @@ CODE: dict[Reason, str] = {
     Reason.BACKUP_NOT_FOUND: "NOT-FOUND",
 }
 
+HINTS: dict[Reason, str] = {
+    Reason.PERMISSION_DENIED: "WHOAMI lists your rights",
+    Reason.ACCOUNT_NOT_FOUND: "USERS lists the accounts",
+    Reason.SESSION_NOT_FOUND: "SESSIONS lists them",
+    Reason.RULE_NOT_FOUND: "RULES lists them",
+    Reason.BAN_NOT_FOUND: "BANS lists bans and suspensions",
+    Reason.APP_PASSWORD_NOT_FOUND: "APP_PASSWORDS lists them",
+    Reason.APP_PASSWORD_LIMIT: "REVOKE_APP_PASSWORD makes room",
+    Reason.PASSWORD_REFUSED: "PASSWORD_POLICY lists the rules",
+    Reason.PASSWORD_EXPIRED: "send CHANGE_PASSWORD",
+    Reason.PASSWORD_MUST_CHANGE: "send CHANGE_PASSWORD",
+    Reason.ACCOUNT_LIMIT: "MAX_USERS raises it",
+    Reason.LAST_ADMIN: "make another admin first",
+    Reason.MAILDROP_IN_USE: "KICK_USER ends its session",
+    Reason.WORKERS_BUSY: "STATUS tells how many are draining",
+    Reason.BACKUP_NOT_FOUND: "BACKUPS lists them",
+    Reason.DEADLINE_EXCEEDED: "it may have been done; look before you try again",
+}
+"""What to do about it, where the service's own words do not say so: verbs of SCMP."""
+
 
 def refusal(error: ManagementError) -> Err:
-    """Give the reply that tells a failure."""
-    return Err(error.text, CODE[error.reason])
+    """Give the reply that tells a failure, and what to do about it."""
+    hint = HINTS.get(error.reason)
+    return Err(f"{error.text}; {hint}" if hint else error.text, CODE[error.reason])

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import scmp_gateway
+from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
-from scmp_gateway.errors import CODE
+from scmp_gateway.errors import CODE, HINTS, refusal
 from scmp_gateway.verbs import VERBS, visible
 from support.contract import MODULES
 
@@ -27,6 +28,16 @@ SEED = {
 
 def test_every_reason_has_a_code() -> None:
     assert CODE.keys() == set(Reason)
+
+
+@pytest.mark.parametrize("reason", HINTS)
+def test_what_to_do_is_told_behind_what_was_refused_in_verbs_that_there_are(
+    reason: Reason,
+) -> None:
+    told = refusal(ManagementError(reason, "no")).encode().decode()
+    assert told == f"-ERR [{CODE[reason]}] no; {HINTS[reason]}\r\n"
+    for word in re.findall(r"[A-Z_]{2,}", HINTS[reason]):
+        assert word in VERBS
 
 
 def test_the_seeds_twelve_commands_are_there() -> None:

@@ -42,7 +42,9 @@ class Preferences:
                     raise InvalidArgument(f"retention is from 0 to {LONGEST_DAYS} days")
                 case "transform", bool():
                     if not value and not settings.transform_optional:
-                        raise InvalidArgument("the transform is not optional here")
+                        raise InvalidArgument(
+                            "the transform is not optional here: transform_optional is off"
+                        )
                 case _:
                     raise InvalidArgument(f"there is no preference {name!r}")
         return replace(self, **values)  # type: ignore[arg-type]

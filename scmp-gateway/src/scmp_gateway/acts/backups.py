@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from lineproto.reply import Listing, Ok, Reply
+from lineproto.reply import Err, Listing, Ok, Reply
 from pop3mgmt.client import Caller
-from pop3mgmt.errors import ManagementError
-from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.backup_pb2 import Backup
 from scmp_gateway.command import Line
 
@@ -26,7 +24,7 @@ async def restore(caller: Caller, line: Line) -> Reply:
     """Put a backup in force, or only look at it."""
     name, *check = line.words
     if check and check[0].upper() != "CHECK":
-        raise ManagementError(Reason.INVALID_ARGUMENT, "usage: RESTORE <backup> [CHECK]")
+        return Err("usage: RESTORE <backup> [CHECK]")
     done = await caller.restore_backup(name, dry_run=bool(check))
     of = f"{name}, {done.backup.account_count} accounts"
     notes = "".join(f"; warning: {text}" for text in done.warnings)
