@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -134,6 +135,8 @@ def test_pop3ctl_speaks_tls(guarded: Guarded) -> None:
     trust = ("--tls-ca", str(guarded.roots), "--tls-name", NAME)
     done = guarded.pop3ctl(*trust, *own, "status")
     assert done.returncode == 0, done.stderr
+    [until] = [it for it in done.stdout.splitlines() if it.startswith("gRPC TLS until ")]
+    assert re.search(r" 20[0-9][0-9]-[0-9][0-9]-[0-9][0-9] [0-9:]{8}$", until)
     by_environment = {"POP3CTL_TLS_CA": str(guarded.roots), "POP3CTL_TLS_NAME": NAME}
     if guarded.asks:
         by_environment |= {"POP3CTL_TLS_CERT": str(certificate), "POP3CTL_TLS_KEY": str(key)}

@@ -215,6 +215,10 @@ def test_a_new_certificate_is_taken_and_a_bad_one_is_not(service: Daemon, tmp_pa
         authority().issue("old.test", start=old, life=timedelta(days=30)).write(tmp_path)
         wait_for(lambda: told("the certificate expired at"), 60)
         assert subject() == "new.test"
+        with gateway.connect_tls() as client:
+            client.log_in("default", "default")
+            told_until = [it for it in client.listing("STATUS") if it.startswith("scmp-cert")]
+        assert len(told_until) == 1
         authority().issue("next.test").write(tmp_path)
         wait_for(lambda: subject() == "next.test", 60)  # by itself
     assert "PRIVATE" not in "".join(gateway.log)

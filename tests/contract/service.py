@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from pop3_service.api.auditing import Auditing
@@ -181,6 +182,7 @@ class Service:
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         self.folder = folder
         self.clock = clock
+        self.management_certificate_end: datetime | None = None
         self.workers = [FakeWorker(), FakeWorker()]
         self.tls = folder / "tls"
         self.certificates: CertificatesDesk
@@ -361,6 +363,7 @@ class Service:
                 clock,
                 self._transformed_mail,
                 lambda: "as these tests say",
+                lambda: self.management_certificate_end,
             )
             server = ManagementServer(
                 tokens,

@@ -232,3 +232,19 @@ async def test_keys_of_bearer_tokens_come_from_a_whole_path_or_in_tls(
     with pytest.raises(ManagementError) as error:
         await service.admin.update_settings(server_pb2.Settings(oauth_jwks=source), ["oauth_jwks"])
     assert error.value.reason is Reason.INVALID_ARGUMENT
+
+
+async def test_status_tells_until_when_the_management_port_can_speak_tls(
+    service: Service,
+) -> None:
+    status = await service.admin.get_status()
+    assert not status.HasField("management_certificate_not_after_time")
+    before = list(status.warnings)
+    for days, told in ((15, []), (13, ["expires"]), (-1, ["has expired"])):
+        end = service.clock.now() + timedelta(days=days)
+        service.management_certificate_end = end
+        status = await service.admin.get_status()
+        assert status.management_certificate_not_after_time.ToDatetime(UTC) == end
+        assert list(status.warnings) == before + [
+            f"the management port's certificate {it} on {end.date().isoformat()}" for it in told
+        ]

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from pop3mgmt.client import Caller
     from pop3mgmt.v1.server_pb2 import Status
 
+
+def _time_or_dash(time: str | None) -> str:
+    return local_time(time) if time else "-"
+
+
 STATUS_COLUMNS = (
     Column("version", "Version"),
     Column("start_time", "Started", local_time),
@@ -53,6 +58,7 @@ STATUS_COLUMNS = (
     Column("transforms", "Canaries given up", lambda it: str(it["given_up_canary_count"])),
     Column("transforms", "Sandbox", lambda it: text_or_dash(it["isolation"])),
     Column("transformed_mail", "Transformed mail", lambda it: show_transformed(it)),
+    Column("management_certificate_not_after_time", "gRPC TLS until", _time_or_dash),
     Column("certificates", "Certificates", show_certificates),
 )
 
@@ -134,6 +140,11 @@ def status_record(status: Status) -> Record:
         "transformed_mail": transformed_record(status),
         "warnings": list(status.warnings),
         "certificates": [certificate_record(it) for it in status.certificates],
+        "management_certificate_not_after_time": (
+            timestamp(status.management_certificate_not_after_time)
+            if status.HasField("management_certificate_not_after_time")
+            else None
+        ),
     }
 
 

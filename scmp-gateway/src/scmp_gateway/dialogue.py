@@ -228,7 +228,11 @@ class ScmpDialogue:
         assert caller is not None and verb.handler is not None  # noqa: S101, PT018 - not before login
         try:
             await caller.renew_when_due()
-            return (await verb.handler(caller, line)).encode()
+            reply = await verb.handler(caller, line)
+            if line.verb == "STATUS" and isinstance(reply, Listing):
+                # The gateway's own certificate, which the service knows nothing of.
+                reply = Listing(reply.text, [*reply.lines, *self._security.facts()])
+            return reply.encode()
         except ManagementError as error:
             return (await self._refused(caller, error)).encode()
 

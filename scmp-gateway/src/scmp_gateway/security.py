@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import UTC
 
 from lineproto.connection import Connection
 from lineproto.followed import FollowedPair
@@ -23,6 +24,13 @@ class Security:
     def context(self) -> ssl.SSLContext | None:
         """What TLS handshakes that begin now are done with."""
         return self._certificate.pair.context if self._certificate else None
+
+    def facts(self) -> list[str]:
+        """Say for STATUS until when the certificate is valid."""
+        if self._certificate is None:
+            return []
+        end = self._certificate.pair.not_after.astimezone(UTC).replace(tzinfo=None)
+        return [f"scmp-certificate: until={end.isoformat(timespec='seconds')}Z"]
 
     def takes_password(self, connection: Connection) -> bool:
         """Whether the client may send a password as it is connected now."""

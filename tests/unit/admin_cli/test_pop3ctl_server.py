@@ -57,6 +57,20 @@ def test_status_tells_what_is_being_tried(pop3ctl: Tool, service: Service) -> No
     assert [it["mode"] for it in found["trials"]] == ["canary", "shadow"]
 
 
+def test_status_tells_until_when_the_management_port_can_speak_tls(
+    pop3ctl: Tool, service: Service
+) -> None:
+    def told() -> str:
+        lines = pop3ctl.ok("status").splitlines()
+        return next(it for it in lines if it.startswith("gRPC TLS until"))
+
+    assert told().endswith(" -")
+    service.status.management_certificate_not_after_time.seconds = 1_775_044_800
+    assert told().endswith(" 2026-04-01 12:00:00")
+    found = pop3ctl.json("status")["management_certificate_not_after_time"]
+    assert found == "2026-04-01T12:00:00Z"
+
+
 def test_status_tells_of_transformed_mail(pop3ctl: Tool, service: Service) -> None:
     assert pop3ctl.json("status")["transformed_mail"] is None
     mail = service.status.transformed_mail

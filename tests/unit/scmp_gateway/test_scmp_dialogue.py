@@ -1,10 +1,13 @@
 """A login in the dialogue: renewed by use, begun anew when it ends, faults under a number."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import structlog
 
+from lineproto.clock import SystemClock
+from lineproto.followed import FollowedPair
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
@@ -14,6 +17,7 @@ from pop3mgmt.v1.transform_activations_pb2 import TRANSFORM_MODE_CANARY, Transfo
 from pop3mgmt.v1.transforms_pb2 import Transform
 from scmp_gateway.dialogue import ScmpDialogue
 from scmp_gateway.security import Security
+from support.certificates import authority
 
 ENDED = ManagementError(Reason.INVALID_CREDENTIALS, "the login has ended; log in again")
 AWAY = ManagementError(Reason.SERVICE_UNAVAILABLE, "the service cannot be reached")
@@ -168,6 +172,24 @@ async def test_status_tells_each_certificate_before_the_warnings(talk: Talk) -> 
         "warning: mend this",
         ".",
     ]
+
+
+async def test_status_tells_of_the_certificates_of_management(talk: Talk, tmp_path: Path) -> None:
+    talk.login.status = Status()
+    talk.login.status.management_certificate_not_after_time.seconds = 1_775_044_800
+    assert (await talk.ask(b"STATUS")).splitlines()[-2:] == [
+        "management-certificate: until=2026-04-01T12:00:00Z",
+        ".",
+    ]
+    end = datetime(2036, 4, 1, 12, tzinfo=UTC)
+    authority().issue("scmp.test", life=end - datetime.now(UTC)).write(tmp_path)
+    own = FollowedPair("scmp", tmp_path / "fullchain.pem", tmp_path / "privkey.pem", SystemClock())
+    await own.load()
+    talk.dialogue._security = Security("allow", own)
+    [told, _] = (await talk.ask(b"STATUS")).splitlines()[-2:]
+    until = own.pair.not_after.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert told == f"scmp-certificate: until={until}"
+    assert until.startswith("2036-0")
 
 
 async def test_status_tells_each_shadow_and_canary(talk: Talk) -> None:

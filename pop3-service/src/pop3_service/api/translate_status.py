@@ -36,6 +36,11 @@ def status_message(status: Status) -> server_pb2.Status:
         transformed_mail=_transformed_mail_message(status.transformed_mail),
         warnings=status.warnings,
         certificates=map(certificate_message, status.certificates),
+        management_certificate_not_after_time=(
+            timestamp(status.management_certificate_end)
+            if status.management_certificate_end
+            else None
+        ),
     )
 
 

@@ -351,6 +351,7 @@ class Supervisor:
                 clock,
                 partial(_transformed_mail, ahead, results, lambda: settings.current),
                 lambda: sandbox.text,
+                lambda: self._grpc.pair.not_after if self._grpc else None,
             )
             server = ManagementServer(
                 tokens,

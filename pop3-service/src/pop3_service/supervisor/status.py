@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lineproto.clock import Clock
 from pop3_service.domain.ahead import TransformedMail
-from pop3_service.domain.certificate import Certificate
+from pop3_service.domain.certificate import URGENT, Certificate
 from pop3_service.domain.session import Totals
 from pop3_service.domain.transforms import ActivationRecord
 from pop3_service.storage.accounts import AccountStore
@@ -33,6 +33,7 @@ class Status:
 
     ``transformed_mail`` is None where none is kept and none is to be. ``transform`` is what
     everybody's mail is passed through, ``transforms`` all that is active.
+    ``management_certificate_end`` is None where the management port speaks no TLS.
     """
 
     version: str
@@ -47,6 +48,7 @@ class Status:
     given_up_canary_count: int
     isolation: str
     certificates: list[Certificate]
+    management_certificate_end: datetime | None
     warnings: list[str]
 
 
@@ -66,8 +68,10 @@ class StatusDesk:
         clock: Clock,
         transformed_mail: Callable[[], Awaitable[TransformedMail | None]],
         isolation: Callable[[], str],
+        management_certificate_end: Callable[[], datetime | None],
     ) -> None:
         """``isolation`` says what holds transforms back, in words."""
+        self._management_certificate_end = management_certificate_end
         self._version = version
         self._totals = totals
         self._workers = workers
@@ -83,6 +87,7 @@ class StatusDesk:
 
     async def status(self) -> Status:
         """Give the state now."""
+        end = self._management_certificate_end()
         return Status(
             version=self._version,
             start_time=self._start_time,
@@ -96,7 +101,17 @@ class StatusDesk:
             given_up_canary_count=self._transforms.given_up_count,
             isolation=self._isolation(),
             certificates=self._certificates.in_force(),
+            management_certificate_end=end,
             warnings=await self._accounts.warnings()
             + self._certificates.warnings()
+            + _warnings_of(end, self._clock.now())
             + self._token_keys.warnings(),
         )
+
+
+def _warnings_of(end: datetime | None, now: datetime) -> list[str]:
+    """Warn of the management port's certificate, from two weeks before its end."""
+    if end is None or end - now > URGENT:
+        return []
+    what = "has expired" if end <= now else "expires"
+    return [f"the management port's certificate {what} on {end.date().isoformat()}"]

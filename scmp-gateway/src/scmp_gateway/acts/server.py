@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
@@ -38,6 +40,9 @@ async def status(caller: Caller, line: Line) -> Reply:
     if now.HasField("transformed_mail"):
         lines.append(f"transformed-mail: {_transformed(now.transformed_mail)}")
     lines += [f"certificate: {_certificate(it)}" for it in now.certificates]
+    if now.HasField("management_certificate_not_after_time"):
+        end = now.management_certificate_not_after_time.ToDatetime(UTC)
+        lines.append(f"management-certificate: {until(end)}")
     return Listing("status follows", lines + [f"warning: {text}" for text in now.warnings])
 
 
@@ -77,5 +82,10 @@ async def restart_workers(caller: Caller, line: Line) -> Reply:
 
 
 def _certificate(certificate: Certificate) -> str:
-    until = certificate.not_after_time.ToDatetime().isoformat(timespec="seconds")
-    return f"{','.join(certificate.names) or '-'} until={until}Z"
+    end = certificate.not_after_time.ToDatetime(UTC)
+    return f"{','.join(certificate.names) or '-'} {until(end)}"
+
+
+def until(end: datetime) -> str:
+    """Say when a certificate ends."""
+    return f"until={end.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
