@@ -204,25 +204,14 @@ def _cached_opener(root_fd: int) -> Callable[[int, bytes], int] | None:
     except (OSError, AttributeError):
         return None
     syscall.restype = ctypes.c_long
-    syscall.argtypes = (
-        ctypes.c_long,
-        ctypes.c_int,
-        ctypes.c_char_p,
-        ctypes.c_void_p,
-        ctypes.c_size_t,
-    )
-    address, plain_address, size = (
-        ctypes.addressof(how),
-        ctypes.addressof(plain),
-        ctypes.sizeof(how),
-    )
+    # The rest is converted once: with ``argtypes`` each call would do it anew.
+    first, second = ctypes.byref(how), ctypes.byref(plain)
+    size = ctypes.c_size_t(ctypes.sizeof(how))
 
-    def open_cached(
-        dir_fd: int, path: bytes, _kept: tuple[_OpenHow, _OpenHow] = (how, plain)
-    ) -> int:
-        fd: int = syscall(_OPENAT2, dir_fd, path, address, size)
+    def open_cached(dir_fd: int, path: bytes) -> int:
+        fd: int = syscall(_OPENAT2, dir_fd, path, first, size)
         if fd < 0:  # another's file, maybe
-            fd = syscall(_OPENAT2, dir_fd, path, plain_address, size)
+            fd = syscall(_OPENAT2, dir_fd, path, second, size)
         return fd
 
     # A program under a seccomp filter or on an old kernel finds out here.
