@@ -7,13 +7,15 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Sequence
 
 import msgspec
 
 from lineproto.stuffing import UTF8_HEADER
 
 _KIND = 0o170000  # of file, in a mode
-_UIDL = re.compile(r"[\x21-\x7e]{1,70}")
+MAX_UIDL = 70
+_UIDL = re.compile(rf"[\x21-\x7e]{{1,{MAX_UIDL}}}")
 _TIME = re.compile(r"(\d{1,18})\.(?:M(\d{1,18}))?")
 _MICROSECONDS = re.compile(r"M(\d{1,18})")
 
@@ -77,6 +79,19 @@ def base_name(name: str) -> str:
 def is_unique_id(text: str) -> bool:
     """Whether this can be a UIDL (RFC 1939 section 7)."""
     return _UIDL.fullmatch(text) is not None
+
+
+def are_unique_ids(texts: Sequence[str]) -> bool:
+    """Whether all these can be UIDLs, and no two are the same: as one question, in a tenth."""
+    every, text = set(texts), "".join(texts)
+    return (
+        len(every) == len(texts)
+        and "" not in every
+        and max(map(len, texts), default=0) <= MAX_UIDL
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+    )
 
 
 def unique_id(name: str, occurrence: int = 1) -> str:
