@@ -59,8 +59,9 @@ MEANINGS: dict[int, str] = {
     3: "a value, certificate or backup that is not accepted",
     4: "not logged in, or a wrong name or password",
     5: "this login may not do that",
-    6: "no such account, session, message, role, transform, app password, rule, ban or backup",
-    7: "an account, a role or an app password of that name already exists",
+    6: "no such account, session, message, role, token, transform, app password, rule, ban or"
+    " backup",
+    7: "an account, a role, a token or an app password of that name already exists",
     8: "a limit: accounts, connections, app passwords, the last admin, locking yourself out, what"
     " is still in use",
     9: "too many wrong logins; wait",

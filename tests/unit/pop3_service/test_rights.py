@@ -50,5 +50,5 @@ def test_rights_are_read_by_name_and_none_at_all_is_no_role() -> None:
     assert parse_rights(["own", "own", "mail.read"]) == {Right.OWN, Right.MAIL_READ}
     with pytest.raises(InvalidArgument, match="at least one right"):
         parse_rights([])
-    with pytest.raises(InvalidArgument, match=r"no right 'mail\.burn'; there are own, "):
+    with pytest.raises(InvalidArgument, match=r"no right 'mail\.burn'; the role admin has all"):
         parse_rights(["own", "mail.burn"])

@@ -109,5 +109,7 @@ def parse_rights(names: Collection[str]) -> frozenset[Right]:
         return frozenset(Right(name) for name in names)
     except ValueError:
         unknown = next(name for name in names if name not in set(Right))
-        known = ", ".join(Right)
-        raise InvalidArgument(f"there is no right {unknown[:64]!r}; there are {known}") from None
+        # All of them would be cut off in a reply of SCMP.
+        raise InvalidArgument(
+            f"there is no right {unknown[:64]!r}; the role admin has all that there are"
+        ) from None
