@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -70,6 +71,16 @@ def test_the_readme_shows_every_command_and_variable() -> None:
         assert " ".join(("pop3ctl", *words)) in readme
     for name in ENVIRONMENT:
         assert name.removesuffix("[_FILE]") in readme
+
+
+def test_the_readme_shows_no_command_and_no_variable_that_there_is_not() -> None:
+    readme = README.read_text(encoding="utf-8")
+    there = [" ".join(words) for words in commands()]
+    for row in re.findall(r"^\| `pop3ctl ([a-z -]+)", readme, re.MULTILINE):
+        assert row.strip().startswith(tuple(there)), row
+    variables = {name.removesuffix("[_FILE]") for name in ENVIRONMENT}
+    for name in re.findall(r"POP3CTL_[A-Z_]+", readme):
+        assert name in variables or name.removesuffix("_FILE") in variables, name
 
 
 def test_a_hint_names_commands_that_there_are() -> None:

@@ -55,6 +55,15 @@ def test_the_specification_explains_every_code(code: str) -> None:
     assert f"| `{code}` |" in SPECIFICATION.read_text()
 
 
+def test_the_specification_has_no_verb_and_no_code_that_there_is_not() -> None:
+    text = SPECIFICATION.read_text()
+    verbs, codes = text.partition("## 5. Verbs")[2].split("## 6. Response codes")
+    told = re.findall(r"^\| `([A-Z_]+)[ `]", verbs, re.MULTILINE)
+    assert sorted(told) == sorted(VERBS)
+    codes = codes.partition("## 7.")[0]
+    assert set(re.findall(r"^\| `([A-Z-]+)`", codes, re.MULTILINE)) == {*CODE.values(), "TLS"}
+
+
 def test_who_may_make_all_calls_of_a_verb_sees_it() -> None:
     everything = {call for verb in VERBS.values() for call in verb.calls}
     assert visible(everything).keys() == VERBS.keys()
