@@ -139,7 +139,7 @@ class FakeWorker:
 
     async def until_access(self, fact: Callable[[AccessTable], bool]) -> None:
         """Wait for a table of which a fact holds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not fact(self.access):
                 self._told_access.clear()
                 await self._told_access.wait()

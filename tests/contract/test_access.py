@@ -53,7 +53,7 @@ async def refusal(service: Service, name: str, *metadata: tuple[str, str]) -> tu
         name,
         request_serializer=lambda message: message.SerializeToString(),
         response_deserializer=GetMessageClass(method.output_type).FromString,
-    )(stream() if method.client_streaming else request, metadata=metadata, timeout=10)
+    )(stream() if method.client_streaming else request, metadata=metadata, timeout=60)
     answer = anext(aiter(call)) if method.server_streaming else call
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await answer
@@ -107,7 +107,7 @@ async def test_the_health_of_each_service_can_be_asked_without_a_token(service: 
         response_deserializer=health_pb2.HealthCheckResponse.FromString,
     )
     for name in ("", *SERVICES):
-        answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+        answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=60)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -122,7 +122,7 @@ async def test_reflection_is_served_only_when_asked_for(tmp_path: Path) -> None:
                 name,
                 request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
                 response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-            )([asked], timeout=10)
+            )([asked], timeout=60)
             if wanted:
                 answer = await anext(aiter(call))
                 listed = {item.name for item in answer.list_services_response.service}

@@ -158,11 +158,11 @@ async def test_entries_are_followed_until_the_login_ends(ways: Ways, as_json: bo
     words = ("follow", "--action", "accounts.", *(["--json"] if as_json else []))
     following = asyncio.create_task(ways.pop3ctl(*words))
     desk, admin = ways.service.audit, ways.service.admin
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not desk._watchers:
             await asyncio.sleep(0)
     await admin.create_account("eva", PASSWORD)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while any(it._entries for it in desk._watchers):
             await asyncio.sleep(0)
     await admin.change_password(ADMIN_PASSWORD, f"{PASSWORD}-too")  # its other logins end

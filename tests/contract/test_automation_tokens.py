@@ -91,7 +91,7 @@ async def test_a_token_seen_before_is_worth_nothing_once_it_is_revoked(service: 
     waiting = asyncio.ensure_future(anext(events))
     await service.admin.revoke_token("ci")
     assert await refused(ci.get_status()) is Reason.INVALID_CREDENTIALS
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         assert await refused(waiting) is Reason.INVALID_CREDENTIALS
 
 

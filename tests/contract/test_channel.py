@@ -434,7 +434,7 @@ async def test_octets_that_are_no_message_close_the_channel(octets: bytes) -> No
     await end.start(ours)
     theirs.sendall(octets)
     theirs.shutdown(socket.SHUT_WR)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await end.closed.wait()
     await end.close()
     theirs.close()

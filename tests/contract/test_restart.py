@@ -71,7 +71,7 @@ async def test_a_restart_goes_to_its_end_although_its_caller_gives_up(service: S
     service.restart = restart
     request = server_pb2.RestartWorkersRequest()
     call = service.admin._server.RestartWorkers(request, metadata=service.admin._metadata)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         asked = asyncio.ensure_future(call.wait_for_connection())
         await begun.wait()
         call.cancel()

@@ -215,7 +215,7 @@ async def test_what_the_service_gave_up_is_told_so(two: Service) -> None:
     events = two.admin.watch_sessions()
     assert await anext(events) is None
     two.transforms.note([TransformCount(made.id, 9, 3, failure="it ended with status 1")])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await anext(events)
     await events.aclose()  # type: ignore[attr-defined]
     now, was, *_ = await two.admin.list_transform_activations(include_past=True)

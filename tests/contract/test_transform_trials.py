@@ -244,7 +244,7 @@ async def test_a_client_that_goes_away_ends_the_run(
     held = Held()
     monkeypatch.setattr(Runner, "run", held.run)
     task = asyncio.ensure_future(tried(service.admin, line("cat")))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await held.begun.wait()
         task.cancel()
         await held.ended.wait()

@@ -63,14 +63,14 @@ async def test_a_canary_that_is_given_up_is_told_everywhere(service: Service) ->
     failed = TransformCount(record.activation.id, 10, 2, failure="it ended with status 1")
     service.transforms.note([failed])
     service.transforms.note([failed])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         event = await anext(events)
     assert event is not None
     assert event.kind == SessionEvent.KIND_TRANSFORM_ROLLED_BACK
     assert not event.HasField("session")
     assert "clean@2 for everyone was given up, back to clean@1: 4 of 20 runs failed" in event.text
     assert in_force(service) == ["clean@1 for everyone"]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (found := await service.audit.newest(AuditFilter(action="transforms."))):
             await service.audit.flush()
     [entry] = found

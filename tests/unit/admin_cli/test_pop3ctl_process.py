@@ -12,7 +12,7 @@ import pytest
 from unit.admin_cli.conftest import Tool
 from unit.admin_cli.service import PASSWORD, Service
 
-WAIT_S = 20
+WAIT_S = 60
 
 
 def test_a_command_runs_as_a_process(pop3ctl: Tool) -> None:

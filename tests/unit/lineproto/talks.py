@@ -31,7 +31,7 @@ async def turns(count: int = 20) -> None:
 
 async def until(fact: Callable[[], object]) -> None:
     """Let the loop go round until the fact holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not fact():
             await asyncio.sleep(0)
 
@@ -135,7 +135,7 @@ class Client:
 
     async def receive(self) -> bytes:
         """Whatever is there, at least one octet; b"" once the server has closed."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await asyncio.get_running_loop().sock_recv(self.socket, 1 << 20)
 
     async def line(self) -> bytes:

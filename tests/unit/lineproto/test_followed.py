@@ -141,7 +141,7 @@ async def test_sighup_reads_it_again_and_a_change_of_the_authorities_too(tmp_pat
     pair, clock = followed(tmp_path, roots)
     clock.waits = True
     await pair.load()
-    async with pair.following(), asyncio.timeout(20):
+    async with pair.following(), asyncio.timeout(60):
         TWO.write(tmp_path)
         pair.reload_soon()
         while pair.pair.chain != TWO.chain:

@@ -56,7 +56,7 @@ async def proxied(clock: FakeClock) -> AsyncIterator[Proxied]:
 
 
 async def heard(sock: socket.socket) -> bytes:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await asyncio.get_running_loop().sock_recv(sock, 1000)
 
 

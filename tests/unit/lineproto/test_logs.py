@@ -164,7 +164,7 @@ async def test_in_a_loop_lines_of_one_moment_are_one_write() -> None:
     for number in range(3):
         output.info(f"line {number}")
     assert stream.writes == []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not stream.writes:
             await asyncio.sleep(0)
     assert stream.writes == ["line 0\nline 1\nline 2\n"]

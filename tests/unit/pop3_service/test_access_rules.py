@@ -239,13 +239,13 @@ def test_as_many_rules_as_there_may_be_are_compiled_and_looked_up_fast() -> None
     networks = [f"{a}.{b}.{c}.0/24" for a in (10, 11) for b in range(20) for c in range(250)]
     made = [AddressRule(i, Effect.DENY, network) for i, network in enumerate(networks, 1)]
     assert len(made) == MAX_RULES
-    begin = time.perf_counter()
+    begin = time.process_time()
     access = Access(AccessTable(tuple(made)))
-    compiled_s = time.perf_counter() - begin
-    begin = time.perf_counter()
+    compiled_s = time.process_time() - begin
+    begin = time.process_time()
     for _ in range(1000):
         access.refuses(Visit(Service.POP3, "11.19.249.7:5", "ana", "user"), 0)
-    lookup_us = (time.perf_counter() - begin) * 1000
+    lookup_us = (time.process_time() - begin) * 1000
     print(
         f"10,000 rules: compiled in {compiled_s * 1000:.0f} ms, a lookup takes {lookup_us:.1f} us"
     )

@@ -81,7 +81,7 @@ async def test_logins_are_sent_together() -> None:
     for number in range(3):
         reports.add(login(number))
     assert sent.empty()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await sent.get() == [login(0), login(1), login(2)]
         reports.add(login(3))
         assert await sent.get() == [login(3)]

@@ -478,7 +478,7 @@ async def test_files_are_followed_and_a_signal_is_obeyed(house: House) -> None:
     desk = house.desk()
     await desk.load()
     house.clock.waits = True
-    async with asyncio.timeout(30), desk.watching():
+    async with asyncio.timeout(60), desk.watching():
         first = house.issue("mail.example")
         first.write(house.folder)
         while len(house.applied) < 2:

@@ -205,7 +205,7 @@ class Background:
         return path
 
     async def until(self, fact) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not fact():
                 self.clock.move(0.001)
                 await asyncio.sleep(0.001)

@@ -275,7 +275,7 @@ async def test_a_session_that_a_sweep_has_seen_is_let_go_too(
     await served.ended()
     del client
     with contextlib.suppress(TimeoutError):  # the poller may still be at its last turn
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while living() - before:
                 await asyncio.sleep(0)
     assert living() - before == Counter()
