@@ -184,7 +184,7 @@ class ScmpDialogue:
         try:
             caller = await self._client.login(name, password, client_address=self._connection.peer)
         except ManagementError as error:
-            return refusal(error).encode()
+            return refusal(error, logged_in=False).encode()
         self._caller = caller
         role = caller.account.role_name
         warning = f"; warning: {caller.warnings[0]}" if caller.warnings else ""
@@ -196,7 +196,7 @@ class ScmpDialogue:
         try:
             now = await caller.get_caller()
         except ManagementError as error:
-            return refusal(error).encode()
+            return refusal(error, logged_in=False).encode()
         caller.account.name = now.account_name or f"token/{now.token_name}"
         caller.account.role_name = now.role_name
         self._name, self._caller = None, caller

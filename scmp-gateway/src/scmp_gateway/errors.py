@@ -71,7 +71,7 @@ HINTS: dict[Reason, str] = {
 """What to do about it, where the service's own words do not say so: verbs of SCMP."""
 
 
-def refusal(error: ManagementError) -> Err:
-    """Give the reply that tells a failure, and what to do about it."""
-    hint = HINTS.get(error.reason)
+def refusal(error: ManagementError, *, logged_in: bool = True) -> Err:
+    """Give the reply that tells a failure, and what who is logged in can do about it."""
+    hint = HINTS.get(error.reason) if logged_in else None
     return Err(f"{error.text}; {hint}" if hint else error.text, CODE[error.reason])

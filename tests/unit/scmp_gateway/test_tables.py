@@ -38,6 +38,8 @@ def test_what_to_do_is_told_behind_what_was_refused_in_verbs_that_there_are(
     assert told == f"-ERR [{CODE[reason]}] no; {HINTS[reason]}\r\n"
     for word in re.findall(r"[A-Z_]{2,}", HINTS[reason]):
         assert word in VERBS
+    before_login = refusal(ManagementError(reason, "no"), logged_in=False).encode().decode()
+    assert before_login == f"-ERR [{CODE[reason]}] no\r\n", "those verbs need a login"
 
 
 def test_the_seeds_twelve_commands_are_there() -> None:
