@@ -165,11 +165,11 @@ for _ in range(8):
         while True: os.pread(0, 1, 0)
 os.wait()
 """,
-    "shared": """
+    "mapped": """
 import mmap
 held = []
 while True:
-    held.append(mmap.mmap(-1, 1000000))
+    held.append(mmap.mmap(-1, 1000000, flags=mmap.MAP_PRIVATE))
     held[-1].write(b'x' * 1000000)
 """,
     "of a process whose first thread has ended": """
@@ -189,6 +189,27 @@ async def test_memory_is_bounded_for_all_processes_together(jail: Cell, how: str
     ran = await jail.code(MEMORY[how], limits=limits)
     assert ran.result.ended is Ended.MEMORY
     assert ran.result.memory_bytes > 100 * MIB
+
+
+async def test_no_memory_is_shared_that_nobody_can_count(jail: Cell) -> None:
+    found = await attempts(jail, """
+import mmap
+private, shared = mmap.MAP_PRIVATE, mmap.MAP_SHARED
+zero = os.open("/dev/zero", os.O_RDONLY)
+attempt("private", lambda: mmap.mmap(-1, 4096, flags=private))
+attempt("shared", lambda: mmap.mmap(-1, 4096))
+attempt("zero", lambda: mmap.mmap(zero, 4096, flags=private))
+attempt("shared zero", lambda: mmap.mmap(zero, 4096, flags=shared))
+attempt("zero to write", lambda: os.open("/dev/zero", os.O_RDWR))
+""")  # fmt: skip
+    denied = "PermissionError" if ABI else "done"
+    assert found == {
+        "private": "done",
+        "shared": "PermissionError",
+        "zero": "done",
+        "shared zero": "PermissionError",
+        "zero to write": denied,
+    }
 
 
 async def test_memory_that_processes_share_counts_once(jail: Cell) -> None:

@@ -119,6 +119,15 @@ def test_sockets_are_pairs_of_streams(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+def test_memory_is_shared_by_files_alone(machine: str) -> None:
+    shared, private, validated, anonymous = 1, 2, 3, 0x20
+    for flags in (shared, private, validated, private | anonymous, 0x4000 | private | anonymous):
+        assert call(machine, "mmap", 0, 4096, 3, flags) == seccomp.ALLOW
+    for kind in (0, shared, validated):
+        assert call(machine, "mmap", 0, 4096, 3, kind | anonymous) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_a_program_neither_hides_nor_leaves_its_group(machine: str) -> None:
     assert call(machine, "prctl", 1, 9) == call(machine, "prctl", 4, 0) == EPERM
     assert call(machine, "prctl", 62, 1) == EPERM

@@ -35,7 +35,9 @@ ETC = (
     "mime.types", "magic", "passwd", "group", "nsswitch.conf", "locale.alias", "perl", "python3",
 )  # fmt: skip
 """What programs look for beneath /etc; no password is among it."""
-DEVICES = ("null", "zero", "full", "urandom", "random")
+DEVICES = ("null", "full", "urandom", "random")
+READ_DEVICES = ("zero",)
+"""A mapping of it that can be written to is shared memory, which programs cannot have."""
 
 
 def abi() -> int:
@@ -94,6 +96,8 @@ class Ruleset:
             self.allow(f"/etc/{name}", READ_FILE | READ_DIR)
         for name in DEVICES:
             self.allow(f"/dev/{name}", READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV)
+        for name in READ_DEVICES:
+            self.allow(f"/dev/{name}", READ_FILE | IOCTL_DEV)
 
     def allow_all(self, folder: str) -> None:
         """Allow everything beneath a folder."""

@@ -36,6 +36,7 @@ FCNTLS = (8, 10, 15, 1024, 1026, 1040)
 """F_SETOWN, F_SETSIG, F_SETOWN_EX (they signal others), F_SETLEASE, F_NOTIFY, F_SETDELEG (a lease
 on the message would hold up who opens it)."""
 F_SETFL = 4
+_MAP_ANONYMOUS, _MAP_TYPE, _MAP_PRIVATE = 0x20, 0xF, 2
 _O_ASYNC = 0x2000
 _O_DIRECT = {"x86_64": 0x4000, "aarch64": 0x10000}
 
@@ -103,6 +104,19 @@ def _socketpair() -> list[Instruction]:
     return [_argument(0), *_if_equal(1, inner), _return(denied())]
 
 
+def _mmap() -> list[Instruction]:
+    """No shared memory without a file: what of it is not mapped any more stays, and is unseen."""
+    private = _if_equal(_MAP_PRIVATE, [_return(ALLOW)])
+    return [
+        _argument(3),
+        (ANY_BIT, 1, 0, _MAP_ANONYMOUS),
+        _return(ALLOW),
+        (AND, 0, 0, _MAP_TYPE),
+        *private,
+        _return(denied()),
+    ]
+
+
 def _prctl() -> list[Instruction]:
     """No way to outlive the keeper, nor to hide from it."""
     hide = [_argument(1), *_if_equal(1, [_return(ALLOW)]), _return(denied())]
@@ -129,6 +143,7 @@ def watched(machine: str) -> dict[str, list[Instruction]]:
         "ioprio_set": _only_two(1, 0),
         "ioctl": _ioctl(),
         "fcntl": _fcntl(machine),
+        "mmap": _mmap(),
         "socketpair": _socketpair(),
         "prctl": _prctl(),
         # They seem to work. All that comes from a program stays in its group, and a group is
