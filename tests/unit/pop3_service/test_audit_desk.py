@@ -30,6 +30,8 @@ from pop3_service.supervisor.audit import (
 )
 from pop3_service.supervisor.refusals import (
     MOST_CALLERS,
+    NAMED,
+    ONE_MORE_NAMED_S,
     ONE_MORE_S,
     OTHERS,
     TOGETHER_S,
@@ -441,3 +443,48 @@ async def test_beyond_the_bound_callers_are_counted_together(kept: Kept) -> None
         assert counted(kept, WRITTEN + 1, actor=f"u{number}") == 1
     assert counted(kept, WRITTEN) == 0
     assert counted(kept, 1, actor="eva") == 1
+
+
+# --- refusals of strangers --------------------
+
+
+@pytest.mark.attack(59, "audit")
+async def test_a_crowd_that_guesses_for_long_fills_no_disk(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    rounds, each = 100, 60
+    async with kept.desk.running(), kept.desk.looked_after():
+        await until_it_sleeps(kept, 1)
+        for number in range(rounds):
+            events = [kept.login(number * each + it, "INVALID_CREDENTIALS") for it in range(each)]
+            kept.desk.note_logins([*events, kept.login(7)])
+            kept.desk.note(replace(kept.act(number), outcome="X", address=f"a{number}"))
+            await kept.desk.flush()
+            kept.clock.move(0.1)
+        kept.clock.move(HEAD_S)
+        await until_it_sleeps(kept, 2)
+        await kept.desk.flush()
+        found = await kept.desk.newest(ALL, limit=10_000)
+        logins = [it for it in found if it.action == "login.pop3"]
+        refusals = [it for it in found if it.outcome != OK]
+        assert [it.outcome for it in logins].count(OK) == rounds  # who may come in is told, always
+        assert sum(it.count for it in refusals) == rounds * (each + 1)
+        # Those with names, what of each batch had none before, and two that were counted.
+        assert len(refusals) <= NAMED + rounds * 0.1 / ONE_MORE_NAMED_S + rounds + 2
+        [guessed] = [it for it in logins if "first_time" in it.after]
+        assert (guessed.actor, guessed.address, guessed.via) == ("", "", Via.POP3)
+        assert guessed.count > 4000
+        assert (await kept.desk.verify()).damage == ()
+        # After a while the next are told by their names again.
+        kept.desk.note_logins([kept.login(3, "INVALID_CREDENTIALS")])
+        await kept.desk.flush()
+        assert (await kept.desk.newest(ALL, limit=1))[0].actor == "u3"
+
+
+async def test_what_was_counted_of_strangers_is_told_at_a_clean_stop(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    async with kept.desk.running():
+        kept.desk.note_logins([kept.login(it, "INVALID_CREDENTIALS") for it in range(NAMED + 9)])
+    async with kept.restarted() as desk:
+        found = await desk.newest(ALL, limit=2000)
+        assert sum(it.count for it in found) == NAMED + 9
+        assert found[0].count == 9

@@ -18,14 +18,21 @@ import structlog
 
 from lineproto.clock import Clock
 from pop3_service.domain.address_rules import Ban, Suspension
-from pop3_service.domain.audit import OK, ActorKind, AuditEntry, LoginEvent, Via, describing
+from pop3_service.domain.audit import (
+    OK,
+    ActorKind,
+    AuditEntry,
+    LoginEvent,
+    Via,
+    describing,
+)
 from pop3_service.domain.audit_log import AuditFilter, AuditHead, Verification
 from pop3_service.domain.errors import InvalidArgument, ServiceError, StoreUnavailable
 from pop3_service.storage.audit import FILE, AuditStore
 from pop3_service.storage.audit_chain import Row
 from pop3_service.storage.audit_rows import entry_of
 from pop3_service.supervisor.key_file import BadKey, load_key
-from pop3_service.supervisor.refusals import Refusals
+from pop3_service.supervisor.refusals import Refusals, Strangers
 from pop3mgmt.reasons import Reason
 
 WAIT_S = 0.1
@@ -108,6 +115,7 @@ class AuditDesk:
         self._notes: list[AuditEntry] = []
         self._logins: list[LoginEvent] = []
         self._refusals = Refusals()
+        self._strangers = Strangers()
         self._dropped = 0
         self._failing = False
         self._told: AuditHead | None = None
@@ -276,7 +284,8 @@ class AuditDesk:
             await self._check_head()
             yield
         finally:
-            self._notes += self._refusals.due()
+            await self.flush()
+            self._notes += self._refusals.due() + self._strangers.due()
             await self.flush()
             await self._tell_head()
             await self._store.close()
@@ -318,7 +327,8 @@ class AuditDesk:
                 was_s, offset_s = offset_s, self._clock_offset_s()
                 if offset_s <= was_s + JUMP_S:
                     await self.expire()
-            for entry in self._refusals.due(self._clock.monotonic()):
+            due = self._refusals.due(self._clock.monotonic()) + self._strangers.due()
+            for entry in due:
                 self.note(entry)
             await self._tell_head()
             await self._clock.sleep(HEAD_S)
@@ -353,9 +363,10 @@ class AuditDesk:
                 self._write_soon()
 
     async def _write(self) -> bool:
+        now_s = self._clock.monotonic()
         acts, self._acts = self._acts, []
-        notes, self._notes = self._notes, []
-        logins, self._logins = self._logins, []
+        notes, self._notes = self._strangers.notes(self._notes, now_s), []
+        logins, self._logins = self._strangers.logins(self._logins, now_s), []
         dropped, self._dropped = self._dropped, 0
         entries = [entry for entry, _ in acts] + _together(notes)
         if dropped:

@@ -1,7 +1,8 @@
-"""Refused acts of callers who have proved who they are: so many are written, more are counted.
+"""Refusals: so many are written as they are, more are counted.
 
-A caller in a loop must not fill the disk, nor keep it busy. What is counted is written together,
-with how many there were, since when and until when; a crash loses what was counted meanwhile.
+Neither a caller in a loop nor a crowd that guesses may fill the disk, or keep it busy. What is
+counted is written together, with how many there were, since when and until when; a crash loses what
+was counted meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from pop3_service.domain.audit import AuditEntry
+from pop3_service.domain.audit import OK, ActorKind, AuditEntry, LoginEvent, Via, host_of
 
 WRITTEN = 50
 """Refusals of a caller that are written at once, each as it is."""
@@ -25,6 +26,11 @@ MOST_CALLERS = 1000
 """Callers that are kept apart."""
 OTHERS = "audit.refuse"
 """The action of refusals that were too many to be told by theirs."""
+
+NAMED = 1000
+"""Kinds of refusals of strangers that are written with names and addresses, in a row."""
+ONE_MORE_NAMED_S = 0.2
+"""After how long it is one more."""
 
 Key = tuple[str, ...]
 
@@ -40,7 +46,7 @@ class _Caller:
 
 
 class Refusals:
-    """Refusals of each caller, those that are counted and not yet written among them."""
+    """Refusals of each caller who has proved who he is, and those counted of them."""
 
     def __init__(self) -> None:
         self._callers: OrderedDict[Key, _Caller] = OrderedDict()
@@ -78,6 +84,62 @@ class Refusals:
         found = self._callers.setdefault(key, _Caller(at_s=now_s))
         self._callers.move_to_end(key)
         return found
+
+
+class Strangers:
+    """Refusals of those who have not proved who they are."""
+
+    def __init__(self) -> None:
+        self._left: float = NAMED
+        self._at_s = 0.0
+        self._groups: dict[Key, AuditEntry] = {}
+
+    def notes(self, notes: list[AuditEntry], now_s: float) -> list[AuditEntry]:
+        """Give those that are written now; refusals that are too many are counted."""
+        found, known = [], set()
+        for note in notes:
+            key = (note.action, note.outcome, note.actor, note.address, note.target)
+            told = note.outcome == OK or "first_time" in note.after
+            if told or note.actor_kind is not ActorKind.NOBODY:
+                found.append(note)
+            elif key in known or self._has_room(now_s):
+                known.add(key)
+                found.append(note)
+            else:
+                self._count(note)
+        return found
+
+    def logins(self, logins: list[LoginEvent], now_s: float) -> list[LoginEvent]:
+        """Give those that are written now; refusals that are too many are counted."""
+        found, known = [], set()
+        for event in logins:
+            key = (event.account, host_of(event.peer), event.mechanism, event.tls, event.reason)
+            if not event.reason:
+                found.append(event)
+            elif key in known or self._has_room(now_s):
+                known.add(key)
+                found.append(event)
+            else:
+                action, outcome = "login.pop3", event.reason
+                self._count(AuditEntry(event.time_s, action, outcome=outcome, via=Via.POP3))
+        return found
+
+    def due(self) -> list[AuditEntry]:
+        """Take what has been counted."""
+        found, self._groups = list(self._groups.values()), {}
+        return found
+
+    def _has_room(self, now_s: float) -> bool:
+        """Whether one more kind is written with names."""
+        self._left = min(self._left + (now_s - self._at_s) / ONE_MORE_NAMED_S, NAMED)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def _count(self, entry: AuditEntry) -> None:
+        _add(self._groups, replace(entry, actor="", token="", address="", target=""))
 
 
 def _add(groups: dict[Key, AuditEntry], entry: AuditEntry) -> None:
