@@ -155,6 +155,18 @@ def test_what_is_no_program_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
             find_program((str(name),))
 
 
+def test_a_program_that_may_be_run_and_not_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert find_program((str(program),)) == str(program)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.R_OK)  # root may read all
+    with pytest.raises(TransformInvalid, match="cannot be read"):
+        find_program((str(program),))
+
+
 def test_the_programs_in_the_box_are_found_by_name_and_others_are_the_systems() -> None:
     beside = Path(sys.executable).parent
     assert Path(find_program(("valija-transform", "defang"))).name == "valija-transform"

@@ -107,7 +107,7 @@ def find_program(argv: tuple[str, ...]) -> str:
     """Give the absolute path of an argv's program.
 
     Raises:
-        TransformInvalid: it is not there, no regular file, or not executable.
+        TransformInvalid: it is not there, no regular file, not executable, or cannot be read.
     """
     name = argv[0]
     if "/" in name:
@@ -125,5 +125,8 @@ def find_program(argv: tuple[str, ...]) -> str:
             raise TransformInvalid(f"{path} is no program")
         if not os.access(path, os.X_OK):
             raise TransformInvalid(f"{path} is not executable")
+        if not os.access(path, os.R_OK):
+            # The kernel hides what it does, so its bounds cannot be held.
+            raise TransformInvalid(f"{path} cannot be read")
         return path
     raise TransformInvalid(f"there is no program {name!r} here")
