@@ -21,7 +21,7 @@ from scale import RULES_BESIDE
 from support.certificates import authority
 
 PASSWORD = "two  blanks inside"
-TIMEOUT_S = 2.0
+TIMEOUT_S = 6.0
 Played = Callable[[str, list[Rule]], list[Result]]
 
 

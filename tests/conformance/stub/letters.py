@@ -199,7 +199,7 @@ def _quit(talk: Talk, _: list[str]) -> None:
         talk.stub.locked = False
         talk.drop = talk.drop if talk.late else None
         if talk.wrong("a lock outlives QUIT") and not talk.busy_before:
-            talk.stub.refuse_until = time.monotonic() + 0.3
+            talk.stub.refuse_until = time.monotonic() + 1
     talk.ok("bye")
 
 

@@ -153,7 +153,7 @@ class Talk:
         if self.drop:
             self.stub.locked = False
             if self.wrong("a drop keeps the lock") and not self.busy:
-                self.stub.refuse_until = time.monotonic() + 2.5
+                self.stub.refuse_until = time.monotonic() + 9
 
     # --- login --------------------
 
