@@ -14,6 +14,7 @@ import pytest
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.v1 import server_pb2, sessions_pb2
 from support import daemon
+from support.events import wait_for
 from support.pop3 import Pop3
 
 T = TypeVar("T")
@@ -51,6 +52,10 @@ class Service:
     def sessions(self, account: str = "") -> list[sessions_pb2.Session]:
         """The sessions there are, all or an account's."""
         return self.manage(lambda admin: admin.list_sessions(account))
+
+    def left(self, account: str) -> None:
+        """Wait until an account has no session: its maildrop is free for the next."""
+        wait_for(lambda: not self.sessions(account))
 
     def change(self, **values: object) -> None:
         """Change settings while the service runs."""

@@ -66,6 +66,7 @@ def test_a_secret_that_was_changed_or_taken_away_ends_sessions_and_counts_no_mor
             assert client.ask(apop(box.name, timestamp(client.greeting))) == "+OK Logged in"
             offering.manage(act)
             assert client.at_end()
+        offering.left(box.name)
         with offering.connect() as client:
             assert client.ask(apop(box.name, timestamp(client.greeting))) == REFUSED
 

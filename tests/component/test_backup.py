@@ -33,7 +33,10 @@ def run(service: Service, *words: str, data: bytes = b"") -> subprocess.Complete
 
 def logs_in(service: Service, name: str, password: str = "secret") -> bool:
     with service.connect() as client:
-        return client.log_in(name, password) == "+OK Logged in"
+        done = client.log_in(name, password) == "+OK Logged in"
+        client.ask("QUIT")
+    service.left(name)
+    return done
 
 
 def ended(client: Pop3) -> bool:

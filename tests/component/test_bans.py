@@ -118,6 +118,7 @@ def test_a_suspended_account_is_out_at_once_and_its_mail_stays(service: Service)
         assert client.log_in(box.name, "wrong").startswith("-ERR [AUTH] wrong name or password")
         assert client.log_in(box.name) == SUSPENDED
     service.manage(lambda admin: admin.resume_account(box.name))
+    service.left(box.name)
     with connect(service) as client:
         assert client.log_in(box.name) == "+OK Logged in"
     assert box.files() == {"1001.M1P1.host"}

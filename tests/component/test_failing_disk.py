@@ -159,6 +159,7 @@ def test_a_retr_whose_disk_fails_at_any_call_gives_the_message_or_no_end(
     for number in (1, 2):
         outcomes = each_call(faults, box, begin, lambda client, n=number: retr(client, n))
         seen |= {outcome for _, outcome in outcomes}
+    failing.left(box.name)
     check(failing, box)
     assert seen == {"whole", "refused", "cut"}
 

@@ -107,6 +107,7 @@ def test_both_addresses_serve_the_same(
             assert session.peer.startswith(("127.0.0.1:", "[::1]:"))
             assert client.ask_many("RETR 1")[1] == b"one\r\n"
             assert client.ask("QUIT").startswith("+OK")
+        service.left(box.name)
 
 
 def test_no_secret_is_in_the_log(service: Service) -> None:

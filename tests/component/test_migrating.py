@@ -59,10 +59,12 @@ def test_the_service_goes_on_with_what_each_version_left(
         password = NEW
     with service.connect() as client:
         assert client.log_in(USER, password).startswith("+OK")  # in his own language
+        assert client.ask("QUIT").startswith("+OK")
     if revision >= "0002":
         with service.connect() as client:
             reply = log_in_by_scram(client, ScramClient([SCRAM], USER, password))
             assert reply.startswith("+OK")
+            assert client.ask("QUIT").startswith("+OK")
     if revision >= "0003":
         with service.connect() as client:
             command = apop(USER, timestamp(client.greeting), APOP_SECRET.decode())

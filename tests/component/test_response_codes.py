@@ -20,7 +20,9 @@ DELAY = timedelta(days=1)
 
 def log_in(service: Service, name: str, password: str = "secret") -> str:
     with service.connect() as client:
-        return client.log_in(name, password)
+        reply = client.log_in(name, password)
+        assert client.ask("QUIT") == "+OK bye"  # so that it is free for the next
+        return reply
 
 
 @contextlib.contextmanager
@@ -136,6 +138,7 @@ def test_a_login_by_auth_counts_as_any_other(service: Service) -> None:
     with setting(service, login_delay=DELAY):
         with service.connect() as client:
             assert client.ask(f"AUTH PLAIN {message}") == "+OK Logged in"
+            assert client.ask("QUIT") == "+OK bye"
         with service.connect() as client:
             assert client.ask(f"AUTH PLAIN {message}").startswith("-ERR [LOGIN-DELAY] ")
         assert log_in(service, box.name).startswith("-ERR [LOGIN-DELAY] ")

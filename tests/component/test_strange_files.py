@@ -13,6 +13,7 @@ import pytest
 
 from component.conftest import Service, starting
 from lineproto.stuffing import decode
+from support.events import wait_for
 from support.faults import Faults, Mode
 
 MAIL = b"Subject: one\n\nfirst\n"
@@ -161,6 +162,7 @@ def test_a_file_with_all_marks_of_another_is_never_sent_with_a_wrong_count(
         assert client.log_in(box.name) == "+OK Logged in"
         assert client.ask("LIST 1") == f"+OK 1 {3 * lines}"
         client.ask("QUIT")
+    wait_for((box.path / ".valija-index").exists)  # it is written when the session has ended
     before = path.stat()
     with path.open("r+b") as file:
         file.write(b"\n\n" * lines)
@@ -182,6 +184,7 @@ def test_a_file_with_all_marks_of_another_is_never_sent_with_a_wrong_count(
                 while (line := client.line()) not in (b".\r\n", b""):
                     octets += line
                 assert not line or (octets == right and told == f"+OK 1 {len(right)}")
+        failing.left(box.name)
     assert told == f"+OK 1 {len(right)}"
 
 

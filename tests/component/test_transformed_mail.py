@@ -109,6 +109,7 @@ def test_top_is_cut_from_the_transformed_message_and_ids_stay(service: Service) 
     box = service.account(MAIL, b"Subject: b\n\n.\n..\nend")
     with logged_in(service, box) as client:
         ids = client.listing("UIDL")
+        assert client.ask("QUIT") == "+OK bye"
     with transformed(service, "tr a-z A-Z"), logged_in(service, box) as client:
         assert client.listing("UIDL") == ids
         assert client.ask_many("TOP 1 1")[1] == b"SUBJECT: HELLO\r\n\r\nONE TWO\r\n"

@@ -29,6 +29,7 @@ class Daemon:
     grpc: int
     mail: Path
     log: list[str]
+    reader: threading.Thread
 
     @property
     def gateway_secret(self) -> Path:
@@ -50,10 +51,12 @@ class Daemon:
         return pss_kb(self.pids())
 
     def stop(self) -> int:
-        """End it in order; give its exit status."""
+        """End it in order; give its exit status. After that the log is whole."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(90)
+            status = self.process.wait(90)
+            self.reader.join(90)
+            return status
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise RuntimeError("pop3d did not stop:\n" + "".join(self.log[-50:])) from None
@@ -119,6 +122,9 @@ def running(
         process.wait()
         raise RuntimeError("pop3d did not start:\n" + "".join(log))
     facts = dict(word.split("=", 1) for word in log[-1].split() if "=" in word)
+    # Somebody must read the log, or the service would wait for its pipe.
+    reader = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)
+    reader.start()
     daemon = Daemon(
         process,
         int(facts["pop3"]),
@@ -127,10 +133,8 @@ def running(
         int(facts["grpc"]),
         mail,
         log,
+        reader,
     )
-    # Somebody must read the log, or the service would wait for its pipe.
-    reader = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)
-    reader.start()
     try:
         yield daemon
     finally:

@@ -22,6 +22,7 @@ class Gateway:
     process: subprocess.Popen[str]
     port: int
     log: list[str]
+    reader: threading.Thread
     port_tls: int = 0
     port_proxy: int = 0
 
@@ -48,7 +49,9 @@ class Gateway:
         """End it in order; give its exit status. After that the log is whole."""
         self.terminate()
         try:
-            return self.process.wait(90)
+            status = self.process.wait(90)
+            self.reader.join(90)
+            return status
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise RuntimeError("scmp-gateway did not stop:\n" + "".join(self.log[-50:])) from None
@@ -89,7 +92,7 @@ def running(
     reader = threading.Thread(target=lambda: log.extend(process.stdout or ()), daemon=True)
     reader.start()
     ports = [int(facts.get(name, 0)) for name in ("port", "port_tls", "port_proxy")]
-    gateway = Gateway(process, ports[0], log, *ports[1:])
+    gateway = Gateway(process, ports[0], log, reader, *ports[1:])
     try:
         yield gateway
     finally:
