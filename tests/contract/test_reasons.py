@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc
 import pytest
 
@@ -37,16 +39,10 @@ def test_every_reason_has_an_exit_code_with_a_meaning() -> None:
 
 
 def test_every_reason_has_an_scmp_answer() -> None:
-    from scmp_gateway import errors as scmp
+    from scmp_gateway.errors import CODE
 
-    tables = [
-        value
-        for value in vars(scmp).values()
-        if isinstance(value, dict) and value and all(isinstance(key, Reason) for key in value)
-    ]
-    assert tables
-    for table in tables:
-        assert table.keys() == set(Reason)
+    assert CODE.keys() == set(Reason)
+    assert all(re.fullmatch("[A-Z]+(-[A-Z]+)*", code) for code in CODE.values())
 
 
 def test_every_failure_of_the_service_has_a_reason_of_its_own() -> None:
