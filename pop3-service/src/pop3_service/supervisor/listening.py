@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from lineproto.listener import BACKLOG, bind
 from pop3_service.config import Config
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
 from pop3_service.supervisor.remote_worker import ListeningSocket, Slot
+
+ATTEMPTS = 5
+"""How often ports that the system chooses are chosen anew: one may be free at one address alone."""
 
 log = structlog.get_logger()
 
@@ -50,8 +54,21 @@ def listen(config: Config, count: int, *, shared: bool, with_tls: bool) -> tuple
         InvalidArgument: ports for proxies lack what they need, by the options.
         ServiceUnavailable: a port is taken or not ours to use.
     """
-    slots: list[list[ListeningSocket]] = [[] for _ in range(count)]
+    for_clients = config.port, config.port_ipv6, config.port_tls
+    chosen = 0 in (*for_clients, config.port_proxy, config.port_proxy_tls)
+    for _ in range(ATTEMPTS - 1 if chosen else 0):
+        slots: list[list[ListeningSocket]] = [[] for _ in range(count)]
+        try:
+            return _listen(config, slots, shared=shared, with_tls=with_tls)
+        except ServiceUnavailable:
+            for listening in itertools.chain.from_iterable(slots):
+                listening.sock.close()
+    return _listen(config, [[] for _ in range(count)], shared=shared, with_tls=with_tls)
 
+
+def _listen(
+    config: Config, slots: list[list[ListeningSocket]], *, shared: bool, with_tls: bool
+) -> tuple[list[Slot], Ports]:
     def bound(place: Place) -> int:
         return _bind(slots, place, shared=shared)
 
