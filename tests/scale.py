@@ -13,10 +13,10 @@ def _pick(ci: int, full: int) -> int:
 
 
 #                                   ci      full
-EXAMPLES = _pick(200, 5_000)  # examples of a property test
+EXAMPLES = _pick(100, 5_000)  # examples of a property test
 CUT_LENGTH = _pick(6, 8)  # octets of the messages that are cut everywhere
 VARIED_MESSAGES = _pick(200, 2_000)  # varied messages fetched byte-exact
-TRANSFORMED_MESSAGES = _pick(500, 2_000)  # varied messages through a transform, sizes and all
+TRANSFORMED_MESSAGES = _pick(200, 2_000)  # varied messages through a transform, sizes and all
 LARGE_MESSAGE = _pick(64 << 20, 2 << 30)  # octets of a message that must stream
 LARGE_MAILDROP = _pick(5_000, 100_000)  # messages of a large maildrop
 PIPELINED = _pick(10_000, 100_000)  # commands sent at once
