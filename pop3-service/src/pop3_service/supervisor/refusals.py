@@ -35,12 +35,32 @@ ONE_MORE_NAMED_S = 0.2
 Key = tuple[str, ...]
 
 
+class _Budget:
+    """So many at first, and one more after each time; times are those of a monotonic clock."""
+
+    __slots__ = ("_at_s", "_left", "_most", "_one_more_s")
+
+    def __init__(self, most: int, one_more_s: float) -> None:
+        self._most = most
+        self._one_more_s = one_more_s
+        self._left: float = most
+        self._at_s = 0.0
+
+    def takes(self, now_s: float) -> bool:
+        """Whether there is one left; then it is taken."""
+        self._left = min(self._left + (now_s - self._at_s) / self._one_more_s, self._most)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 @dataclass(slots=True)
 class _Caller:
-    """What came of a caller lately; times are those of a monotonic clock."""
+    """What came of a caller lately; ``since_s`` is a monotonic clock's."""
 
-    left: float = WRITTEN
-    at_s: float = 0.0
+    written: _Budget = field(default_factory=lambda: _Budget(WRITTEN, ONE_MORE_S))
     since_s: float = 0.0
     groups: dict[Key, AuditEntry] = field(default_factory=dict)
 
@@ -53,11 +73,8 @@ class Refusals:
 
     def counts(self, entry: AuditEntry, now_s: float) -> bool:
         """Whether a refusal is one too many of its caller's, and only counted."""
-        caller = self._caller((entry.actor, entry.token), now_s)
-        caller.left = min(caller.left + (now_s - caller.at_s) / ONE_MORE_S, WRITTEN)
-        caller.at_s = now_s
-        if caller.left >= 1:
-            caller.left -= 1
+        caller = self._caller((entry.actor, entry.token))
+        if caller.written.takes(now_s):
             return False
         if not caller.groups:
             caller.since_s = now_s
@@ -73,7 +90,7 @@ class Refusals:
                 caller.groups = {}
         return found
 
-    def _caller(self, key: Key, now_s: float) -> _Caller:
+    def _caller(self, key: Key) -> _Caller:
         if key not in self._callers and len(self._callers) >= MOST_CALLERS:
             # The longest unused first, and nobody of whom something is to be written.
             unused = (it for it, caller in self._callers.items() if it and not caller.groups)
@@ -81,7 +98,7 @@ class Refusals:
                 key = ()  # who is one more shares it with all others that are
             else:
                 del self._callers[oldest]
-        found = self._callers.setdefault(key, _Caller(at_s=now_s))
+        found = self._callers.setdefault(key, _Caller())
         self._callers.move_to_end(key)
         return found
 
@@ -90,8 +107,7 @@ class Strangers:
     """Refusals of those who have not proved who they are."""
 
     def __init__(self) -> None:
-        self._left: float = NAMED
-        self._at_s = 0.0
+        self._named = _Budget(NAMED, ONE_MORE_NAMED_S)
         self._groups: dict[Key, AuditEntry] = {}
 
     def notes(self, notes: list[AuditEntry], now_s: float) -> list[AuditEntry]:
@@ -102,7 +118,7 @@ class Strangers:
             told = note.outcome == OK or "first_time" in note.after
             if told or note.actor_kind is not ActorKind.NOBODY:
                 found.append(note)
-            elif key in known or self._has_room(now_s):
+            elif key in known or self._named.takes(now_s):
                 known.add(key)
                 found.append(note)
             else:
@@ -116,7 +132,7 @@ class Strangers:
             key = (event.account, host_of(event.peer), event.mechanism, event.tls, event.reason)
             if not event.reason:
                 found.append(event)
-            elif key in known or self._has_room(now_s):
+            elif key in known or self._named.takes(now_s):
                 known.add(key)
                 found.append(event)
             else:
@@ -128,15 +144,6 @@ class Strangers:
         """Take what has been counted."""
         found, self._groups = list(self._groups.values()), {}
         return found
-
-    def _has_room(self, now_s: float) -> bool:
-        """Whether one more kind is written with names."""
-        self._left = min(self._left + (now_s - self._at_s) / ONE_MORE_NAMED_S, NAMED)
-        self._at_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
     def _count(self, entry: AuditEntry) -> None:
         _add(self._groups, replace(entry, actor="", token="", address="", target=""))
