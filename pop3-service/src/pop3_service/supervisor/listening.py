@@ -56,14 +56,17 @@ def listen(config: Config, count: int, *, shared: bool, with_tls: bool) -> tuple
     """
     for_clients = config.port, config.port_ipv6, config.port_tls
     chosen = 0 in (*for_clients, config.port_proxy, config.port_proxy_tls)
-    for _ in range(ATTEMPTS - 1 if chosen else 0):
+    attempts_left = ATTEMPTS if chosen else 1
+    while True:
+        attempts_left -= 1
         slots: list[list[ListeningSocket]] = [[] for _ in range(count)]
         try:
             return _listen(config, slots, shared=shared, with_tls=with_tls)
         except ServiceUnavailable:
             for listening in itertools.chain.from_iterable(slots):
                 listening.sock.close()
-    return _listen(config, [[] for _ in range(count)], shared=shared, with_tls=with_tls)
+            if not attempts_left:
+                raise
 
 
 def _listen(
