@@ -94,14 +94,17 @@ def limits_for(settings: Settings, size: int) -> Limits:
 
 def reserve_of(fd: int) -> int:
     """Give the octets that stay free on the disk of an open file."""
-    disk = os.fstatvfs(fd)
-    return min(RESERVE, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
+    return _reserve(os.fstatvfs(fd))
 
 
 def is_full(fd: int) -> bool:
     """Whether less than that is free."""
     disk = os.fstatvfs(fd)
-    return disk.f_bavail * disk.f_frsize < reserve_of(fd)
+    return disk.f_bavail * disk.f_frsize < _reserve(disk)
+
+
+def _reserve(disk: os.statvfs_result) -> int:
+    return min(RESERVE, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
 
 
 class Runner:
