@@ -20,7 +20,14 @@ from lineproto.stuffing import LF_ONLY, OctetCounter, header_form
 from pop3_service.maildir import imported, index
 from pop3_service.maildir.imported import NO_ROOM
 from pop3_service.maildir.index import FolderState
-from pop3_service.maildir.message import Message, are_unique_ids, id_of_base, is_mail, order
+from pop3_service.maildir.message import (
+    Message,
+    are_unique_ids,
+    base_name,
+    id_of_base,
+    is_mail,
+    order,
+)
 from pop3_service.maildir.opening import FOLDER_FLAGS, open_to_read
 
 CHUNK = 256 * 1024
@@ -118,7 +125,7 @@ def _give_ids(messages: list[Message], of_old: Mapping[str, str]) -> int:
     ``of_old`` are the imported ids.
     """
     changed = 0
-    bases = [message.name.partition(":2,")[0] for message in messages]
+    bases = [base_name(message.name) for message in messages]
     imported_ids = frozenset(of_old.values())
     ids = bases if not of_old and are_unique_ids(bases) else _ids(bases, of_old, imported_ids)
     for at, (message, uidl) in enumerate(zip(messages, ids, strict=True)):
