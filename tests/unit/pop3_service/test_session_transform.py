@@ -258,18 +258,23 @@ async def test_a_message_that_is_gone_fails_alone(desk: Desk) -> None:
     session.close()
 
 
-@pytest.mark.parametrize("on_failure", list(OnFailure))
-async def test_a_message_that_could_not_be_read_is_not_sent_as_it_is_later(
-    desk: Desk, on_failure: OnFailure
-) -> None:
-    stored, answers = desk.message(b"abc\n"), [MaildropUnavailable("the disk failed")]
+def unreadable_once(stored: Original) -> Original:
+    """The same message, where the disk fails at the first reading."""
+    answers = [MaildropUnavailable("the disk failed")]
 
     def open_it() -> int:
         if answers:
             raise answers.pop()
         return stored.open()
 
-    original = replace(stored, open=open_it)
+    return replace(stored, open=open_it)
+
+
+@pytest.mark.parametrize("on_failure", list(OnFailure))
+async def test_a_message_that_could_not_be_read_is_not_sent_as_it_is_later(
+    desk: Desk, on_failure: OnFailure
+) -> None:
+    original = unreadable_once(desk.message(b"abc\n"))
     session = desk.session(("tr", "-d", "a"), on_failure=on_failure)
     await session.find_sizes([original], 20)
     assert session.octets(original) == original.octets == 5
@@ -284,14 +289,7 @@ async def test_a_message_that_could_not_be_read_is_not_sent_as_it_is_later(
 async def test_a_message_that_can_be_read_again_is_sent_if_its_size_was_told_right(
     desk: Desk,
 ) -> None:
-    stored, answers = desk.message(b"abc\n"), [MaildropUnavailable("the disk failed")]
-
-    def open_it() -> int:
-        if answers:
-            raise answers.pop()
-        return stored.open()
-
-    original = replace(stored, open=open_it)
+    original = unreadable_once(desk.message(b"abc\n"))
     session = desk.session(("tr", "a", "A"))
     await session.find_sizes([original], 20)
     assert await opened(session, original) == b"Abc\r\n"
