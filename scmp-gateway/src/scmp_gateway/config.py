@@ -59,12 +59,8 @@ class Option:
         """What it is for, with its default."""
         if self.default in ("", None, ()):
             return self.help
-        number = isinstance(self.default, float)
-        return (
-            f"{self.help} (default {self.default:g})"
-            if number
-            else f"{self.help} (default {self.default})"
-        )
+        shown = f"{self.default:g}" if isinstance(self.default, float) else self.default
+        return f"{self.help} (default {shown})"
 
 
 class BadOption(Exception):

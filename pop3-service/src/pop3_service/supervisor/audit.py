@@ -18,14 +18,7 @@ import structlog
 
 from lineproto.clock import Clock
 from pop3_service.domain.address_rules import Ban, Suspension
-from pop3_service.domain.audit import (
-    OK,
-    ActorKind,
-    AuditEntry,
-    LoginEvent,
-    Via,
-    describing,
-)
+from pop3_service.domain.audit import OK, ActorKind, AuditEntry, LoginEvent, Via, describing
 from pop3_service.domain.audit_log import AuditFilter, AuditHead, Verification
 from pop3_service.domain.errors import InvalidArgument, ServiceError, StoreUnavailable
 from pop3_service.storage.audit import FILE, AuditStore
