@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from datetime import UTC
 
 from lineproto.connection import Connection
 from lineproto.followed import FollowedPair
 from lineproto.nearby import is_nearby
+from scmp_gateway.times import show_time
 
 
 class Security:
@@ -29,8 +29,7 @@ class Security:
         """Say for STATUS until when the certificate is valid."""
         if self._certificate is None:
             return []
-        end = self._certificate.pair.not_after.astimezone(UTC).replace(tzinfo=None)
-        return [f"scmp-certificate: until={end.isoformat(timespec='seconds')}Z"]
+        return [f"scmp-certificate: until={show_time(self._certificate.pair.not_after)}"]
 
     def takes_password(self, connection: Connection) -> bool:
         """Whether the client may send a password as it is connected now."""

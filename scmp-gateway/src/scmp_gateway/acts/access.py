@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
@@ -24,6 +23,7 @@ from pop3mgmt.v1.access_pb2 import (
     Verdict,
 )
 from scmp_gateway.command import Line, number
+from scmp_gateway.times import show_time
 
 KINDS = {
     "POP3": ACCESS_KIND_POP3,
@@ -122,7 +122,7 @@ def rule_line(rule: AddressRule) -> str:
     """Tell of a rule in one line."""
     return (
         f"{rule.id} {_EFFECT_NAMES[rule.effect]} {rule.network} for={rule.subject}"
-        f" on={_KIND_NAMES[rule.kind]} by={rule.set_by} since={_time(rule.set_time)}"
+        f" on={_KIND_NAMES[rule.kind]} by={rule.set_by} since={show_time(rule.set_time)}"
         f" {rule.note}".rstrip()
     )
 
@@ -138,13 +138,13 @@ def suspension_line(suspension: Suspension) -> str:
 
 
 def _set(what: Ban | Suspension) -> str:
-    end = _time(what.end_time) if what.HasField("end_time") else "-"
-    since = _time(what.set_time)
+    end = show_time(what.end_time) if what.HasField("end_time") else "-"
+    since = show_time(what.set_time)
     return f"until={end} by={what.set_by} since={since} {what.reason}".rstrip()
 
 
 def _until(what: Ban | Suspension) -> str:
-    return f"until {_time(what.end_time)}" if what.HasField("end_time") else "for ever"
+    return f"until {show_time(what.end_time)}" if what.HasField("end_time") else "for ever"
 
 
 def _verdict_lines(verdict: Verdict) -> list[str]:
@@ -180,10 +180,6 @@ def _delay_lines(delay: LoginDelay) -> list[str]:
 
 def _seconds(duration: Duration) -> str:
     return f"{duration.ToTimedelta().total_seconds():g}"
-
-
-def _time(moment: Timestamp) -> str:
-    return f"{moment.ToDatetime().isoformat(timespec='seconds')}Z"
 
 
 def _is_address(word: str) -> bool:

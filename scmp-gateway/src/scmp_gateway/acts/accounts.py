@@ -8,6 +8,7 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from scmp_gateway.acts.passwords import without_must_change
 from scmp_gateway.command import Line
+from scmp_gateway.times import show_time
 
 TO_CHANGE = " (to be changed before anything else)"
 
@@ -27,12 +28,11 @@ async def users(caller: Caller, line: Line) -> Reply:
 async def account(caller: Caller, line: Line) -> Reply:
     """What is known of an account; without a name, of the caller's own."""
     found = await caller.get_account("".join(line.words))
-    made = found.create_time.ToDatetime().isoformat(timespec="seconds")
     return Listing(
         f"account {found.name}",
         [
             f"role: {found.role_name}",
-            f"created: {made}Z",
+            f"created: {show_time(found.create_time)}",
             f"sessions: {found.session_count}",
             f"default-password: {'yes' if found.has_default_password else 'no'}",
             f"apop-secret: {'yes' if found.has_apop_secret else 'no'}",

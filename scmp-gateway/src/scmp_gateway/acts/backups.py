@@ -6,6 +6,7 @@ from lineproto.reply import Err, Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.v1.backup_pb2 import Backup
 from scmp_gateway.command import Line
+from scmp_gateway.times import show_time
 
 
 async def backup(caller: Caller, line: Line) -> Reply:
@@ -34,6 +35,6 @@ async def restore(caller: Caller, line: Line) -> Reply:
 
 
 def _backup_line(backup: Backup) -> str:
-    made = backup.create_time.ToDatetime().isoformat(timespec="seconds")
+    made = show_time(backup.create_time)
     octets = sum(file.size_bytes for file in backup.files)
-    return f"{backup.name} made={made}Z accounts={backup.account_count} octets={octets}"
+    return f"{backup.name} made={made} accounts={backup.account_count} octets={octets}"

@@ -9,6 +9,7 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.maildrop_pb2 import ID_SOURCE_COURIER, ID_SOURCE_DOVECOT
 from scmp_gateway.command import Line
+from scmp_gateway.times import show_time
 
 ID_SOURCES = {"DOVECOT": ID_SOURCE_DOVECOT, "COURIER": ID_SOURCE_COURIER}
 MAX_SHOWN = 1024 * 1024
@@ -21,8 +22,7 @@ async def mail(caller: Caller, line: Line) -> Reply:
     return Listing(
         f"{len(found)} messages, {sum(it.size_bytes for it in found)} octets",
         [
-            f"{it.number} {it.uidl} {it.size_bytes}"
-            f" delivered={it.deliver_time.ToDatetime().isoformat(timespec='seconds')}Z"
+            f"{it.number} {it.uidl} {it.size_bytes} delivered={show_time(it.deliver_time)}"
             for it in found
         ],
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.own_account_pb2 import AppPassword, LoginRecord, Preferences
 from scmp_gateway.command import Line, number
+from scmp_gateway.times import show_time
 
 EVERY = "ALL"
 DEFAULT = "DEFAULT"
@@ -110,17 +109,13 @@ def _preference_lines(found: Preferences) -> list[str]:
 def _app_password_line(found: AppPassword) -> str:
     used = "never"
     if found.HasField("last_use_time"):
-        used = f"{_time(found.last_use_time)} from={found.last_use_peer}"
-    return f"{found.name} since={_time(found.create_time)} used={used}"
+        used = f"{show_time(found.last_use_time)} from={found.last_use_peer}"
+    return f"{found.name} since={show_time(found.create_time)} used={used}"
 
 
 def _login_line(login: LoginRecord) -> str:
     return (
-        f"{_time(login.login_time)} {login.address or '-'} {login.via} {login.mechanism or '-'}"
+        f"{show_time(login.login_time)} {login.address or '-'} {login.via} {login.mechanism or '-'}"
         f" tls={login.tls_version or '-'} outcome={login.refusal_reason or 'ok'}"
         f" attempts={login.attempt_count} app-password={login.app_password_name or '-'}"
     )
-
-
-def _time(moment: Timestamp) -> str:
-    return f"{moment.ToDatetime().isoformat(timespec='seconds')}Z"

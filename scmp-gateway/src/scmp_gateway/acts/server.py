@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
@@ -11,6 +9,7 @@ from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.server_pb2 import Certificate, Settings, TransformedMail
 from scmp_gateway.acts.transform_activations import activation_line
 from scmp_gateway.command import Line, number
+from scmp_gateway.times import show_time
 
 
 async def status(caller: Caller, line: Line) -> Reply:
@@ -41,8 +40,8 @@ async def status(caller: Caller, line: Line) -> Reply:
         lines.append(f"transformed-mail: {_transformed(now.transformed_mail)}")
     lines += [f"certificate: {_certificate(it)}" for it in now.certificates]
     if now.HasField("management_certificate_not_after_time"):
-        end = now.management_certificate_not_after_time.ToDatetime(UTC)
-        lines.append(f"management-certificate: {until(end)}")
+        end = show_time(now.management_certificate_not_after_time)
+        lines.append(f"management-certificate: until={end}")
     return Listing("status follows", lines + [f"warning: {text}" for text in now.warnings])
 
 
@@ -82,10 +81,5 @@ async def restart_workers(caller: Caller, line: Line) -> Reply:
 
 
 def _certificate(certificate: Certificate) -> str:
-    end = certificate.not_after_time.ToDatetime(UTC)
-    return f"{','.join(certificate.names) or '-'} {until(end)}"
-
-
-def until(end: datetime) -> str:
-    """Say when a certificate ends."""
-    return f"until={end.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+    end = show_time(certificate.not_after_time)
+    return f"{','.join(certificate.names) or '-'} until={end}"

@@ -6,6 +6,7 @@ from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.v1.sessions_pb2 import Session
 from scmp_gateway.command import Line
+from scmp_gateway.times import show_time
 
 
 async def all_connec(caller: Caller, line: Line) -> Reply:
@@ -45,6 +46,6 @@ async def kick_user(caller: Caller, line: Line) -> Reply:
 
 def session_line(session: Session) -> str:
     """Tell of a connection in one line."""
-    since = session.connect_time.ToDatetime().isoformat(timespec="seconds")
+    since = show_time(session.connect_time)
     account = session.account_name or "-"
-    return f"{session.id} {session.peer} {account} since={since}Z sent={session.sent_bytes}"
+    return f"{session.id} {session.peer} {account} since={since} sent={session.sent_bytes}"

@@ -8,6 +8,7 @@ from pop3mgmt.client import Caller
 from pop3mgmt.durations import show_duration
 from pop3mgmt.v1.throttle_pb2 import Throttled
 from scmp_gateway.command import Line
+from scmp_gateway.times import show_time
 
 
 async def throttled(caller: Caller, line: Line) -> Reply:
@@ -29,9 +30,9 @@ async def clear_throttle(caller: Caller, line: Line) -> Reply:
 def throttled_line(it: Throttled) -> str:
     """Tell of a network or an account in one line."""
     what = f"network {it.network}" if it.network else f"account {it.account_name}"
-    last = it.last_failure_time.ToDatetime().isoformat(timespec="seconds")
+    last = show_time(it.last_failure_time)
     delay = show_duration(it.delay.ToTimedelta().total_seconds())
-    return f"{what} failures={it.failure_count} delay={delay} last={last}Z"
+    return f"{what} failures={it.failure_count} delay={delay} last={last}"
 
 
 def _is_address(text: str) -> bool:

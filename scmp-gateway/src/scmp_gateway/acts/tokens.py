@@ -12,6 +12,7 @@ from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1.tokens_pb2 import AutomationToken
 from scmp_gateway.command import Line, number
+from scmp_gateway.times import show_time
 
 
 async def tokens(caller: Caller, line: Line) -> Reply:
@@ -50,4 +51,4 @@ def _moment(token: AutomationToken, field: str, without: str) -> str:
     if not token.HasField(field):  # type: ignore[arg-type]
         return without
     moment: Timestamp = getattr(token, field)
-    return f"{moment.ToDatetime().isoformat(timespec='seconds')}Z"
+    return show_time(moment)

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from lineproto.reply import Listing, Ok, Reply
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
@@ -25,6 +23,7 @@ from pop3mgmt.v1.transform_activations_pb2 import (
 from pop3mgmt.v1.transforms_pb2 import Transform
 from scmp_gateway.acts.transforms import count_of
 from scmp_gateway.command import Line
+from scmp_gateway.times import show_time
 
 EVERYONE = "everyone"
 NONE = "none"
@@ -110,10 +109,10 @@ def activation_line(activation: TransformActivation) -> str:
     words += [f"runs={counts.run_count}", f"failures={counts.failure_count}"]
     if activation.mode == TRANSFORM_MODE_SHADOW:
         words += [f"differences={counts.difference_count}", f"skipped={counts.skipped_count}"]
-    words += [f"by={activation.set_by or '-'}", f"since={_time(activation.set_time)}"]
+    words += [f"by={activation.set_by or '-'}", f"since={show_time(activation.set_time)}"]
     if activation.HasField("end_time"):
         words += [
-            f"ended={_time(activation.end_time)}",
+            f"ended={show_time(activation.end_time)}",
             f"because={end_name(activation.end_reason)}",
             f"ended-by={activation.ended_by or '-'}",
         ]
@@ -193,7 +192,3 @@ def _parsed(parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except ValueError as error:
         raise ManagementError(Reason.INVALID_ARGUMENT, str(error)) from None
-
-
-def _time(moment: Timestamp) -> str:
-    return f"{moment.ToDatetime().isoformat(timespec='seconds')}Z"

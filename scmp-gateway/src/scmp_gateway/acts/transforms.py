@@ -18,6 +18,7 @@ from pop3mgmt.v1.transforms_pb2 import (
     TransformSummary,
 )
 from scmp_gateway.command import Line, after_words
+from scmp_gateway.times import show_time
 
 T = TypeVar("T")
 ON_FAILURE = {"REFUSE": ON_FAILURE_REFUSE, "ORIGINAL": ON_FAILURE_ORIGINAL}
@@ -103,7 +104,7 @@ def _on_failure(transform: Transform) -> str:
 
 
 def _made(transform: Transform) -> str:
-    return f"{transform.create_time.ToDatetime().isoformat(timespec='seconds')}Z"
+    return show_time(transform.create_time)
 
 
 def _version(word: str) -> tuple[str, int]:
