@@ -1,15 +1,19 @@
 """Stopping in order, starting again, and starting wrong."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from component.conftest import Service
+from pop3_service.supervisor.throttle import FREE_FAILURES
 from pop3mgmt.errors import ManagementError
 from support import daemon
 from support.events import wait_for
@@ -64,6 +68,31 @@ def test_a_quit_in_progress_finishes(own_service: Callable[..., Service]) -> Non
         b"",
     )
     assert len(box.files()) == (0 if reply.startswith(b"+OK") else 2000)
+
+
+def test_a_stop_does_not_wait_for_the_delays_of_wrong_logins(
+    own_service: Callable[..., Service],
+) -> None:
+    service = own_service()
+    box = service.account(b"one\n")
+    service.change(min_login_delay=timedelta(seconds=60), max_login_delay=timedelta(seconds=60))
+    with contextlib.ExitStack() as stack:
+        # All wait for their answers but the last, who wait for their checks already.
+        guessers = [stack.enter_context(service.connect()) for _ in range(FREE_FAILURES + 8)]
+        for number, guesser in enumerate(guessers):
+            guesser.ask(f"USER {box.name}")
+            guesser.send(b"PASS wrong%d\r\n" % number)
+        wait_for(lambda: refused_logins(service) > FREE_FAILURES)
+        began_s = time.monotonic()
+        service.daemon.process.terminate()
+        answers = [guesser.line() for guesser in guessers]
+    assert service.daemon.process.wait(60) == 0
+    assert time.monotonic() - began_s < 20  # a commit has 25 s
+    assert set(answers) == {b"-ERR [AUTH] wrong name or password\r\n"}
+
+
+def refused_logins(service: Service) -> int:
+    return sum('event="login refused"' in line for line in list(service.daemon.log))
 
 
 def test_accounts_and_settings_are_there_after_a_restart(tmp_path: Path) -> None:

@@ -368,8 +368,8 @@ class Service:
             server = ManagementServer(
                 tokens,
                 [
-                    AuthServicer(self.authenticator, throttle, tokens, accounts, clock, access),
-                    AccountsServicer(accounts, self.sessions, imports, throttle, clock),
+                    AuthServicer(self.authenticator, throttle, tokens, accounts, access),
+                    AccountsServicer(accounts, self.sessions, imports, throttle),
                     SessionsServicer(self.sessions),
                     ServerServicer(status, settings, self.certificates, self._restart, clock),
                     MaildropServicer(maildrops, accounts),

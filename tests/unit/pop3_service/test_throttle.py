@@ -214,6 +214,18 @@ async def test_nobody_waits_for_a_check_until_there_were_some_failures(guesses: 
     assert waits == [2, 4, 8, 13, 13, 13]
 
 
+async def test_at_the_end_nobody_waits_for_a_check(guesses: Guesses) -> None:
+    for _ in range(FREE_FAILURES + 5):
+        guesses.wrong(HOME, "ana")
+    guesses.clock.waits = True
+    check = asyncio.create_task(guesses.check(HOME, "ana"))
+    while not guesses.clock.slept:
+        await asyncio.sleep(0)
+    assert not check.done()
+    guesses.throttle.delays.end()
+    await asyncio.wait_for(check, 10)
+
+
 async def test_the_longest_delay_has_room_for_the_check_itself(guesses: Guesses) -> None:
     """Whatever the settings: the answer to a wrong password never tells how long it was checked."""
     for _ in range(50):

@@ -356,8 +356,8 @@ class Supervisor:
             server = ManagementServer(
                 tokens,
                 [
-                    AuthServicer(authenticator, throttle, tokens, accounts, clock, access),
-                    AccountsServicer(accounts, self._sessions, imports, throttle, clock),
+                    AuthServicer(authenticator, throttle, tokens, accounts, access),
+                    AccountsServicer(accounts, self._sessions, imports, throttle),
                     SessionsServicer(self._sessions),
                     ServerServicer(status, settings, self._certificates, pool.restart, clock),
                     MaildropServicer(maildrops, accounts),
@@ -393,6 +393,7 @@ class Supervisor:
             await stack.enter_async_context(audit.looked_after())
             stack.push_async_callback(server.stop, 1.0)
             stack.push_async_callback(pool.stop, GRACE_S)
+            stack.callback(throttle.delays.end)
             stack.push_async_callback(server.drain)
             await stack.enter_async_context(self._certificates.watching())
             self._ahead = ahead

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from lineproto.clock import Clock
+from pop3_service.control.delays import Delays
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidArgument, LoginThrottled
 from pop3_service.domain.settings import Settings
@@ -103,6 +104,7 @@ class Throttle:
         self._wrong = WrongPasswords()
         self._turns = Turns(at_a_time)
         self._waiting: Counter[str] = Counter()
+        self.delays = Delays(clock)
         self._settings = settings
         self._clock = clock
         self._warned = False
@@ -248,7 +250,7 @@ class Throttle:
         network = attempt.origin.network
         self._waiting[network] += 1
         try:
-            await self._clock.sleep(delay_s - (self._clock.monotonic() - attempt.asked_s))
+            await self.delays.wait(delay_s - (self._clock.monotonic() - attempt.asked_s))
         finally:
             self._waiting[network] -= 1
             if not self._waiting[network]:

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from lineproto.clock import Clock
 from pop3_service.control.counters import CounterBoard
+from pop3_service.control.delays import Delays
 from pop3_service.control.plane import ControlPlane
 from pop3_service.control.remembered import RememberedLogin, RememberedLogins
 from pop3_service.domain.access import Access, Ground, Visit
@@ -105,6 +106,7 @@ class WorkerContext:
         )
         self.counters = board.slot(slot)
         self.clock = clock
+        self.delays = Delays(clock)
         self.watched = False
         self._board = board
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")

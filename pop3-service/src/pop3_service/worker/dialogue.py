@@ -352,8 +352,7 @@ class Pop3Dialogue:
         )
         match outcome:
             case Challenged(octets, state, delay_s):
-                if delay_s > 0:
-                    await self._context.clock.sleep(delay_s)
+                await self._context.delays.wait(delay_s)
                 return self._challenge(self._session.challenged(octets, state))
             case Refused(Reason.INVALID_ARGUMENT):
                 reply = self._session.bad_exchange(Text.BAD_MESSAGE)
@@ -465,8 +464,7 @@ class Pop3Dialogue:
         """Answer a refused login, after its delay; no one else waits for it."""
         if outcome.reason is Reason.INVALID_CREDENTIALS:
             self._context.counters.add("refused_logins")
-        if outcome.delay_s > 0:
-            await self._context.clock.sleep(outcome.delay_s)
+        await self._context.delays.wait(outcome.delay_s)
         reply = refusal(outcome.reason, self._session.language)
         return self._session.refused(reply).encode()
 

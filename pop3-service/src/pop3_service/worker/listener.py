@@ -186,6 +186,7 @@ class Pop3Listener(Listener):
 
     async def stop(self, grace_s: float) -> int:
         """Finish the commands in progress and close; give how many had to be cut."""
+        self._context.delays.end()
         cut = await super().stop(grace_s)
         while self.connections:  # a commit in progress ends before its process does
             await self.clock.sleep(0.01)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from lineproto.clock import Clock
 from pop3_service.api.access import caller, caller_address, caller_token, own_or
 from pop3_service.api.servicers.shared import (
     PAGE,
@@ -44,10 +43,8 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
         sessions: SessionsDesk,
         imports: AccountImport,
         throttle: Throttle,
-        clock: Clock,
     ) -> None:
         self._throttle = throttle
-        self._clock = clock
         self._accounts = accounts
         self._sessions = sessions
         self._imports = imports
@@ -165,7 +162,7 @@ class AccountsServicer(accounts_pb2_grpc.AccountsServiceServicer):
                 ended = await self._accounts.change_password(caller(), old, new, caller_token())
         except InvalidCredentials:
             _, delay_s = self._throttle.wrong(attempt, old)
-            await self._clock.sleep(delay_s)
+            await self._throttle.delays.wait(delay_s)
             raise
         return accounts_pb2.ChangePasswordResponse(ended_session_count=ended)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import structlog
 
-from lineproto.clock import Clock
 from pop3_service.api.access import caller, caller_address, caller_token
 from pop3_service.api.methods import open_to
 from pop3_service.api.servicers.shared import Context
@@ -43,7 +42,6 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         throttle: Throttle,
         tokens: Tokens,
         accounts: AccountsDesk,
-        clock: Clock,
         access: AccessGate,
     ) -> None:
         self._access = access
@@ -51,7 +49,6 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         self._throttle = throttle
         self._tokens = tokens
         self._accounts = accounts
-        self._clock = clock
 
     async def Login(
         self, request: auth_pb2.LoginRequest, context: Context
@@ -66,12 +63,12 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
             async with self._throttle.turn(attempt):
                 account = await self._authenticator.verify(name, password)
         except LoginThrottled:
-            await self._clock.sleep(self._throttle.delay_s(attempt))
+            await self._throttle.delays.wait(self._throttle.delay_s(attempt))
             raise
         if account is None:
             reason, delay_s = self._throttle.wrong(attempt, password)
             log.info("management login refused", peer=peer, name=ascii(request.name[:64]))
-            await self._clock.sleep(delay_s)
+            await self._throttle.delays.wait(delay_s)
             raise LoginThrottled if reason is Reason.LOGIN_THROTTLED else InvalidCredentials
         self._access.check(Principal(account.name, account.role, address=peer))
         self._throttle.right(attempt, account.name)
