@@ -1,4 +1,4 @@
-"""The order and the ids of a listing: what is done for all names at once, against one by one."""
+"""A listing: what is done for all at once or in haste, against one by one and octet by octet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lineproto.stuffing import OctetCounter, header_form
+from pop3_service.maildir import listing
 from pop3_service.maildir.listing import list_messages
 from pop3_service.maildir.message import are_unique_ids, base_name, is_unique_id, order, unique_id
 
@@ -53,6 +55,43 @@ def test_messages_come_in_their_order_and_with_their_ids(names: list[str]) -> No
             os.close(fd)
         found = [(message.name, message.uidl) for message in snapshot.messages]
         assert found == one_by_one(names, Path(maildir) / "cur")
+
+
+PIECES = st.sampled_from(
+    [b"\n", b"\r\n", b"\r", b".", b"\n.", b"Subject: x", "año".encode(), b"\xff", b"\0", b"a" * 70]
+)
+MAIL = st.lists(PIECES, max_size=12).map(b"".join)
+
+
+@settings(deadline=None)
+@given(st.lists(MAIL, min_size=1, max_size=8), st.sampled_from([6, 40, listing.CHUNK]))
+@example([b"", b"\n", b"a", b"a\n", b"a\r\n", "ñ\n".encode(), b"\r\n.\n"], listing.CHUNK)
+def test_sizes_and_forms_are_those_that_are_counted_octet_by_octet(
+    mail: list[bytes], chunk: int
+) -> None:
+    with tempfile.TemporaryDirectory() as maildir, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing, "CHUNK", chunk)
+        patch.setattr(listing, "OPEN_AT_ONCE", 3)
+        for folder in ("new", "cur"):
+            (Path(maildir) / folder).mkdir()
+        for number, message in enumerate(mail):
+            (Path(maildir) / "new" / f"{1000 + number}.a").write_bytes(message)
+        fd = os.open(maildir, os.O_RDONLY)
+        try:
+            snapshot, _ = list_messages(fd)
+        finally:
+            os.close(fd)
+        found = [(message.octets, message.form) for message in snapshot.messages]
+        assert found == [octet_by_octet(message, chunk) for message in mail]
+
+
+def octet_by_octet(message: bytes, chunk: int) -> tuple[int, int]:
+    """Octets and form; the header is judged by the first chunk."""
+    counter = OctetCounter()
+    for at in range(len(message)):
+        counter.feed(message[at : at + 1])
+    begun = message if len(message) < chunk else message[:chunk]
+    return counter.finish(), counter.form | header_form(begun)
 
 
 @given(st.lists(TEXTS, max_size=5))

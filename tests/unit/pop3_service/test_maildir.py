@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -132,6 +134,61 @@ def test_sizes_are_those_of_the_crlf_form_with_and_without_index(
         drop = Maildrop.open(root, ANA, lock)
         assert [it.octets for it in drop.messages] == wanted
         drop.close()
+
+
+def test_many_files_are_listed_with_few_descriptors(root: Path, lock: MaildropLock) -> None:
+    for number in range(3 * listing.OPEN_AT_ONCE):
+        deliver(root, b"x\n", f"{1000 + number}.a")
+    Maildrop.open(root, ANA, lock).close()  # whatever it opens once is open
+    before = descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(before) + 1
+    for spare in (8, 3):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + spare, hard))
+        try:
+            drop = Maildrop.open(root, ANA, lock)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert [it.octets for it in drop.messages] == [3] * (3 * listing.OPEN_AT_ONCE)
+        assert drop.snapshot.passed_over == 0
+        drop.close()
+    assert descriptors() == before
+
+
+def descriptors() -> set[int]:
+    """The open descriptors of this process."""
+    with os.scandir("/proc/self/fd") as entries:
+        found = {int(entry.name) for entry in entries}
+    return {fd for fd in found if os.path.exists(f"/proc/self/fd/{fd}")}
+
+
+def test_what_is_no_mail_among_many_files_costs_the_others_nothing(
+    root: Path, lock: MaildropLock
+) -> None:
+    folder = root / "ana" / "new"
+    for number in range(2 * listing.OPEN_AT_ONCE):
+        path = deliver(root, b"x\n", f"{1000 + number}.a")
+        if number % 5 == 0:
+            os.link(path, folder / f"{1000 + number}.b")
+    Maildrop.open(root, ANA, lock).close()
+    before = descriptors()
+    drop = Maildrop.open(root, ANA, lock)
+    linked = len(range(0, 2 * listing.OPEN_AT_ONCE, 5))
+    assert len(drop.messages) == 2 * listing.OPEN_AT_ONCE - linked
+    assert drop.snapshot.passed_over == 2 * linked
+    drop.close()
+    assert descriptors() == before
+
+
+def test_descriptors_are_closed_together_and_none_between_them() -> None:
+    with open(os.devnull) as file:
+        opened = [fcntl.fcntl(file, fcntl.F_DUPFD, 500) for _ in range(6)]
+    assert opened == list(range(opened[0], opened[0] + 6))
+    listing.close_all(opened[:3])
+    listing.close_all([opened[3], opened[5]])
+    listing.close_all([])
+    assert not {*opened[:4], opened[5]} & descriptors()
+    os.close(opened[4])  # it was open still
 
 
 @pytest.mark.parametrize("size", [10, 70_000, 3 * listing.CHUNK])

@@ -17,7 +17,7 @@ from pathlib import Path
 from pop3_service.domain.errors import MaildropUnavailable
 from pop3_service.maildir.folders import Folders
 from pop3_service.maildir.imported import are_imported
-from pop3_service.maildir.listing import FOLDERS, Scan, Snapshot, measured
+from pop3_service.maildir.listing import FOLDERS, Scan, Snapshot
 from pop3_service.maildir.message import Message
 from pop3_service.maildir.opening import READ_FLAGS, TRACELESS_FLAGS
 
@@ -171,9 +171,13 @@ class _Impatient:
         finally:
             os.close(fd)
 
-    def measure(self, fd: int, size: int) -> tuple[int, int]:
-        """Read a message."""
-        return measured(self._root.read_whole(fd, size) if size else b"")
+    def read(self, fd: int, most: int) -> bytes:
+        """Give all octets of a file, which are one less than may be asked for."""
+        return self._root.read_whole(fd, most - 1) if most > 1 else b""
+
+    def measure_on(self, fd: int, begun: bytes) -> tuple[int, int]:
+        """Do not read on; to do so is the business of a thread."""
+        raise WouldWait
 
     def open(self, folder_fd: int, name: str) -> int:
         """Open a file."""

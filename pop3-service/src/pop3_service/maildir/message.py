@@ -13,7 +13,10 @@ import msgspec
 
 from lineproto.stuffing import UTF8_HEADER
 
-_KIND = 0o170000  # of file, in a mode
+KIND = 0o170000
+"""The part of a mode that tells what kind of file it is."""
+FLAGS_BEGIN = ":2,"
+"""What ends a name's part that stays, and begins its flags (the Maildir format)."""
 MAX_UIDL = 70
 _UIDL = re.compile(rf"[\x21-\x7e]{{1,{MAX_UIDL}}}")
 _TIME = re.compile(r"(\d{1,18})\.(?:M(\d{1,18}))?")
@@ -68,12 +71,12 @@ class Message(msgspec.Struct, array_like=True, gc=False):
 
 def is_mail(status: os.stat_result) -> bool:
     """Whether a file (not followed) can be a message: a regular one, with one name."""
-    return status.st_mode & _KIND == stat.S_IFREG and status.st_nlink == 1
+    return status.st_mode & KIND == stat.S_IFREG and status.st_nlink == 1
 
 
 def base_name(name: str) -> str:
     """Give the part of a Maildir file name that flags do not change."""
-    return name.partition(":2,")[0]
+    return name.partition(FLAGS_BEGIN)[0]
 
 
 def is_unique_id(text: str) -> bool:
