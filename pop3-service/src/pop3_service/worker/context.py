@@ -193,6 +193,10 @@ class WorkerContext:
 
     def in_background(self, work: Callable[[], None]) -> None:
         """Do something on the disk that nobody waits for; not while the worker stops."""
+        # In a turn of the loop of its own: what this one has to say goes out first.
+        asyncio.get_running_loop().call_soon(self._submit, work)
+
+    def _submit(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):
             self._disk.submit(work)
 
