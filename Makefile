@@ -49,7 +49,7 @@ run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends 
 # AT_ONCE=0 runs the tests in one process, which shows their figures as well.
 AT_ONCE ?= 3
 test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
-	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadgroup \
+	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadscope \
 	    --no-loadscope-reorder $(ARGS)
 
 # It takes two fifths more of the processors, which the tests alone need not wait for.

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and every program that they
 # start would inherit that.
@@ -26,21 +28,34 @@ TOGETHER = "system"
 COLLECTORS = ("test_garbage.py", "test_workers.py", "test_connection_end.py")
 """Tests that call the garbage collector come before those that leave it gRPC's and greenlet's
 objects: it has hung in them."""
+LONGEST = ("test_abilities.py",)
+"""Files that take longest, the longest first: what begins last should be short."""
+_ORDER = {name: number for number, name in enumerate((*COLLECTORS, *LONGEST))}
 
 
 def _rank(item: pytest.Item) -> int:
     if TOGETHER in item.path.parts:
-        return 0
-    return 1 if item.path.name in COLLECTORS else 2
+        return -1
+    return _ORDER.get(item.path.name, len(_ORDER))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let several processes share the tests, a file each; what takes longest begins first."""
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        group = folder if folder == TOGETHER else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_rank)
+
+
+class ByFile(LoadScopeScheduling):
+    """Several processes share the tests, a file each, in the order of their collection.
+
+    So nothing that the tests of a file share is made more than once.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return TOGETHER if TOGETHER in path.split("/") else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
