@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import signal
 from pathlib import Path
 
@@ -56,6 +57,12 @@ class ByFile(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look again and again at all the tests and modules there are."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
