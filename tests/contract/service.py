@@ -74,6 +74,7 @@ from pop3_service.supervisor.why import WhyDesk
 from pop3_service.transform.runner import Runner
 from pop3_service.worker.tls import server_context
 from pop3mgmt.client import Caller, ManagementClient
+from support import database
 from unit.pop3_service.clock import FakeClock
 
 ADMIN_PASSWORD = "the admin's own"
@@ -212,7 +213,7 @@ class Service:
         (self.folder / "mail").mkdir(exist_ok=True)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self.board.close)
-            store = await Store.open(self.folder / "data")
+            store = await database.opened(self.folder / "data")
             stack.push_async_callback(store.close)
             self.authenticator = Authenticator(
                 store.accounts,

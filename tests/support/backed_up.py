@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pop3_service.storage import backup, migrate, opening
+from pop3_service.storage import backup, migrate
 from pop3_service.storage.store import FILE
 from pop3mgmt.backup_file import Manifest, backed_up, pack
+from support import database
 
 KEY = "apop.key"
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -18,16 +19,14 @@ TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def fill(folder: Path, mark: str, *, with_key: bool = True) -> Path:
     """Make a data folder whose database and key carry a mark."""
-    folder.mkdir(mode=0o700, exist_ok=True, parents=True)
-    if not (folder / FILE).exists():
-        opening.make(folder / FILE)
-    with contextlib.closing(sqlite3.connect(folder / FILE)) as database:
-        database.execute(
+    database.provide(folder)
+    with contextlib.closing(sqlite3.connect(folder / FILE)) as opened:
+        opened.execute(
             "insert into accounts (name, role, password_hash, create_time, has_default_password)"
             " values (?, 'admin', 'hash', '2026-01-01 00:00:00.000000', 0)",
             (mark,),
         )
-        database.commit()
+        opened.commit()
     if with_key:
         (folder / KEY).write_text(mark)
         (folder / KEY).chmod(0o600)

@@ -16,6 +16,7 @@ from pop3_service.domain.rights import RoleName
 from pop3_service.storage import tables
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.access import AccessGate
+from support import database
 from unit.pop3_service.clock import FakeClock
 from unit.pop3_service.test_store import account
 
@@ -24,7 +25,7 @@ MANY = 10_000
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(tmp_path)
+    opened = await database.opened(tmp_path)
     yield opened
     await opened.close()
 

@@ -22,6 +22,7 @@ from pop3_service.domain.transforms import NOTHING_ACTIVE, Activation, Transform
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.ahead import AheadDesk
 from pop3_service.supervisor.workers import BACKOFF_S
+from support import database
 from unit.pop3_service.clock import FakeClock
 
 UPPER = Transform(1, "upper", 1, "tr a-z A-Z", (("tr", "a-z", "A-Z"),))
@@ -89,7 +90,7 @@ class World:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(tmp_path)
+    store = await database.opened(tmp_path)
     yield store
     await store.close()
 

@@ -37,6 +37,7 @@ from pop3_service.storage.app_passwords import Use
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.app_passwords import AppPasswordDesk
 from pop3_service.supervisor.authenticator import Authenticator
+from support import database
 from unit.pop3_service.clock import FakeClock
 
 VERIFIER = Verifier(b"salt", 4096, b"stored\xff", b"server\0")
@@ -106,7 +107,7 @@ def account(name: str) -> Account:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(tmp_path)
+    opened = await database.opened(tmp_path)
     await opened.accounts.insert(account("ana"), 10)
     await opened.accounts.insert(account("eva"), 10)
     yield opened

@@ -25,6 +25,7 @@ from pop3_service.storage.store import Store
 from pop3_service.supervisor import automation
 from pop3_service.supervisor.automation import AutomationTokens
 from pop3_service.supervisor.roles import RolesDesk
+from support import database
 from unit.pop3_service.clock import FakeClock
 
 HERE = "192.0.2.7:50000"
@@ -46,7 +47,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(tmp_path)
+    opened = await database.opened(tmp_path)
     yield opened
     await opened.close()
 

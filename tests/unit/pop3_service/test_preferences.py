@@ -14,6 +14,7 @@ from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import Store
 from pop3_service.supervisor.authenticator import Authenticator
+from support import database
 from unit.pop3_service.clock import FakeClock
 
 SETTINGS = Settings()
@@ -53,7 +54,7 @@ def test_of_two_retentions_the_shorter_counts(setting: int, own: int, counts: in
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(tmp_path)
+    opened = await database.opened(tmp_path)
     for name in ("ana", "eva", "ida"):
         account = Account(AccountName(name), RoleName.USER, "hash", FakeClock().now(), False)
         await opened.accounts.insert(account, 10)

@@ -14,6 +14,7 @@ from pop3_service.domain.errors import AppPasswordNotFound, TokenNotFound
 from pop3_service.domain.rights import RoleName
 from pop3_service.storage import revoked
 from pop3_service.storage.store import Store
+from support import database
 from unit.pop3_service.test_app_passwords import VERIFIER
 from unit.pop3_service.test_store import account
 
@@ -24,7 +25,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 async def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
     monkeypatch.setattr(revoked, "MOST_TOKENS", 3)
     monkeypatch.setattr(revoked, "MOST_APP_PASSWORDS", 2)
-    store = await Store.open(tmp_path)
+    store = await database.opened(tmp_path)
     for name in ("ana", "eva"):
         await store.accounts.insert(account(name, RoleName.USER), 10)
     yield store

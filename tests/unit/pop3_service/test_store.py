@@ -26,12 +26,13 @@ from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import Verifier
 from pop3_service.storage.store import FILE, Store
 from pop3_service.storage.transactions import finished
+from support import database
 from unit.pop3_service.clock import FakeClock
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(tmp_path)
+    opened = await database.opened(tmp_path)
     yield opened
     await opened.close()
 

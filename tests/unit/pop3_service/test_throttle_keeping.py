@@ -18,6 +18,7 @@ from pop3_service.supervisor.failure_counts import FORGET_S
 from pop3_service.supervisor.known_places import DAY_S, EACH
 from pop3_service.supervisor.throttle import Throttle
 from pop3_service.supervisor.throttle_keeping import EACH_S, LEAST_FAILURES, ThrottleKeeping
+from support import database
 from unit.pop3_service.clock import FakeClock
 
 HOME = "192.0.2.1:9"
@@ -31,7 +32,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
-    opened = await Store.open(tmp_path)
+    opened = await database.opened(tmp_path)
     for name in ("ana", "eva"):
         account = Account(AccountName(name), RoleName.USER, "hash", clock.now())
         await opened.accounts.insert(account, 100)

@@ -12,7 +12,7 @@ from pop3_service.domain.rights import RoleName
 from pop3_service.domain.subject import EVERYONE
 from pop3_service.domain.transforms import MAX_NAMES, EndReason, Mode
 from pop3_service.storage import transform_history
-from pop3_service.storage.store import Store
+from support import database
 from unit.pop3_service.test_store import account
 from unit.pop3_service.test_transforms_desk import ANA, USERS, Desk
 
@@ -23,7 +23,7 @@ KEPT = 3
 async def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     for bound in ("KEPT_ACTIVATIONS", "KEPT_VERSIONS", "KEPT_DELETED"):
         monkeypatch.setattr(transform_history, bound, KEPT)
-    store = await Store.open(tmp_path)
+    store = await database.opened(tmp_path)
     await store.accounts.insert(account("ana", RoleName.USER), 10)
     yield Desk(store)
     await store.close()

@@ -40,6 +40,7 @@ from pop3_service.storage.store import Store
 from pop3_service.storage.transform_history import KEPT_VERSIONS
 from pop3_service.supervisor.roles import RolesDesk
 from pop3_service.supervisor.transforms import TransformsDesk
+from support import database
 from unit.pop3_service.clock import FakeClock
 from unit.pop3_service.test_store import account
 
@@ -91,7 +92,7 @@ class Desk:
 
 @pytest.fixture
 async def made(tmp_path: Path) -> AsyncIterator[Desk]:
-    store = await Store.open(tmp_path)
+    store = await database.opened(tmp_path)
     for name in ("ana", "eva"):
         await store.accounts.insert(account(name, RoleName.USER), 10)
     yield Desk(store)
