@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+import scale
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.v1 import server_pb2, sessions_pb2
 from support import daemon
@@ -18,6 +20,7 @@ from support.events import wait_for
 from support.pop3 import Pop3
 
 T = TypeVar("T")
+SHAPES = (0, 2) if scale.EVERY_SHAPE else (0,)
 _numbers = itertools.count(1)
 
 
@@ -68,12 +71,22 @@ class Service:
 
     def account(self, *messages: bytes) -> "Mailbox":
         """A new account with mail in ``new``, in order."""
-        name = f"u{next(_numbers)}"
-        self.manage(lambda admin: admin.create_account(name, "secret"))
-        mailbox = Mailbox(name, self.daemon.mail / name)
-        for number, message in enumerate(messages, 1):
-            mailbox.deliver(message, f"{1000 + number}.M{number}P1.host")
-        return mailbox
+        return self.accounts(1, *messages)[0]
+
+    def accounts(self, count: int, *messages: bytes) -> list["Mailbox"]:
+        """So many, each with that mail, made in one login of the admin."""
+        names = [f"u{next(_numbers)}" for _ in range(count)]
+
+        async def create(admin: Caller) -> None:
+            for name in names:
+                await admin.create_account(name, "secret")
+
+        self.manage(create)
+        mailboxes = [Mailbox(name, self.daemon.mail / name) for name in names]
+        for mailbox in mailboxes:
+            for number, message in enumerate(messages, 1):
+                mailbox.deliver(message, f"{1000 + number}.M{number}P1.host")
+        return mailboxes
 
 
 @dataclass
@@ -93,17 +106,29 @@ class Mailbox:
         return {path.name.partition(":2,")[0] for path in self.path.glob("[cn][ue][rw]/*")}
 
 
-@pytest.fixture(scope="session", params=[0, 2], ids=["workers=0", "workers=2"])
-def service(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Service]:
-    """One service for all tests that leave it as it was; each makes its own accounts."""
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Service]]:
+    """Gives the service of so many workers, which runs to the end of all tests."""
     settings = {
         "POP3_MAX_ACCOUNTS": "100000",
         "POP3_MIN_LOGIN_DELAY": "0",
         "POP3_MAX_LOGIN_DELAY": "0",
     }
-    folder = tmp_path_factory.mktemp("service")
-    with daemon.running(folder, workers=request.param, environment=settings) as running:
-        yield Service(running)
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def started(workers: int) -> Service:
+            folder = tmp_path_factory.mktemp("service")
+            running = daemon.running(folder, workers=workers, environment=settings)
+            return Service(stack.enter_context(running))
+
+        yield started
+
+
+@pytest.fixture(scope="session", params=[0, 2], ids=["workers=0", "workers=2"])
+def service(request: pytest.FixtureRequest, services: Callable[[int], Service]) -> Service:
+    """One service for all tests that leave it as it was; each makes its own accounts."""
+    return services(request.param)
 
 
 Start = Callable[..., Service]
@@ -124,6 +149,13 @@ def starting(folder: Path, workers: int) -> Iterator[Start]:
 @pytest.fixture(params=[0, 2], ids=["workers=0", "workers=2"])
 def own_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     """Starts a service for one test alone."""
+    with starting(tmp_path, request.param) as start:
+        yield start
+
+
+@pytest.fixture(params=SHAPES, ids=lambda it: f"workers={it}")
+def plain_service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """The same for what the supervisor does alone: with workers too in the full column."""
     with starting(tmp_path, request.param) as start:
         yield start
 
