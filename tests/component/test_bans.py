@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from component.conftest import Service, Start
+from component.conftest import Service, Start, starting
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
@@ -264,9 +264,16 @@ FOR_ALL = ("ban", "deny for the role")
 """Those that are about every client of the test and not about one account."""
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of two workers, for acts each of which is about addresses of its own."""
+    with starting(tmp_path_factory.mktemp("pair"), 2) as start:
+        yield start()
+
+
 @pytest.mark.parametrize("act", ACTS)
-def test_open_sessions_on_two_workers_end_within_a_second(with_workers: Start, act: str) -> None:
-    service = with_workers()
+def test_open_sessions_on_two_workers_end_within_a_second(pair: Service, act: str) -> None:
+    service, net = pair, 1 + list(ACTS).index(act)
 
     async def run(clients: list[Pop3], here: str, name: str) -> tuple[float, float]:
         async with ManagementClient(service.daemon.grpc_target, deadline_s=60) as client:
@@ -279,8 +286,8 @@ def test_open_sessions_on_two_workers_end_within_a_second(with_workers: Start, a
                 return answered_s, watch.seconds
 
     def attempt(number: int) -> float:
-        here = f"127.0.0.{100 + number}"
-        boxes = [service.account() for _ in range(20)]
+        here = f"127.0.{net}.{100 + number}"
+        boxes = service.accounts(20)
         clients = [connect(service, here) for _ in boxes]
         for client, box in zip(clients, boxes, strict=True):
             assert client.log_in(box.name) == "+OK Logged in"

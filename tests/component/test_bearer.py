@@ -151,7 +151,7 @@ def test_attack_25_a_token_of_a_deleted_account_opens_nothing(realm: Realm) -> N
 
 
 def test_a_new_key_is_asked_for_once_by_all_who_come_with_it(realm: Realm) -> None:
-    boxes = [realm.service.account() for _ in range(50)]
+    boxes = realm.service.accounts(50)
     assert realm.outcome(realm.token(boxes[0].name)) == "+OK Logged in"
     new = ec_key(f"new-{time.monotonic()}")
     realm.issuer.body = key_set(realm.key, new)

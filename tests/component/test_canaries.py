@@ -108,7 +108,7 @@ def test_a_canary_that_fails_one_in_five_is_given_up_by_itself(
     service: Service, ahead: str
 ) -> None:
     watcher = Watcher(service)
-    *canaries, other = boxes = [service.account() for _ in range(3)]
+    *canaries, other = boxes = service.accounts(3)
     early = service.account(*map(mail, range(4)))
     begin(service, [*canaries, early])
     with service.connect() as in_progress, service.connect() as beside:

@@ -61,7 +61,7 @@ class Others:
         self.client = runner.run(_connected(service.daemon.grpc_target))
         self.polling = service.account(MAIL)
         self.victim = service.account(MAIL)
-        self.new = iter([service.account() for _ in range(scale.NEW_USERS)])
+        self.new = iter(service.accounts(scale.NEW_USERS))
 
     def log_in(self, name: str) -> None:
         with Pop3(self.service.daemon.pop3, timeout=300) as client:

@@ -67,7 +67,7 @@ def restart(service: Service) -> int:
 
 def test_no_session_fails_while_workers_are_replaced(workers: Service) -> None:
     service = workers
-    boxes = [service.account(MAIL) for _ in range(CLIENTS)]
+    boxes = service.accounts(CLIENTS, MAIL)
     first = service.daemon.pids()
     crowd = Crowd(service)
     threads = [service.in_thread(crowd.poll, box) for box in boxes]

@@ -501,7 +501,7 @@ def test_certificates_are_swapped_under_load_without_one_session_dropped(
             POP3_TLS_KEY=str(tls / "privkey.pem"),
         ).daemon
     )
-    boxes = [service.account(MAIL) for _ in range(4)]
+    boxes = service.accounts(4, MAIL)
     open_box = service.account(MAIL)
     seen: list[str] = []
     faults: list[BaseException] = []
