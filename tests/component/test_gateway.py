@@ -316,6 +316,7 @@ def test_a_wrong_logins_delay_holds_up_nobody_else(tmp_path: Path) -> None:
         with gateway.log_in() as client:
             assert client.ask("NOOP") == "+OK"
         assert select.select([wrong.socket], [], [], 0)[0] == []
+        assert service.stop() == 0  # which ends the delay: the gateway waits for its answer
 
 
 def test_the_log_tells_every_session_and_never_a_password(service: Service) -> None:
@@ -505,6 +506,8 @@ def test_sigterm_lets_the_command_in_progress_finish_and_exits_with_0(tmp_path: 
         assert busy.body() == b"default admin sessions=0\r\n"
         assert busy.line() == b"-ERR [UNAVAILABLE] gateway is stopping\r\n"
         assert busy.at_end()
+        for client in (busy, idle):  # whose ends it would wait for
+            client.close()
         assert gateway.process.wait(60) == 0
         wait_for(lambda: 'event="gateway stopped"' in gateway.log[-1])
         assert "Traceback" not in "".join(gateway.log)
