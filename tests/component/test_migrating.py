@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from scramp import ScramClient
 
-import scale
 from component.conftest import Service
 from component.test_apop import apop, timestamp
 from component.test_scram import SCRAM
@@ -18,9 +17,10 @@ from pop3_service.storage.store import Store
 from pop3mgmt.client import ManagementClient
 from pop3mgmt.v1 import accounts_pb2
 from support import old_databases
-from support.faults import CHANGING, Faults, Mode
+from support.faults import CHANGING, Faults, Mode, spread
 from support.old_databases import ADMIN, APOP_SECRET, MAX_ACCOUNTS, PASSWORD, USER, WRITTEN
 
+NO_DELAY = {"POP3_MIN_LOGIN_DELAY": "0", "POP3_MAX_LOGIN_DELAY": "0"}
 NEW = "plenty of horses and a battery"
 OPEN = """
 import asyncio, pathlib, sys
@@ -36,7 +36,7 @@ def test_the_service_goes_on_with_what_each_version_left(
     in_one_process: Callable[..., Service], tmp_path: Path, revision: str
 ) -> None:
     old_databases.write(tmp_path / "data", revision)
-    service = in_one_process(POP3_SCRAM="on", POP3_APOP="on")
+    service = in_one_process(POP3_SCRAM="on", POP3_APOP="on", **NO_DELAY)
 
     async def look() -> tuple[list[accounts_pb2.Account], int]:
         async with ManagementClient(service.daemon.grpc_target) as client:
@@ -100,7 +100,7 @@ def test_a_migration_killed_at_any_step_has_lost_nothing(tmp_path: Path) -> None
         assert opened(folder) == 0
     steps = faults.count
     assert steps > 20
-    for at in range(1, steps + 1, 1 if scale.EVERY_STEP else 11):
+    for at in spread(steps):
         folder = tmp_path / f"killed{at}"
         old_databases.write(folder, "0001")
         with faults.acting(Mode.KILL_BEFORE, folder, at, kinds=CHANGING):

@@ -12,7 +12,7 @@ import scale
 from component.conftest import Mailbox, Service, starting
 from lineproto.stuffing import decode
 from support.events import wait_for
-from support.faults import ALL, CHANGING, Call, Faults, Mode, Seen
+from support.faults import ALL, CHANGING, Call, Faults, Mode, Seen, spread
 from support.pop3 import Pop3
 
 MAIL = {
@@ -73,7 +73,7 @@ def test_a_service_killed_at_any_step_of_quit_has_deleted_no_more_than_was_marke
     with marking(service, box) as client, faults.acting(Mode.WATCH, box.path, kinds=kinds):
         client.send(b"QUIT\r\n")
         assert client.line() == BYE
-    steps = [(Mode.KILL_BEFORE, at) for at in range(1, faults.count + 1)]
+    steps = [(Mode.KILL_BEFORE, at) for at in spread(faults.count)]
     left, answers = [], []
     for mode, at in (*steps, (Mode.KILL_AFTER, faults.count)):
         fill(box)

@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import pytest
 
+import scale
+
 SOURCE = Path(__file__).with_name("faults.c")
 PATH, RECORDS = 512, 65536
 
@@ -137,6 +139,14 @@ class Faults:
             Seen(Call(it.call), it.path.decode(errors="surrogateescape"), it.result >= 0)
             for it in self._control.records[:count]
         ]
+
+
+def spread(steps: int) -> list[int]:
+    """The steps of so many that are tried: the first, the last, and others at even distances."""
+    if steps <= scale.STEPS:
+        return list(range(1, steps + 1))
+    apart = (steps - 1) / (scale.STEPS - 1)
+    return [1 + round(number * apart) for number in range(scale.STEPS)]
 
 
 def _build(library: Path) -> None:
