@@ -69,12 +69,12 @@ def test_every_login_and_refusal_is_told_whoever_decided_it(own_service: Start) 
     assert not verified(service).damage
 
 
-def test_an_act_outlives_a_kill_right_after_its_reply(own_service: Start, tmp_path: Path) -> None:
-    service = own_service(**NO_DELAY)
+def test_an_act_outlives_a_kill_right_after_its_reply(plain_service: Start, tmp_path: Path) -> None:
+    service = plain_service(**NO_DELAY)
     box = service.account(MAIL)
     service.daemon.process.send_signal(signal.SIGKILL)
     service.daemon.process.wait(30)
-    again = own_service(**NO_DELAY)
+    again = plain_service(**NO_DELAY)
     assert [it.target for it in entries(again, action="accounts.create")][-1] == box.name
     assert not verified(again).damage
 
@@ -94,10 +94,10 @@ def test_logins_that_wait_are_written_at_a_stop(own_service: Start) -> None:
 
 
 def test_a_changed_row_a_removed_row_and_a_cut_end_are_all_found(
-    own_service: Start, tmp_path: Path
+    plain_service: Start, tmp_path: Path
 ) -> None:
-    service = own_service(**NO_DELAY)
-    boxes = [service.account(MAIL) for _ in range(3)]
+    service = plain_service(**NO_DELAY)
+    boxes = service.accounts(3, MAIL)
     for box in boxes:
         with service.connect() as client:
             assert client.log_in(box.name) == "+OK Logged in"
@@ -109,7 +109,7 @@ def test_a_changed_row_a_removed_row_and_a_cut_end_are_all_found(
 
     def found_after(*statements: str, given: str = "") -> list[tuple[int, int, str]]:
         change(tmp_path, *statements)
-        with_damage = own_service(**NO_DELAY)
+        with_damage = plain_service(**NO_DELAY)
         damage = verified(with_damage, given).damage
         assert with_damage.daemon.stop() == 0
         for name in ("audit.db", "audit.db-wal", "audit.db-shm"):
@@ -139,18 +139,18 @@ def test_a_changed_row_a_removed_row_and_a_cut_end_are_all_found(
     assert cut[0][2] == "it is not the batch that the expected head names"
 
 
-def test_the_head_is_told_at_the_stop_and_found_again_at_the_start(own_service: Start) -> None:
-    service = own_service()
+def test_the_head_is_told_at_the_stop_and_found_again_at_the_start(plain_service: Start) -> None:
+    service = plain_service()
     service.account(MAIL)
     assert service.daemon.stop() == 0
     head = told_heads(service.daemon.log)[-1]
-    again = own_service()
+    again = plain_service()
     assert not verified(again, head).damage
     assert entries(again, action="audit.check") == []
 
 
-def test_flags_that_are_settings_and_the_first_accounts_are_told(own_service: Start) -> None:
-    service = own_service(POP3_MAX_ACCOUNTS="77")
+def test_flags_that_are_settings_and_the_first_accounts_are_told(plain_service: Start) -> None:
+    service = plain_service(POP3_MAX_ACCOUNTS="77")
     [settings] = entries(service, action="server.update_settings")
     assert (settings.via, settings.actor_kind) == ("command-line", AuditEntry.ACTOR_KIND_SERVICE)
     assert settings.after_json == '{"max_accounts": 77}'

@@ -57,11 +57,11 @@ def test_new_pairs_are_taken_by_signal_by_call_and_by_file(
 
 @pytest.mark.attack(16)
 def test_a_bad_pair_leaves_the_one_before_it_and_shows_in_the_state(
-    own_service: Start, tmp_path: Path
+    plain_service: Start, tmp_path: Path
 ) -> None:
     tls = tmp_path / "tls"
     authority().issue("mail.example").write(tls)
-    service = own_service(**given(tls))
+    service = plain_service(**given(tls))
     before, pids = fingerprint(service), service.daemon.pids()
     (tls / "privkey.pem").write_bytes(authority().issue("other.example").key)
     with pytest.raises(ManagementError, match="the key does not belong") as refused:

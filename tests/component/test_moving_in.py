@@ -146,9 +146,9 @@ def test_dovecots_ids_are_ours_in_every_format(
 
 
 def test_everybody_logs_in_with_the_old_password_and_is_hashed_by_argon2id(
-    own_service: Start, tmp_path: Path, old_dovecot: OldServer
+    plain_service: Start, tmp_path: Path, old_dovecot: OldServer
 ) -> None:
-    service = move_in(own_service, tmp_path, old_dovecot)
+    service = move_in(plain_service, tmp_path, old_dovecot)
     assert len(SCHEMES) < len(old_dovecot.ids)
     for name in old_dovecot.ids:
         with service.connect() as client:
@@ -159,7 +159,7 @@ def test_everybody_logs_in_with_the_old_password_and_is_hashed_by_argon2id(
         found = dict(database.execute("select name, password_hash from accounts").fetchall())
     assert found.keys() == {*old_dovecot.ids, "default"}
     assert all(it.startswith("$argon2id$v=19$m=8,t=1,p=1$") for it in found.values())
-    again = own_service()
+    again = plain_service()
     for name in old_dovecot.ids:
         assert uidl(again, name)
     log = "".join(service.daemon.log)
@@ -168,9 +168,9 @@ def test_everybody_logs_in_with_the_old_password_and_is_hashed_by_argon2id(
 
 
 def test_imported_ids_stay_over_a_restart_new_mail_and_a_second_import(
-    own_service: Start, tmp_path: Path, old_dovecot: OldServer
+    plain_service: Start, tmp_path: Path, old_dovecot: OldServer
 ) -> None:
-    service = move_in(own_service, tmp_path, old_dovecot)
+    service = move_in(plain_service, tmp_path, old_dovecot)
 
     async def import_one(admin: Caller) -> ImportUniqueIdsResponse:
         return await admin.import_unique_ids("plain", ID_SOURCE_DOVECOT)
@@ -182,7 +182,7 @@ def test_imported_ids_stay_over_a_restart_new_mail_and_a_second_import(
     assert now[:3] == old
     assert len(now) == 4
     service.daemon.stop()
-    again = own_service()
+    again = plain_service()
     assert uidl(again, "plain") == now
     assert again.manage(import_one).changed.message_count == 0
     assert uidl(again, "plain") == now

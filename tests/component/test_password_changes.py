@@ -81,8 +81,8 @@ def test_a_reset_may_ask_for_a_change_over_scmp(service: Service) -> None:
         assert client.log_in(box.name, "secret") == "-ERR [AUTH] wrong name or password"
 
 
-def test_a_password_that_is_not_taken_is_told_why_over_scmp(own_service: Start) -> None:
-    service = own_service(
+def test_a_password_that_is_not_taken_is_told_why_over_scmp(plain_service: Start) -> None:
+    service = plain_service(
         POP3_PASSWORD_MIN_LENGTH="8",
         POP3_PASSWORD_REFUSE_NAME="on",
         POP3_PASSWORD_MIN_STRENGTH="2",
@@ -107,9 +107,9 @@ def test_a_password_that_is_not_taken_is_told_why_over_scmp(own_service: Start) 
 
 @pytest.mark.attack(27)
 def test_with_change_first_the_default_admin_can_do_nothing_but_change_its_password(
-    own_service: Start,
+    plain_service: Start,
 ) -> None:
-    service = own_service(POP3_ADMIN_BOOTSTRAP="change-first")
+    service = plain_service(POP3_ADMIN_BOOTSTRAP="change-first")
     with scmp(service) as admin:
         assert "must be changed before anything else" in admin.log_in("default", "default")
         for line in (
@@ -134,7 +134,7 @@ def test_with_change_first_the_default_admin_can_do_nothing_but_change_its_passw
 
 @pytest.mark.attack(27)
 def test_with_secret_nothing_starts_without_a_password_of_ones_own(
-    own_service: Start, tmp_path: Path
+    plain_service: Start, tmp_path: Path
 ) -> None:
     for variables in (
         {},
@@ -143,15 +143,15 @@ def test_with_secret_nothing_starts_without_a_password_of_ones_own(
         {"POP3_ADMIN_PASSWORD_FILE": str(_file(tmp_path, "default"))},
     ):
         with pytest.raises(RuntimeError, match="POP3_ADMIN_PASSWORD_FILE"):
-            own_service(POP3_ADMIN_BOOTSTRAP="secret", **variables)
+            plain_service(POP3_ADMIN_BOOTSTRAP="secret", **variables)
     secret = str(_file(tmp_path, f"{STRONG}\n"))
-    service = own_service(POP3_ADMIN_BOOTSTRAP="secret", POP3_ADMIN_PASSWORD_FILE=secret)
+    service = plain_service(POP3_ADMIN_BOOTSTRAP="secret", POP3_ADMIN_PASSWORD_FILE=secret)
     with scmp(service) as admin:
         assert admin.log_in("default", "default").startswith("-ERR [AUTH]")
         assert admin.log_in("default", STRONG).startswith("+OK logged in as default (admin)")
     service.daemon.stop()
     # Once there are accounts, the file is not needed any more.
-    service = own_service(POP3_ADMIN_BOOTSTRAP="secret")
+    service = plain_service(POP3_ADMIN_BOOTSTRAP="secret")
     with scmp(service) as admin:
         assert admin.log_in("default", STRONG).startswith("+OK")
 

@@ -118,6 +118,6 @@ def test_without_tls_the_reply_does_not_name_a_way_that_is_not_there(
         assert client.ask("STLS").startswith("-ERR")
 
 
-def test_a_policy_that_is_none_is_refused(own_service: Callable[..., Service]) -> None:
+def test_a_policy_that_is_none_is_refused(plain_service: Callable[..., Service]) -> None:
     with pytest.raises(RuntimeError, match="plaintext_login is one of allow, local, never"):
-        own_service(POP3_PLAINTEXT_LOGIN="sometimes")
+        plain_service(POP3_PLAINTEXT_LOGIN="sometimes")

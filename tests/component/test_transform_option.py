@@ -23,9 +23,9 @@ def acts(service: Service) -> list[AuditEntry]:
 
 
 def test_it_is_made_active_at_each_start_and_stays_without(
-    own_service: Callable[..., Service],
+    plain_service: Callable[..., Service],
 ) -> None:
-    first = own_service(POP3_TRANSFORM="tr a-z A-Z")
+    first = plain_service(POP3_TRANSFORM="tr a-z A-Z")
     assert transform(first) == "tr a-z A-Z"
     box = first.account(b"Subject: x\n\nbody\n")
     with first.connect() as client:
@@ -38,21 +38,21 @@ def test_it_is_made_active_at_each_start_and_stays_without(
         "command-line",
     )
     assert first.daemon.stop() == 0
-    second = own_service()
+    second = plain_service()
     assert transform(second) == "tr a-z A-Z"
     assert len(acts(second)) == 1
     second.transform("wc -l")
     assert second.daemon.stop() == 0
-    third = own_service(POP3_TRANSFORM="tr a-z A-Z")
+    third = plain_service(POP3_TRANSFORM="tr a-z A-Z")
     assert transform(third) == "tr a-z A-Z"
     assert third.daemon.stop() == 0
-    fourth = own_service(POP3_TRANSFORM="")
+    fourth = plain_service(POP3_TRANSFORM="")
     assert transform(fourth) == ""
     with fourth.connect() as client:
         client.log_in(box.name)
         assert client.ask_many("RETR 1")[1] == b"Subject: x\r\n\r\nbody\r\n"
     assert fourth.daemon.stop() == 0
-    assert transform(own_service()) == ""
+    assert transform(plain_service()) == ""
 
 
 def test_the_state_tells_what_of_the_sandbox_is_in_force(service: Service) -> None:
