@@ -38,8 +38,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from component.conftest import Mailbox, Service
+from pop3mgmt.v1 import server_pb2
 from support import issuer
 from support.events import wait_for
 from support.gateway import Gateway
@@ -65,6 +67,17 @@ class Programs:
         """Leave no session, account or setting behind."""
         wait_for(lambda: not self.service.sessions())
 
+        settings: dict[str, Any] = {
+            "max_accounts": 1000,
+            "max_connections": 1000,
+            "oauth_jwks": "",
+            "language": "en",
+            "unicode_headers": "refuse",
+            "login_delay": timedelta(0),
+            "expire_days": 0,
+            "apop": False,
+        }
+
         async def clean(admin) -> None:
             for account in await admin.list_accounts():
                 if account.name != "default":
@@ -72,19 +85,10 @@ class Programs:
             for role in await admin.list_roles():
                 if not role.built_in:
                     await admin.delete_role(role.name)
+            await admin.use_command_line("")
+            await admin.update_settings(server_pb2.Settings(**settings), list(settings))
 
         self.service.manage(clean)
-        self.service.transform()
-        self.service.change(
-            max_accounts=1000,
-            max_connections=1000,
-            oauth_jwks="",
-            language="en",
-            unicode_headers="refuse",
-            login_delay=timedelta(0),
-            expire_days=0,
-            apop=False,
-        )
 
 
 def setting_value(text: str) -> int | str | timedelta:
