@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from component.conftest import Service
-from pop3_service.supervisor.throttle import FREE_FAILURES
+from pop3_service.supervisor.defence.throttle import FREE_FAILURES
 from pop3mgmt.errors import ManagementError
 from support import daemon
 from support.events import wait_for

@@ -17,8 +17,8 @@ from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.scram import Verifier, make_verifier
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor import authenticator
-from pop3_service.supervisor.first_start import FirstStart
+from pop3_service.supervisor.authentication import authenticator
+from pop3_service.supervisor.identity.first_start import FirstStart
 from pop3mgmt.calls.base import call
 from pop3mgmt.client import LOGIN_DEADLINE_S, Caller
 from pop3mgmt.errors import ManagementError

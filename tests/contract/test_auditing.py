@@ -17,7 +17,7 @@ from pop3_service.api.methods import ACCESS
 from pop3_service.domain.audit import OK, ActorKind, AuditEntry, Via
 from pop3_service.domain.audit_log import AuditFilter
 from pop3_service.storage.audit import FILE, AuditStore
-from pop3_service.supervisor.refusals import WRITTEN
+from pop3_service.supervisor.defence.refusals import WRITTEN
 from pop3mgmt.client import Caller
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason

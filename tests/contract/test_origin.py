@@ -11,7 +11,7 @@ import structlog
 from contract.service import ADMIN_PASSWORD, GATEWAY_SECRET, Service
 from contract.test_access import GUARDED, refusal
 from pop3_service.api.origin import peer_address
-from pop3_service.supervisor.origin import network_of
+from pop3_service.supervisor.defence.origin import network_of
 from pop3mgmt.client import ManagementClient
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.passing import CLIENT_KEY, SECRET_KEY

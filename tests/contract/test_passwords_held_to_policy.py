@@ -10,7 +10,7 @@ import pytest
 
 from contract.service import ADMIN_PASSWORD, Service
 from pop3_service.domain.errors import ServiceError
-from pop3_service.supervisor import estimator
+from pop3_service.supervisor.identity import estimator
 from pop3mgmt.errors import ManagementError
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import accounts_pb2, server_pb2

@@ -11,7 +11,7 @@ import pytest
 
 from contract.service import Service
 from pop3_service.domain.errors import TransformFailed
-from pop3_service.supervisor.transform_trials import MAX_MESSAGE, PIECE
+from pop3_service.supervisor.transforms.trials import MAX_MESSAGE, PIECE
 from pop3_service.transform.runner import Output, Runner
 from pop3_service.transform.samples import SAMPLES
 from pop3mgmt.client import Caller

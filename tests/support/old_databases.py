@@ -18,8 +18,8 @@ from pop3_service.domain.account import AccountName
 from pop3_service.domain.scram import MadeUp, Verifier, make_verifier
 from pop3_service.storage import opening
 from pop3_service.storage.store import FILE
+from pop3_service.supervisor.authentication.sealing import Sealer
 from pop3_service.supervisor.key_file import load_key
-from pop3_service.supervisor.sealing import Sealer
 
 PASSWORD = "secret"
 ADMIN, USER = "default", "ana"

@@ -15,7 +15,7 @@ from pop3_service.domain.address_rules import AccessTable, AddressRule, Ban, Eff
 from pop3_service.domain.rights import RoleName
 from pop3_service.storage import tables
 from pop3_service.storage.store import Store
-from pop3_service.supervisor.access import AccessGate
+from pop3_service.supervisor.defence.access import AccessGate
 from support import database
 from unit.pop3_service.clock import FakeClock
 from unit.pop3_service.test_store import account

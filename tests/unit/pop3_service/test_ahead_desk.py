@@ -20,7 +20,7 @@ from pop3_service.domain.settings import Settings
 from pop3_service.domain.subject import EVERYONE
 from pop3_service.domain.transforms import NOTHING_ACTIVE, Activation, Transform, TransformTable
 from pop3_service.storage.store import Store
-from pop3_service.supervisor.ahead import AheadDesk
+from pop3_service.supervisor.transforms.ahead import AheadDesk
 from pop3_service.supervisor.workers import BACKOFF_S
 from support import database
 from unit.pop3_service.clock import FakeClock

@@ -21,10 +21,10 @@ from pop3_service.pop3.command import Apop as ApopCommand
 from pop3_service.pop3.command import BadCommand, User, parse
 from pop3_service.pop3.sasl.exchange import Proof
 from pop3_service.pop3.session import Session
-from pop3_service.supervisor import sealing
-from pop3_service.supervisor.apop import Apop
+from pop3_service.supervisor.authentication import sealing
+from pop3_service.supervisor.authentication.apop import Apop
+from pop3_service.supervisor.authentication.sasl import WrongProof
 from pop3_service.supervisor.key_file import load_key
-from pop3_service.supervisor.sasl import WrongProof
 
 # The example of RFC 1939 section 7.
 TIMESTAMP = b"<1896.697170952@dbc.mtview.ca.us>"
@@ -182,7 +182,7 @@ async def test_all_who_need_the_key_at_once_have_one(
         made.append(path)
         return load_key(path)
 
-    monkeypatch.setattr("pop3_service.supervisor.apop.load_key", counted)
+    monkeypatch.setattr("pop3_service.supervisor.authentication.apop.load_key", counted)
     names = [f"user{number}" for number in range(20)]
     await asyncio.gather(*(desk.set(name) for name in names))
     assert len(made) == 1

@@ -35,8 +35,8 @@ from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import ITERATIONS, MadeUp, Verifier
 from pop3_service.storage.app_passwords import Use
 from pop3_service.storage.store import Store
-from pop3_service.supervisor.app_passwords import AppPasswordDesk
-from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.authentication.authenticator import Authenticator
+from pop3_service.supervisor.identity.app_passwords import AppPasswordDesk
 from support import database
 from unit.pop3_service.clock import FakeClock
 

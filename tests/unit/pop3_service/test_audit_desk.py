@@ -18,7 +18,7 @@ from pop3_service.domain.audit import OK, ActorKind, AuditEntry, LoginEvent, Via
 from pop3_service.domain.audit_log import AuditFilter, AuditHead
 from pop3_service.domain.errors import AccountExists, StoreUnavailable
 from pop3_service.storage.audit import FILE
-from pop3_service.supervisor.audit import (
+from pop3_service.supervisor.defence.audit import (
     DAY_S,
     EXPIRY_S,
     HEAD_FILE,
@@ -28,7 +28,7 @@ from pop3_service.supervisor.audit import (
     WATCHER_ENTRIES,
     AuditDesk,
 )
-from pop3_service.supervisor.refusals import (
+from pop3_service.supervisor.defence.refusals import (
     MOST_CALLERS,
     NAMED,
     ONE_MORE_NAMED_S,
@@ -37,7 +37,7 @@ from pop3_service.supervisor.refusals import (
     TOGETHER_S,
     WRITTEN,
 )
-from pop3_service.supervisor.refusals import MOST_GROUPS as MOST_REFUSAL_GROUPS
+from pop3_service.supervisor.defence.refusals import MOST_GROUPS as MOST_REFUSAL_GROUPS
 from pop3mgmt.reasons import Reason
 from unit.pop3_service.clock import FakeClock
 

@@ -13,8 +13,8 @@ from pop3_service.domain.account import Account, AccountFacts, AccountName
 from pop3_service.domain.errors import LoginThrottled, StoreUnavailable
 from pop3_service.domain.passwords import MAX_OCTETS
 from pop3_service.domain.rights import RoleName
-from pop3_service.supervisor import authenticator as module
-from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.authentication import authenticator as module
+from pop3_service.supervisor.authentication.authenticator import Authenticator
 from unit.pop3_service.clock import FakeClock
 
 

@@ -22,9 +22,9 @@ from pop3_service.domain.errors import (
 )
 from pop3_service.domain.rights import BUILT_IN, Right
 from pop3_service.storage.store import Store
-from pop3_service.supervisor import automation
-from pop3_service.supervisor.automation import AutomationTokens
-from pop3_service.supervisor.roles import RolesDesk
+from pop3_service.supervisor.identity import automation
+from pop3_service.supervisor.identity.automation import AutomationTokens
+from pop3_service.supervisor.identity.roles import RolesDesk
 from support import database
 from unit.pop3_service.clock import FakeClock
 

@@ -10,10 +10,10 @@ from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.errors import InvalidToken, ServiceUnavailable, StoreUnavailable
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor import jose, token_keys
-from pop3_service.supervisor.bearer import BearerTokens
-from pop3_service.supervisor.token_key_source import TokenKeySource
-from pop3_service.supervisor.token_keys import TokenKeys
+from pop3_service.supervisor.authentication import jose, token_keys
+from pop3_service.supervisor.authentication.bearer import BearerTokens
+from pop3_service.supervisor.authentication.token_key_source import TokenKeySource
+from pop3_service.supervisor.authentication.token_keys import TokenKeys
 from support.issuer import AUDIENCE, ISSUER, ec_key, key_set, token
 from unit.pop3_service.clock import FakeClock
 

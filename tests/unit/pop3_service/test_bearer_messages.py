@@ -20,9 +20,9 @@ from pop3_service.pop3.sasl.bearer import (
     read_xoauth2,
     xoauth2_failure,
 )
-from pop3_service.supervisor.bearer_checks import BearerChecks
-from pop3_service.supervisor.logins import LoginDesk
-from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.authentication.bearer_checks import BearerChecks
+from pop3_service.supervisor.authentication.logins import LoginDesk
+from pop3_service.supervisor.defence.throttle import Throttle
 from pop3mgmt.reasons import Reason
 from support.issuer import AUDIENCE, ISSUER
 from unit.pop3_service.clock import FakeClock

@@ -15,9 +15,11 @@ import structlog
 
 from pop3_service.control.plane import CertificatePair
 from pop3_service.domain.errors import CertificateInvalid, ServiceError, ServiceUnavailable
-from pop3_service.supervisor import x509
-from pop3_service.supervisor.certificate_files import CertificateFiles
-from pop3_service.supervisor.certificate_messages import (
+from pop3_service.supervisor.tls import x509
+from pop3_service.supervisor.tls.certificates import CertificatesDesk
+from pop3_service.supervisor.tls.demo import DemoCertificate
+from pop3_service.supervisor.tls.files import CertificateFiles
+from pop3_service.supervisor.tls.messages import (
     Make,
     PairOctets,
     Read,
@@ -25,9 +27,7 @@ from pop3_service.supervisor.certificate_messages import (
     Unusable,
     Usable,
 )
-from pop3_service.supervisor.certificate_reader import CertificateReader
-from pop3_service.supervisor.certificates import CertificatesDesk
-from pop3_service.supervisor.demo_certificate import DemoCertificate
+from pop3_service.supervisor.tls.reader import CertificateReader
 from pop3_service.worker.tls import server_context
 from support.certificates import Issued, authority, rsa_key
 from unit.pop3_service.clock import FakeClock

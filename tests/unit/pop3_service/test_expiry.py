@@ -21,7 +21,7 @@ from pop3_service.domain.settings import Settings
 from pop3_service.maildir.expiry import Expired, delivered_s, expire
 from pop3_service.maildir.lock import MaildropLock, lock_key
 from pop3_service.maildir.paths import MailPaths, make_folder
-from pop3_service.supervisor.expiry import MESSAGES_A_TURN, PASS_S, Expiry
+from pop3_service.supervisor.mail.expiry import MESSAGES_A_TURN, PASS_S, Expiry
 from unit.pop3_service.clock import FakeClock
 
 ANA = ("ana",)

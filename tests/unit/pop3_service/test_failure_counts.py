@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pop3_service.supervisor.failure_counts import FORGET_S, MOST, Counted, FailureCounts
+from pop3_service.supervisor.defence.failure_counts import FORGET_S, MOST, Counted, FailureCounts
 from unit.pop3_service.clock import FakeClock
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pop3_service.supervisor.gateway_address import (
+from pop3_service.supervisor.defence.gateway_address import (
     SharedAddresses,
     default_gateways,
     find_shared_addresses,

@@ -12,10 +12,10 @@ from pop3_service.domain.account import Account, AccountName
 from pop3_service.domain.audit import LoginEvent
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor.authenticator import Authenticator
-from pop3_service.supervisor.login_times import LoginTimes
-from pop3_service.supervisor.logins import LoginDesk
-from pop3_service.supervisor.throttle import Throttle
+from pop3_service.supervisor.authentication.authenticator import Authenticator
+from pop3_service.supervisor.authentication.login_times import LoginTimes
+from pop3_service.supervisor.authentication.logins import LoginDesk
+from pop3_service.supervisor.defence.throttle import Throttle
 from pop3mgmt.reasons import Reason
 from unit.pop3_service.clock import FakeClock
 

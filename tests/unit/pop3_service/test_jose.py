@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwk
 
 from pop3_service.domain.errors import InvalidToken, UnknownTokenKey
-from pop3_service.supervisor import jose
+from pop3_service.supervisor.authentication import jose
 from support.issuer import (
     AUDIENCE,
     ISSUER,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pop3_service.supervisor.known_places import DAY_S, EACH, KnownPlaces, Place
+from pop3_service.supervisor.defence.known_places import DAY_S, EACH, KnownPlaces, Place
 from unit.pop3_service.clock import FakeClock
 
 HOME, WORK = "192.0.2.0/24", "2001:db8:0:1::/64"

@@ -1,6 +1,6 @@
 """LOGIN-DELAY: when an account may log in again (RFC 2449 section 6.5)."""
 
-from pop3_service.supervisor.login_times import LoginTimes
+from pop3_service.supervisor.authentication.login_times import LoginTimes
 from unit.pop3_service.clock import FakeClock
 
 

@@ -32,8 +32,8 @@ from pop3_service.maildir.maildrop import Maildrop
 from pop3_service.maildir.message import Message, base_name, order, unique_id
 from pop3_service.maildir.opening import open_to_read
 from pop3_service.maildir.paths import MailPaths, make_folder
-from pop3_service.supervisor import maildir_store
-from pop3_service.supervisor.maildir_store import MaildirStore
+from pop3_service.supervisor.mail import maildir_store
+from pop3_service.supervisor.mail.maildir_store import MaildirStore
 from support.mailbuilder import crlf_form, varied
 from support.maildrops import end_session
 

@@ -24,8 +24,8 @@ from pop3_service.domain.subject import EVERYONE
 from pop3_service.domain.transforms import ActivationEnd, EndReason, Mode
 from pop3_service.storage import migrate, opening, tables
 from pop3_service.storage.store import FILE, Store
+from pop3_service.supervisor.authentication.sealing import Sealer
 from pop3_service.supervisor.key_file import load_key
-from pop3_service.supervisor.sealing import Sealer
 from support import old_databases
 from support.old_databases import (
     ADMIN,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pop3_service.domain.errors import InvalidArgument
-from pop3_service.supervisor.old_hashes import is_old, matches_old, read_old_password
-from pop3_service.supervisor.passwd_file import read_passwd_file
+from pop3_service.supervisor.identity.old_hashes import is_old, matches_old, read_old_password
+from pop3_service.supervisor.identity.passwd_file import read_passwd_file
 
 ARGON2ID = (
     "$argon2id$v=19$m=65536,t=3,p=1$OGAI2LmfbWwOQOa2zodyWw"
@@ -206,7 +206,7 @@ def test_any_octets_are_lines_or_none(data: bytes) -> None:
 
 FIRST_USE = """
 import sys, threading
-from pop3_service.supervisor.old_hashes import matches_old
+from pop3_service.supervisor.identity.old_hashes import matches_old
 sys.setswitchinterval(1e-6)
 start, found = threading.Barrier(8), []
 def check(scheme):

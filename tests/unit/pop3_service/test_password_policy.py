@@ -20,8 +20,8 @@ from pop3_service.domain.errors import (
 from pop3_service.domain.password_policy import PasswordPolicy, Strength, holds_name
 from pop3_service.domain.passwords import random_password
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor import estimator as module
-from pop3_service.supervisor.estimator import Estimator
+from pop3_service.supervisor.identity import estimator as module
+from pop3_service.supervisor.identity.estimator import Estimator
 from unit.pop3_service.clock import FakeClock
 
 ANA = AccountName("ana")

@@ -13,7 +13,7 @@ from pop3_service.domain.preferences import Preferences
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import Store
-from pop3_service.supervisor.authenticator import Authenticator
+from pop3_service.supervisor.authentication.authenticator import Authenticator
 from support import database
 from unit.pop3_service.clock import FakeClock
 

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from pop3_service.domain.errors import TransformFailed
-from pop3_service.supervisor.sandbox import SandboxLook
+from pop3_service.supervisor.transforms.sandbox import SandboxLook
 from pop3_service.transform.isolation import Isolation
 
 WHOLE = Isolation(7, files=True, network=True, signals=True, seccomp=True)

@@ -13,12 +13,12 @@ from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.scram import MadeUp, make_verifier
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor.authenticator import Authenticator
-from pop3_service.supervisor.login_times import LoginTimes
-from pop3_service.supervisor.logins import LoginDesk
-from pop3_service.supervisor.sasl import Claim, WrongProof, checks, claims
-from pop3_service.supervisor.scram import ScramDesk
-from pop3_service.supervisor.throttle import FREE_FAILURES, Throttle
+from pop3_service.supervisor.authentication.authenticator import Authenticator
+from pop3_service.supervisor.authentication.login_times import LoginTimes
+from pop3_service.supervisor.authentication.logins import LoginDesk
+from pop3_service.supervisor.authentication.sasl import Claim, WrongProof, checks, claims
+from pop3_service.supervisor.authentication.scram import ScramDesk
+from pop3_service.supervisor.defence.throttle import FREE_FAILURES, Throttle
 from pop3mgmt.reasons import Reason
 from unit.pop3_service.clock import FakeClock
 from unit.pop3_service.test_scram import FakeAccounts

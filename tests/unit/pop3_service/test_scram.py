@@ -24,9 +24,9 @@ from pop3_service.domain.errors import (
 from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import ITERATIONS, SALT_OCTETS, MadeUp, Verifier, make_verifier
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor.authenticator import Authenticator
-from pop3_service.supervisor.sasl import WrongProof
-from pop3_service.supervisor.scram import EXCHANGE_S, ScramDesk
+from pop3_service.supervisor.authentication.authenticator import Authenticator
+from pop3_service.supervisor.authentication.sasl import WrongProof
+from pop3_service.supervisor.authentication.scram import EXCHANGE_S, ScramDesk
 from unit.pop3_service.clock import FakeClock
 
 SCRAM, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"

@@ -1,7 +1,7 @@
 """Who managed the service a short while ago."""
 
 from pop3_service.domain.account import AccountName, Principal
-from pop3_service.supervisor.seen_callers import MAX_CALLERS, REMEMBER_S, SeenCallers
+from pop3_service.supervisor.defence.seen_callers import MAX_CALLERS, REMEMBER_S, SeenCallers
 from unit.pop3_service.clock import FakeClock
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from pop3_service.domain.errors import LoginThrottled
 from pop3_service.domain.settings import Settings
-from pop3_service.supervisor.failure_counts import FORGET_S
-from pop3_service.supervisor.gateway_address import SharedAddresses
-from pop3_service.supervisor.origin import network_of, origin_of
-from pop3_service.supervisor.throttle import (
+from pop3_service.supervisor.defence.failure_counts import FORGET_S
+from pop3_service.supervisor.defence.gateway_address import SharedAddresses
+from pop3_service.supervisor.defence.origin import network_of, origin_of
+from pop3_service.supervisor.defence.throttle import (
     FREE_FAILURES,
     FREE_WIDER,
     MAX_NAMES,

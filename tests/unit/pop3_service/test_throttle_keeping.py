@@ -14,10 +14,10 @@ from pop3_service.domain.rights import RoleName
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.store import Store
 from pop3_service.storage.throttle import StoredFailures, StoredPlace
-from pop3_service.supervisor.failure_counts import FORGET_S
-from pop3_service.supervisor.known_places import DAY_S, EACH
-from pop3_service.supervisor.throttle import Throttle
-from pop3_service.supervisor.throttle_keeping import EACH_S, LEAST_FAILURES, ThrottleKeeping
+from pop3_service.supervisor.defence.failure_counts import FORGET_S
+from pop3_service.supervisor.defence.known_places import DAY_S, EACH
+from pop3_service.supervisor.defence.throttle import Throttle
+from pop3_service.supervisor.defence.throttle_keeping import EACH_S, LEAST_FAILURES, ThrottleKeeping
 from support import database
 from unit.pop3_service.clock import FakeClock
 

@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from pop3_service.domain.errors import ServiceUnavailable
-from pop3_service.supervisor import token_key_source, token_keys
-from pop3_service.supervisor.token_key_source import TokenKeySource
-from pop3_service.supervisor.token_keys import Keys, NotRead, TokenKeys
+from pop3_service.supervisor.authentication import token_key_source, token_keys
+from pop3_service.supervisor.authentication.token_key_source import TokenKeySource
+from pop3_service.supervisor.authentication.token_keys import Keys, NotRead, TokenKeys
 from support.issuer import KeyServer, ec_key, key_server, key_set
 from unit.pop3_service.clock import FakeClock
 

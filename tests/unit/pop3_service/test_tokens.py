@@ -8,8 +8,8 @@ import pytest
 from pop3_service.domain.account import AccountName, Principal
 from pop3_service.domain.errors import InvalidCredentials
 from pop3_service.domain.rights import BUILT_IN, RoleName
-from pop3_service.supervisor.automation import AutomationTokens
-from pop3_service.supervisor.tokens import LIFETIME, LONGEST, MAX_PER_ACCOUNT, Tokens
+from pop3_service.supervisor.identity.automation import AutomationTokens
+from pop3_service.supervisor.identity.tokens import LIFETIME, LONGEST, MAX_PER_ACCOUNT, Tokens
 from unit.pop3_service.clock import FakeClock
 
 ANA = Principal(AccountName("ana"), RoleName.USER, BUILT_IN[RoleName.USER].rights)

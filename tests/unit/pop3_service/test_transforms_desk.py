@@ -38,8 +38,8 @@ from pop3_service.domain.transforms import (
 )
 from pop3_service.storage.store import Store
 from pop3_service.storage.transform_history import KEPT_VERSIONS
-from pop3_service.supervisor.roles import RolesDesk
-from pop3_service.supervisor.transforms import TransformsDesk
+from pop3_service.supervisor.identity.roles import RolesDesk
+from pop3_service.supervisor.transforms.versions import TransformsDesk
 from support import database
 from unit.pop3_service.clock import FakeClock
 from unit.pop3_service.test_store import account
@@ -343,8 +343,8 @@ async def test_a_roll_back_goes_the_way_back_where_a_version_was_there_twice(mad
 async def test_what_all_workers_are_told_is_bounded(
     made: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pop3_service.supervisor.active_transforms.MAX_ACTIVATIONS", 2)
-    monkeypatch.setattr("pop3_service.supervisor.active_transforms.MAX_CANARY_ACCOUNTS", 2)
+    monkeypatch.setattr("pop3_service.supervisor.transforms.activations.MAX_ACTIVATIONS", 2)
+    monkeypatch.setattr("pop3_service.supervisor.transforms.activations.MAX_CANARY_ACCOUNTS", 2)
     await made.set("cat")
     names = ["ana", "eva"]
     await made.desk.activate("clean", "admin", mode=Mode.CANARY, accounts=names)
@@ -738,7 +738,7 @@ async def test_a_canary_that_had_failed_before_a_stop_is_given_up_at_the_start(m
 async def test_counts_of_what_ended_long_ago_are_let_go(
     made: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pop3_service.supervisor.transform_counts.MOST_ENDED", 2)
+    monkeypatch.setattr("pop3_service.supervisor.transforms.counts.MOST_ENDED", 2)
     await made.set("cat")
     for number in range(6):
         await made.desk.activate("none" if number % 2 else "clean", "admin")

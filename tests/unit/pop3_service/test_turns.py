@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from pop3_service.domain.errors import LoginThrottled
-from pop3_service.supervisor import turns as module
-from pop3_service.supervisor.turns import Rank, Turns
+from pop3_service.supervisor.defence import turns as module
+from pop3_service.supervisor.defence.turns import Rank, Turns
 
 
 class Crowd:

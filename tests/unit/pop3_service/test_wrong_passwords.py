@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pop3_service.supervisor.wrong_passwords import EACH, WrongPasswords
+from pop3_service.supervisor.defence.wrong_passwords import EACH, WrongPasswords
 
 NETWORK = "192.0.2.0/24"
 

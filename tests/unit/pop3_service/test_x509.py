@@ -19,10 +19,10 @@ from cryptography.x509.oid import NameOID
 from scramp.core import CBindData
 
 from pop3_service.domain.errors import CertificateInvalid, ServiceUnavailable
-from pop3_service.supervisor import certificate_reader
-from pop3_service.supervisor.certificate_messages import Make, PairOctets, Unusable, Usable
-from pop3_service.supervisor.certificate_reader import CertificateReader
-from pop3_service.supervisor.x509 import end_point, make, read
+from pop3_service.supervisor.tls import reader
+from pop3_service.supervisor.tls.messages import Make, PairOctets, Unusable, Usable
+from pop3_service.supervisor.tls.reader import CertificateReader
+from pop3_service.supervisor.tls.x509 import end_point, make, read
 from pop3_service.worker.tls import server_context
 from support.certificates import Issued, authority, key_pem, pem, rsa_key
 from support.handshake import Handshake
@@ -199,7 +199,7 @@ def test_who_asks_does_not_load_the_library() -> None:
         "import asyncio, sys\n"
         "from datetime import UTC, datetime\n"
         "import pop3_service.supervisor.process\n"
-        "from pop3_service.supervisor.certificate_reader import CertificateReader\n"
+        "from pop3_service.supervisor.tls.reader import CertificateReader\n"
         "now = datetime.now(UTC)\n"
         "made = asyncio.run(CertificateReader().make(['x'], now, now))\n"
         "assert b'PRIVATE' in made.key\n"
@@ -219,15 +219,15 @@ def test_who_asks_does_not_load_the_library() -> None:
 async def test_a_process_that_fails_is_told(
     monkeypatch: pytest.MonkeyPatch, program: tuple[str, ...], why: str
 ) -> None:
-    monkeypatch.setattr(certificate_reader, "PROGRAM", program)
+    monkeypatch.setattr(reader, "PROGRAM", program)
     with pytest.raises(ServiceUnavailable, match=why):
         await CertificateReader().read([])
 
 
 async def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = (sys.executable, "-c", "import time; time.sleep(600)")
-    monkeypatch.setattr(certificate_reader, "PROGRAM", waiting)
-    monkeypatch.setattr(certificate_reader, "LIMIT_S", 0.1)
+    monkeypatch.setattr(reader, "PROGRAM", waiting)
+    monkeypatch.setattr(reader, "LIMIT_S", 0.1)
     async with asyncio.timeout(60):
         with pytest.raises(ServiceUnavailable, match="too long"):
             await CertificateReader().read([])

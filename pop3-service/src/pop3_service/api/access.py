@@ -31,7 +31,7 @@ from pop3_service.domain.errors import (
     ServiceError,
 )
 from pop3_service.domain.rights import Right
-from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.identity.tokens import Tokens
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from pop3_service.api.local_health import LocalHealth
 from pop3_service.api.origin import Origins
 from pop3_service.domain.account import Principal
 from pop3_service.domain.errors import ServiceUnavailable
-from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.identity.tokens import Tokens
 from pop3mgmt.v1 import (
     access_pb2,
     access_pb2_grpc,

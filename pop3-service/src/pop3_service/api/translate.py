@@ -19,7 +19,7 @@ from pop3_service.domain.session import NO_SESSION, SessionEvent, SessionEventKi
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.importing import IdImport, Messages
 from pop3_service.maildir.old_ids import IdSource
-from pop3_service.supervisor.account_import import ImportedLine, Outcome
+from pop3_service.supervisor.identity.account_import import ImportedLine, Outcome
 from pop3mgmt.v1 import accounts_pb2, maildrop_pb2, server_pb2, sessions_pb2
 
 PAGE = 1000

@@ -13,7 +13,7 @@ from pop3_service.domain.address_rules import AddressRule, Ban, Effect, Service,
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.subject import Subject
 from pop3_service.domain.why import Explanation
-from pop3_service.supervisor.throttle import ThrottleState
+from pop3_service.supervisor.defence.throttle import ThrottleState
 from pop3mgmt.v1 import access_pb2
 
 LONGEST_S = 100 * 365 * 86400

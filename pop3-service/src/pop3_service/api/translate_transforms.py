@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from pop3_service.api.translate import timestamp
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.transforms import OnFailure, Transform
-from pop3_service.supervisor.transform_trials import Trial
+from pop3_service.supervisor.transforms.trials import Trial
 from pop3mgmt.v1 import transforms_pb2
 
 _ON_FAILURE = {

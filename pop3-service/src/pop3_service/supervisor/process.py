@@ -53,53 +53,53 @@ from pop3_service.domain.transforms import ActiveTransforms, TransformTable
 from pop3_service.maildir.access import check_mail_root
 from pop3_service.maildir.paths import MailPaths
 from pop3_service.storage.store import Store
-from pop3_service.supervisor.access import AccessGate
-from pop3_service.supervisor.account_import import AccountImport
-from pop3_service.supervisor.accounts import AccountsDesk
-from pop3_service.supervisor.address_rules import RulesDesk
-from pop3_service.supervisor.ahead import AheadDesk
-from pop3_service.supervisor.ahead_lives import LocalAhead, RemoteAhead
-from pop3_service.supervisor.apop import Apop
-from pop3_service.supervisor.app_passwords import AppPasswordDesk
-from pop3_service.supervisor.audit import AuditDesk
-from pop3_service.supervisor.authenticator import Authenticator
-from pop3_service.supervisor.automation import AutomationTokens
+from pop3_service.supervisor.authentication.apop import Apop
+from pop3_service.supervisor.authentication.authenticator import Authenticator
+from pop3_service.supervisor.authentication.bearer import BearerTokens
+from pop3_service.supervisor.authentication.bearer_checks import BearerChecks
+from pop3_service.supervisor.authentication.login_times import LoginTimes
+from pop3_service.supervisor.authentication.logins import LoginDesk
+from pop3_service.supervisor.authentication.sasl import checks, claims
+from pop3_service.supervisor.authentication.scram import SALT_KEY, ScramDesk
+from pop3_service.supervisor.authentication.token_key_source import TokenKeySource
+from pop3_service.supervisor.authentication.token_keys import TokenKeys
 from pop3_service.supervisor.backups import BackupDesk
-from pop3_service.supervisor.bans import BansDesk
-from pop3_service.supervisor.bearer import BearerTokens
-from pop3_service.supervisor.bearer_checks import BearerChecks
-from pop3_service.supervisor.certificate_files import CertificateFiles
-from pop3_service.supervisor.certificate_reader import CertificateReader
-from pop3_service.supervisor.certificates import SIGHUP, CertificatesDesk
-from pop3_service.supervisor.demo_certificate import DemoCertificate
-from pop3_service.supervisor.estimator import Estimator
-from pop3_service.supervisor.expiry import Expiry
-from pop3_service.supervisor.first_start import FirstStart
-from pop3_service.supervisor.gateway_address import find_shared_addresses
+from pop3_service.supervisor.defence.access import AccessGate
+from pop3_service.supervisor.defence.address_rules import RulesDesk
+from pop3_service.supervisor.defence.audit import AuditDesk
+from pop3_service.supervisor.defence.bans import BansDesk
+from pop3_service.supervisor.defence.gateway_address import find_shared_addresses
+from pop3_service.supervisor.defence.throttle import Throttle
+from pop3_service.supervisor.defence.throttle_keeping import ThrottleKeeping
+from pop3_service.supervisor.defence.why import WhyDesk
+from pop3_service.supervisor.identity.account_import import AccountImport
+from pop3_service.supervisor.identity.accounts import AccountsDesk
+from pop3_service.supervisor.identity.app_passwords import AppPasswordDesk
+from pop3_service.supervisor.identity.automation import AutomationTokens
+from pop3_service.supervisor.identity.estimator import Estimator
+from pop3_service.supervisor.identity.first_start import FirstStart
+from pop3_service.supervisor.identity.password_rules import PasswordRules
+from pop3_service.supervisor.identity.preferences import PreferencesDesk
+from pop3_service.supervisor.identity.roles import RolesDesk
+from pop3_service.supervisor.identity.tokens import Tokens
 from pop3_service.supervisor.key_file import BadKey, load_key
 from pop3_service.supervisor.listening import Ports, listen
-from pop3_service.supervisor.login_times import LoginTimes
-from pop3_service.supervisor.logins import LoginDesk
-from pop3_service.supervisor.maildir_store import MaildirStore
-from pop3_service.supervisor.password_rules import PasswordRules
-from pop3_service.supervisor.preferences import PreferencesDesk
+from pop3_service.supervisor.mail.expiry import Expiry
+from pop3_service.supervisor.mail.maildir_store import MaildirStore
 from pop3_service.supervisor.reloading import Reloading
 from pop3_service.supervisor.remote_worker import Slot
-from pop3_service.supervisor.roles import RolesDesk
-from pop3_service.supervisor.sandbox import SandboxLook
-from pop3_service.supervisor.sasl import checks, claims
-from pop3_service.supervisor.scram import SALT_KEY, ScramDesk
 from pop3_service.supervisor.sessions import SessionsDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk, WorkerCounts
-from pop3_service.supervisor.throttle import Throttle
-from pop3_service.supervisor.throttle_keeping import ThrottleKeeping
-from pop3_service.supervisor.token_key_source import TokenKeySource
-from pop3_service.supervisor.token_keys import TokenKeys
-from pop3_service.supervisor.tokens import Tokens
-from pop3_service.supervisor.transform_trials import TransformTrials
-from pop3_service.supervisor.transforms import TransformsDesk
-from pop3_service.supervisor.why import WhyDesk
+from pop3_service.supervisor.tls.certificates import SIGHUP, CertificatesDesk
+from pop3_service.supervisor.tls.demo import DemoCertificate
+from pop3_service.supervisor.tls.files import CertificateFiles
+from pop3_service.supervisor.tls.reader import CertificateReader
+from pop3_service.supervisor.transforms.ahead import AheadDesk
+from pop3_service.supervisor.transforms.ahead_lives import LocalAhead, RemoteAhead
+from pop3_service.supervisor.transforms.sandbox import SandboxLook
+from pop3_service.supervisor.transforms.trials import TransformTrials
+from pop3_service.supervisor.transforms.versions import TransformsDesk
 from pop3_service.supervisor.workers import COUNTERS_A_SLOT, LocalPool, WorkerPool
 from pop3_service.transform.cache import Cache
 from pop3_service.transform.runner import MIB, Runner

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from pop3_service.control.plane import DisconnectOrder
 from pop3_service.domain.scram import MadeUp
 from pop3_service.storage.secrets import SecretStore
-from pop3_service.supervisor.apop import Apop
-from pop3_service.supervisor.authenticator import Authenticator
-from pop3_service.supervisor.scram import SALT_KEY, ScramDesk
+from pop3_service.supervisor.authentication.apop import Apop
+from pop3_service.supervisor.authentication.authenticator import Authenticator
+from pop3_service.supervisor.authentication.scram import SALT_KEY, ScramDesk
+from pop3_service.supervisor.identity.tokens import Tokens
 from pop3_service.supervisor.sessions import SessionsDesk
-from pop3_service.supervisor.tokens import Tokens
 
 
 class Reloading:

@@ -13,10 +13,10 @@ from pop3_service.domain.certificate import URGENT, Certificate
 from pop3_service.domain.session import Totals
 from pop3_service.domain.transforms import ActivationRecord
 from pop3_service.storage.accounts import AccountStore
-from pop3_service.supervisor.accounts import AccountsDesk
-from pop3_service.supervisor.certificates import CertificatesDesk
-from pop3_service.supervisor.token_keys import TokenKeys
-from pop3_service.supervisor.transforms import TransformsDesk
+from pop3_service.supervisor.authentication.token_keys import TokenKeys
+from pop3_service.supervisor.identity.accounts import AccountsDesk
+from pop3_service.supervisor.tls.certificates import CertificatesDesk
+from pop3_service.supervisor.transforms.versions import TransformsDesk
 
 
 class WorkerCounts(NamedTuple):

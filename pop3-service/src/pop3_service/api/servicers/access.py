@@ -15,9 +15,9 @@ from pop3_service.api.translate_access import (
     verdict_message,
 )
 from pop3_service.domain.address_rules import Ban, Suspension
-from pop3_service.supervisor.address_rules import RulesDesk
-from pop3_service.supervisor.bans import BansDesk
-from pop3_service.supervisor.why import WhyDesk
+from pop3_service.supervisor.defence.address_rules import RulesDesk
+from pop3_service.supervisor.defence.bans import BansDesk
+from pop3_service.supervisor.defence.why import WhyDesk
 from pop3mgmt.v1 import access_pb2, access_pb2_grpc
 
 

@@ -22,10 +22,10 @@ from pop3_service.domain.errors import (
     InvalidCredentials,
 )
 from pop3_service.domain.rights import Right
-from pop3_service.supervisor.account_import import AccountImport
-from pop3_service.supervisor.accounts import AccountsDesk
+from pop3_service.supervisor.defence.throttle import Throttle
+from pop3_service.supervisor.identity.account_import import AccountImport
+from pop3_service.supervisor.identity.accounts import AccountsDesk
 from pop3_service.supervisor.sessions import SessionsDesk
-from pop3_service.supervisor.throttle import Throttle
 from pop3mgmt.v1 import (
     accounts_pb2,
     accounts_pb2_grpc,

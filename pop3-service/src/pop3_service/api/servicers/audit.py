@@ -12,7 +12,7 @@ from pop3_service.api.translate import timestamp
 from pop3_service.domain.audit import ActorKind, AuditEntry
 from pop3_service.domain.audit_log import AuditFilter, AuditHead
 from pop3_service.domain.errors import InvalidArgument
-from pop3_service.supervisor.audit import AuditDesk
+from pop3_service.supervisor.defence.audit import AuditDesk
 from pop3mgmt.v1 import audit_pb2, audit_pb2_grpc
 
 KINDS = {

@@ -19,11 +19,11 @@ from pop3_service.domain.errors import (
     PermissionDenied,
 )
 from pop3_service.domain.rights import RoleName
-from pop3_service.supervisor.access import AccessGate
-from pop3_service.supervisor.accounts import AccountsDesk
-from pop3_service.supervisor.authenticator import Authenticator
-from pop3_service.supervisor.throttle import Throttle
-from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.authentication.authenticator import Authenticator
+from pop3_service.supervisor.defence.access import AccessGate
+from pop3_service.supervisor.defence.throttle import Throttle
+from pop3_service.supervisor.identity.accounts import AccountsDesk
+from pop3_service.supervisor.identity.tokens import Tokens
 from pop3mgmt.reasons import Reason
 from pop3mgmt.v1 import (
     auth_pb2,

@@ -20,8 +20,8 @@ from pop3_service.domain.errors import (
     InvalidArgument,
 )
 from pop3_service.domain.rights import Right
-from pop3_service.supervisor.accounts import AccountsDesk
-from pop3_service.supervisor.maildrops import Maildrops
+from pop3_service.supervisor.identity.accounts import AccountsDesk
+from pop3_service.supervisor.mail.maildrops import Maildrops
 from pop3mgmt.v1 import (
     maildrop_pb2,
     maildrop_pb2_grpc,

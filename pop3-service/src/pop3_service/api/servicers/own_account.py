@@ -15,10 +15,10 @@ from pop3_service.domain.audit import OK, AuditEntry
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.preferences import Preferences
 from pop3_service.domain.rights import Right
-from pop3_service.supervisor.accounts import AccountsDesk
-from pop3_service.supervisor.app_passwords import AppPasswordDesk
-from pop3_service.supervisor.preferences import PreferencesDesk
-from pop3_service.supervisor.tokens import Tokens
+from pop3_service.supervisor.identity.accounts import AccountsDesk
+from pop3_service.supervisor.identity.app_passwords import AppPasswordDesk
+from pop3_service.supervisor.identity.preferences import PreferencesDesk
+from pop3_service.supervisor.identity.tokens import Tokens
 from pop3mgmt.v1 import own_account_pb2, own_account_pb2_grpc
 
 LOGINS = 20

@@ -6,7 +6,7 @@ from pop3_service.api.access import caller
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import offset_page
 from pop3_service.domain.rights import Role
-from pop3_service.supervisor.roles import RolesDesk
+from pop3_service.supervisor.identity.roles import RolesDesk
 from pop3mgmt.v1 import roles_pb2, roles_pb2_grpc
 
 

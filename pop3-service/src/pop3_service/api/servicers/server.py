@@ -22,9 +22,9 @@ from pop3_service.domain.errors import (
     InvalidArgument,
 )
 from pop3_service.domain.rights import Right
-from pop3_service.supervisor.certificates import CertificatesDesk
 from pop3_service.supervisor.settings import SettingsDesk
 from pop3_service.supervisor.status import StatusDesk
+from pop3_service.supervisor.tls.certificates import CertificatesDesk
 from pop3mgmt.v1 import (
     server_pb2,
     server_pb2_grpc,

@@ -14,7 +14,7 @@ from pop3_service.api.translate import offset_page, timestamp
 from pop3_service.domain.account import AccountName
 from pop3_service.domain.audit import describe
 from pop3_service.domain.errors import InvalidArgument
-from pop3_service.supervisor.throttle import Throttle, Throttled
+from pop3_service.supervisor.defence.throttle import Throttle, Throttled
 from pop3mgmt.v1 import throttle_pb2, throttle_pb2_grpc
 
 log = structlog.get_logger()

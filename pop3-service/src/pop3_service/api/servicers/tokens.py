@@ -6,7 +6,7 @@ from pop3_service.api.access import caller
 from pop3_service.api.servicers.shared import Context
 from pop3_service.api.translate import offset_page, timestamp
 from pop3_service.domain.automation import AutomationToken
-from pop3_service.supervisor.automation import AutomationTokens
+from pop3_service.supervisor.identity.automation import AutomationTokens
 from pop3mgmt.v1 import tokens_pb2, tokens_pb2_grpc
 
 

@@ -9,7 +9,7 @@ from pop3_service.api.translate_activations import activation_message, mode_of, 
 from pop3_service.api.translate_transforms import on_failure_of
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.transforms import DEFAULT_FAILURE_LIMIT, ActivationRecord, Mode
-from pop3_service.supervisor.transforms import TransformsDesk
+from pop3_service.supervisor.transforms.versions import TransformsDesk
 from pop3mgmt.v1 import transform_activations_pb2 as pb2
 from pop3mgmt.v1 import transform_activations_pb2_grpc
 

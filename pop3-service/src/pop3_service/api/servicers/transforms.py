@@ -11,9 +11,9 @@ from pop3_service.api.translate_transforms import on_failure_of, report_message,
 from pop3_service.domain.errors import InvalidArgument
 from pop3_service.domain.rights import Right
 from pop3_service.domain.transforms import Transform
-from pop3_service.supervisor.accounts import AccountsDesk
-from pop3_service.supervisor.transform_trials import Stored, TransformTrials
-from pop3_service.supervisor.transforms import TransformsDesk
+from pop3_service.supervisor.identity.accounts import AccountsDesk
+from pop3_service.supervisor.transforms.trials import Stored, TransformTrials
+from pop3_service.supervisor.transforms.versions import TransformsDesk
 from pop3mgmt.v1 import transforms_pb2, transforms_pb2_grpc
 
 

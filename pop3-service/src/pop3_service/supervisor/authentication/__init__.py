@@ -1,0 +1,1 @@
+"""How a login or a message of AUTH becomes an outcome."""

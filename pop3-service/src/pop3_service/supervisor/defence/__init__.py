@@ -1,0 +1,1 @@
+"""Who is held up, kept out and written down."""

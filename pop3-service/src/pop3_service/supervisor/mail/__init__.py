@@ -1,0 +1,1 @@
+"""Maildirs, as their accounts' owners and administrators see them."""
