@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -147,6 +147,22 @@ def test_a_session_over_ipv6_is_listed_with_its_address(gateway: Gateway, servic
         port = pop3.socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         assert session.split()[1:3] == [f"{shown}:{port}", box.name]
+
+
+def test_a_misspelt_variable_is_warned_of_at_the_start_without_its_value(
+    in_one_process: Callable[..., Service],
+) -> None:
+    service = in_one_process(POP3_MAX_CONECTIONS="hidden")
+    with gateways.running(service.daemon.grpc_target, SCMP_IDLE_TIMOUT="hidden") as gateway:
+        for log, name, like in (
+            (service.daemon.log, "POP3_MAX_CONECTIONS", "POP3_MAX_CONNECTIONS"),
+            (gateway.log, "SCMP_IDLE_TIMOUT", "SCMP_IDLE_TIMEOUT"),
+        ):
+            told = [line for line in log if 'event="unknown variable"' in line]
+            assert len(told) == 1
+            assert "level=warning" in told[0]
+            assert told[0].rstrip().endswith(f"name={name} like={like}")
+            assert "hidden" not in "".join(log)
 
 
 def test_unique_ids_of_another_server_are_taken_over(gateway: Gateway, service: Service) -> None:

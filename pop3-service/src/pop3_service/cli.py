@@ -26,12 +26,16 @@ def main() -> None:
         sys.exit(0 if _is_healthy(config) else EX_UNAVAILABLE)
     if given.restore:
         sys.exit(_restore(given.restore, config))
+    import structlog
+
     from lineproto import logs
     from pop3_service.supervisor.process import serve
 
     # Of each handshake that fails it would write lines of its own.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     flush = logs.configure(config.log_level, config.log_format)
+    for name, like in options.misspelt().items():
+        structlog.get_logger().warning("unknown variable", name=name, like=like)
     try:
         asyncio.run(serve(config))
     except ServiceError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lineproto.networks import Networks
+from lineproto.variables import unknown_variables
 from pop3_service.cores import usable_cores
 from pop3_service.domain.settings import Settings
 from pop3_service.maildir.paths import DEFAULT_TEMPLATE
@@ -96,6 +97,12 @@ class Option:
         """What it is for, with its default."""
         default = _shown(self.default)
         return f"{self.help} (default {default})" if default else self.help
+
+
+VARIABLES_ALONE = frozenset({"POP3_ADMIN_PASSWORD", "POP3_ADMIN_PASSWORD_FILE"})
+"""They have no flag."""
+VARIABLES_OF_OTHERS = frozenset({"POP3_MGMT_TARGET", "POP3_NOFILE", "POP3_PIDS"})
+"""Those of the gateway, and of the compose files."""
 
 
 class BadOption(Exception):
@@ -337,6 +344,12 @@ def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.e
         environment = {key: it for key, it in environment.items() if key != "POP3_ADMIN_PASSWORD"}
     return Config(**values, admin_password=_secret("POP3_ADMIN_PASSWORD", environment),
                   settings=settings)  # fmt: skip
+
+
+def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """Give the variables that begin as ours and are none, each with the one it looks like."""
+    options = {option.variable for option in (*OPTIONS, *setting_options())}
+    return unknown_variables(environment, "POP3_", options | VARIABLES_ALONE | VARIABLES_OF_OTHERS)
 
 
 def _value(option: Option, given: argparse.Namespace, environment: Mapping[str, str]) -> Any:

@@ -20,6 +20,8 @@ def main() -> None:
         parser.error(str(error))
     if given.check:
         sys.exit(0 if is_greeting(config.bind, config.port) else 1)
+    import structlog
+
     from lineproto import logs
     from lineproto.tls import BadCertificate
 
@@ -29,6 +31,8 @@ def main() -> None:
     from scmp_gateway.process import serve
 
     logs.configure("info", config.log_format)
+    for name, like in options.misspelt().items():
+        structlog.get_logger().warning("unknown variable", name=name, like=like)
     try:
         asyncio.run(serve(config))
     except BadCertificate as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lineproto.networks import Networks
+from lineproto.variables import unknown_variables
 from scmp_gateway import __version__
 
 POLICIES = ("allow", "local", "never")
@@ -238,6 +239,11 @@ def parser() -> argparse.ArgumentParser:
             help=f"{option.meaning}; {option.variable}",
         )
     return made
+
+
+def misspelt(environment: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """Give the variables that begin as ours and are none, each with the one it looks like."""
+    return unknown_variables(environment, "SCMP_", {option.variable for option in OPTIONS})
 
 
 def read_config(given: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Config:

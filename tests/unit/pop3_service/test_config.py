@@ -14,6 +14,7 @@ from pop3_service.config import (
     BadOption,
     Config,
     Option,
+    misspelt,
     parser,
     read_config,
     setting_options,
@@ -199,6 +200,16 @@ def test_a_wrong_command_line_is_a_usage_error(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as end:
         parser().parse_args(words)
     assert end.value.code == 2
+
+
+def test_a_variable_that_is_none_of_ours_is_found_and_what_it_looks_like() -> None:
+    known = {option.variable: "1" for option in (*OPTIONS, *setting_options())}
+    others = {"POP3CTL_USER": "ana", "POP3_MGMT_TARGET": "x", "POP3_ADMIN_PASSWORD_FILE": "x"}
+    assert misspelt(known | others) == {}
+    assert misspelt({**known, "POP3_MAX_CONECTIONS": "9", "POP3_XYZZY": "9"}) == {
+        "POP3_MAX_CONECTIONS": "POP3_MAX_CONNECTIONS",
+        "POP3_XYZZY": None,
+    }
 
 
 def test_help_lists_every_option_with_its_default() -> None:
