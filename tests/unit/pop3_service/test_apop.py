@@ -23,7 +23,7 @@ from pop3_service.pop3.sasl.exchange import Proof
 from pop3_service.pop3.session import Session
 from pop3_service.supervisor.authentication import sealing
 from pop3_service.supervisor.authentication.apop import Apop
-from pop3_service.supervisor.authentication.sasl import WrongProof
+from pop3_service.supervisor.authentication.proof import WrongProof
 from pop3_service.supervisor.key_file import load_key
 
 # The example of RFC 1939 section 7.

@@ -16,7 +16,8 @@ from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.authentication.authenticator import Authenticator
 from pop3_service.supervisor.authentication.login_times import LoginTimes
 from pop3_service.supervisor.authentication.logins import LoginDesk
-from pop3_service.supervisor.authentication.sasl import Claim, WrongProof, checks, claims
+from pop3_service.supervisor.authentication.proof import Claim, WrongProof
+from pop3_service.supervisor.authentication.sasl import checks, claims
 from pop3_service.supervisor.authentication.scram import ScramDesk
 from pop3_service.supervisor.defence.throttle import FREE_FAILURES, Throttle
 from pop3mgmt.reasons import Reason

@@ -25,7 +25,7 @@ from pop3_service.domain.rights import RoleName
 from pop3_service.domain.scram import ITERATIONS, SALT_OCTETS, MadeUp, Verifier, make_verifier
 from pop3_service.domain.settings import Settings
 from pop3_service.supervisor.authentication.authenticator import Authenticator
-from pop3_service.supervisor.authentication.sasl import WrongProof
+from pop3_service.supervisor.authentication.proof import WrongProof
 from pop3_service.supervisor.authentication.scram import EXCHANGE_S, ScramDesk
 from unit.pop3_service.clock import FakeClock
 

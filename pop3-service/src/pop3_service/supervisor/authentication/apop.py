@@ -20,7 +20,7 @@ from pop3_service.domain.account import AccountName
 from pop3_service.domain.errors import InvalidArgument, ServiceUnavailable
 from pop3_service.domain.settings import Settings
 from pop3_service.storage.accounts import AccountStore
-from pop3_service.supervisor.authentication.sasl import WrongProof
+from pop3_service.supervisor.authentication.proof import WrongProof
 from pop3_service.supervisor.key_file import BadKey, load_key
 
 if TYPE_CHECKING:

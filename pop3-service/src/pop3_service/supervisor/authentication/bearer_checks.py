@@ -9,7 +9,7 @@ from pop3_service.domain.errors import InvalidToken
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.sasl import bearer
 from pop3_service.supervisor.authentication.bearer import BearerTokens
-from pop3_service.supervisor.authentication.sasl import WrongProof
+from pop3_service.supervisor.authentication.proof import WrongProof
 
 
 class BearerChecks:

@@ -29,7 +29,7 @@ from pop3_service.domain.session import SessionEvent
 from pop3_service.domain.transforms import TransformCount
 from pop3_service.supervisor.authentication.authenticator import Authenticator
 from pop3_service.supervisor.authentication.login_times import LoginTimes
-from pop3_service.supervisor.authentication.sasl import (
+from pop3_service.supervisor.authentication.proof import (
     Check,
     CheckOutcome,
     Claim,

@@ -23,7 +23,7 @@ from pop3_service.domain.scram import HASH, MadeUp, Verifier, make_verifier, pro
 from pop3_service.domain.settings import Settings
 from pop3_service.pop3.sasl.mechanisms import SCRAM
 from pop3_service.supervisor.authentication.authenticator import Authenticator
-from pop3_service.supervisor.authentication.sasl import Claim, WrongProof
+from pop3_service.supervisor.authentication.proof import Claim, WrongProof
 
 if TYPE_CHECKING:
     from scramp.core import ScramServer
