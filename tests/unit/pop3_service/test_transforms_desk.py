@@ -429,6 +429,11 @@ async def test_whom_it_is_for_must_be_there(made: Desk) -> None:
             await made.desk.activate("clean", "admin", subject=subject)
     with pytest.raises(AccountNotFound, match="nobody"):
         await made.desk.activate("clean", "admin", mode=Mode.CANARY, accounts=["ana", "nobody"])
+    auditors = Subject(Scope.ROLE, RoleName.AUDITOR)
+    with pytest.raises(InvalidArgument, match=r"^ana has the role user, not auditor$"):
+        await made.desk.activate(
+            "clean", "admin", subject=auditors, mode=Mode.CANARY, accounts=["ana"]
+        )
     for name, version in (("other", 0), ("clean", 2), ("Clean", 0)):
         with pytest.raises(TransformNotFound):
             await made.desk.activate(name, "admin", version=version)

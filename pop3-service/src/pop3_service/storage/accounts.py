@@ -100,6 +100,11 @@ class AccountStore:
         async with transaction(self._engine) as connection:
             return await _existing(connection, names)
 
+    async def roles_of(self, names: Collection[str]) -> dict[str, str]:
+        """Give the role of each of these accounts that is there."""
+        async with transaction(self._engine) as connection:
+            return await _roles(connection, names)
+
     async def would_insert(self, names: Collection[str], maximum: int) -> set[str]:
         """Tell what ``insert_all`` would: give the names that are taken, or raise AccountLimit."""
         async with transaction(self._engine) as connection:
@@ -295,11 +300,16 @@ async def _admit(connection: AsyncConnection, names: Collection[str], maximum: i
 
 
 async def _existing(connection: AsyncConnection, names: Collection[str]) -> set[str]:
-    found: set[str] = set()
+    return set(await _roles(connection, names))
+
+
+async def _roles(connection: AsyncConnection, names: Collection[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    table = tables.accounts.c
     rest = iter([str(name) for name in names])
     while some := list(itertools.islice(rest, NAMES_AT_A_TIME)):
-        query = select(tables.accounts.c.name).where(tables.accounts.c.name.in_(some))
-        found.update((await connection.execute(query)).scalars())
+        query = select(table.name, table.role).where(table.name.in_(some))
+        found.update((row.name, row.role) for row in await connection.execute(query))
     return found
 
 

@@ -15,7 +15,7 @@ from pop3_service.domain.errors import (
     TransformNotFound,
 )
 from pop3_service.domain.settings import Settings
-from pop3_service.domain.subject import EVERYONE, Subject
+from pop3_service.domain.subject import EVERYONE, Scope, Subject
 from pop3_service.domain.transforms import (
     DEFAULT_FAILURE_LIMIT,
     MAX_ACTIVATIONS,
@@ -93,7 +93,7 @@ class ActiveTransformsDesk(TransformsInForce):
         new = Activation(0, own(subject), transform, mode, share=share,
                          failure_limit=failure_limit, set_by=by)  # fmt: skip
         check_mode(new, accounts)
-        new = replace(new, accounts=await self._own_names(accounts))
+        new = replace(new, accounts=await self._own_names(accounts, new.subject))
         async with self.changing:
             return await self._make(new)
 
@@ -176,17 +176,20 @@ class ActiveTransformsDesk(TransformsInForce):
         return Transform(0, "", 0, command_line, programs, on_failure, created_by=by,
                          create_time_s=self._now_s())  # fmt: skip
 
-    async def _own_names(self, names: Sequence[str]) -> tuple[str, ...]:
+    async def _own_names(self, names: Sequence[str], subject: Subject) -> tuple[str, ...]:
         """Give accounts' own spellings of names, each once, in order.
 
         Raises:
             AccountNotFound: one of them is not there.
+            InvalidArgument: one of them is not of the subject, and so would get nothing.
         """
         meant = tuple(dict.fromkeys(AccountName.meant(name) for name in names))
-        found = await self._accounts.existing(meant)
+        roles = await self._accounts.roles_of(meant)
         for name in meant:
-            if name not in found:
+            if name not in roles:
                 raise AccountNotFound(name)
+            if subject.scope is Scope.ROLE and roles[name] != subject.name:
+                raise InvalidArgument(f"{name} has the role {roles[name]}, not {subject.name}")
         return tuple(sorted(meant))
 
     def _check_bounds(self, new: Activation) -> None:
