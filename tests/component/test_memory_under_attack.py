@@ -35,7 +35,7 @@ class Attacked(Service):
         super().__init__(running)
         self.workers = workers
         self.bystander = self.account(MAIL)
-        self.accounts = (f"a{number}" for number in itertools.count())
+        self.names = (f"a{number}" for number in itertools.count())
 
     @contextlib.contextmanager
     def under(self, what: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Watched]:
@@ -48,7 +48,7 @@ class Attacked(Service):
 
     def many(self, count: int) -> list[str]:
         """So many new accounts."""
-        names = list(itertools.islice(self.accounts, count))
+        names = list(itertools.islice(self.names, count))
 
         async def create() -> None:
             async with ManagementClient(self.daemon.grpc_target) as client:
