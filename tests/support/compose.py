@@ -13,6 +13,7 @@ import docker
 from docker.models.containers import Container
 
 from support.daemon import pss_kb
+from support.events import wait_for
 from support.pop3 import Pop3
 from support.ports import kept_port
 
@@ -65,9 +66,15 @@ class Project:
             raise AssertionError(f"{told.args}\n{told.stdout}\n{told.stderr}\n{logs}")
         return told
 
-    def up(self, *arguments: str) -> None:
-        """Start it and wait until all is healthy."""
-        self.compose("up", "--wait", *arguments)
+    def up(self, **variables: str) -> None:
+        """Start it and wait until all is healthy.
+
+        Docker asks each ten seconds; here it is asked in the same words until it is so.
+        """
+        self.compose("up", "--detach", **variables)
+        for container in self.containers().values():
+            if check := container.attrs["Config"].get("Healthcheck"):
+                wait_for(lambda it=container, words=check["Test"][1:]: _succeeds(it, words), 120)
 
     def logs(self, *services: str) -> str:
         """What the containers have written."""
@@ -132,6 +139,13 @@ class Project:
             path = self.mail / account / f"new/{1000 + number}.M{number}P1.host"
             path.write_bytes(message)
             path.chmod(0o644)
+
+
+def _succeeds(container: Container, words: list[str]) -> bool:
+    try:
+        return bool(container.exec_run(words).exit_code == 0)
+    except docker.errors.APIError:  # it does not run yet
+        return False
 
 
 @contextmanager

@@ -58,5 +58,5 @@ def running(
     """Built from nothing, up and healthy."""
     mail = tmp_path_factory.mktemp("mail")
     with project(mail, engine) as made:
-        made.up("--build")
+        made.compose("up", "--build", "--wait")
         yield made

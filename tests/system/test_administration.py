@@ -127,5 +127,11 @@ def test_without_the_service_the_gateway_says_so_and_recovers(running: Project) 
         running.compose("stop", "pop3-service")
         assert admin.ask("USERS").startswith("-ERR [UNAVAILABLE]")
         running.up()
-        with running.admin() as again:
-            again.listing("USERS")
+
+    def recovered() -> bool:
+        with Pop3(running.scmp, timeout=60) as again:
+            return again.log_in("default", "default").startswith("+OK")
+
+    wait_for(recovered, 120)
+    with running.admin() as admin:
+        assert admin.listing("USERS")

@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from support.compose import ROOT, Project, project
+from support.events import wait_for
 
 PRODUCTION = (ROOT / "docker-compose.yml", ROOT / "docker-compose.production.yml")
 LOOPBACK = {"POP3_BIND_IPV4": "127.0.0.1", "POP3_BIND_IPV6": "[::1]"}
@@ -23,8 +24,13 @@ SECRETS = re.compile(
 def test_everything_is_healthy_from_nothing(running: Project) -> None:
     found = running.containers()
     assert found.keys() == {*LONG_RUNNING, "maildir-init"}
-    for name in LONG_RUNNING:
-        assert found[name].attrs["State"]["Health"]["Status"] == "healthy"
+    for name in LONG_RUNNING:  # Docker asks each ten seconds
+
+        def is_healthy(name: str = name) -> bool:
+            state = running.containers()[name].attrs["State"]
+            return bool(state["Health"]["Status"] == "healthy")
+
+        wait_for(is_healthy)
     assert found["maildir-init"].attrs["State"]["ExitCode"] == 0
 
 

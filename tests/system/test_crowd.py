@@ -44,7 +44,7 @@ def way(request: pytest.FixtureRequest, running: Project) -> Iterator[Way]:
             yield Way(request.param, "127.0.0.1", running.pop3, scale.PROXIED_SESSIONS)
         case "published":
             host = running.gateway()
-            running.compose("up", "--wait", POP3_BIND_IPV4=host)
+            running.up(POP3_BIND_IPV4=host)
             yield Way(request.param, host, running.pop3, scale.PUBLISHED_SESSIONS)
             running.up()
         case _:
