@@ -2,13 +2,13 @@
 
 import gc
 import signal
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+
+from sharing import ByFile, rank
 
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and every program that they
 # start would inherit that.
@@ -21,38 +21,9 @@ settings.register_profile(
 )
 settings.load_profile("untimed")
 
-TESTS = Path(__file__).parent
-TOGETHER = "system"
-"""The folder whose tests share one engine and the published ports, and so one process."""
-
-
-COLLECTORS = ("test_garbage.py", "test_workers.py", "test_connection_end.py")
-"""Tests that call the garbage collector come before those that leave it gRPC's and greenlet's
-objects: it has hung in them."""
-LONGEST = ("test_abilities.py",)
-"""Files that take longest, the longest first: what begins last should be short."""
-_ORDER = {name: number for number, name in enumerate((*COLLECTORS, *LONGEST))}
-
-
-def _rank(item: pytest.Item) -> int:
-    if TOGETHER in item.path.parts:
-        return -1
-    return _ORDER.get(item.path.name, len(_ORDER))
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_rank)
-
-
-class ByFile(LoadScopeScheduling):
-    """Several processes share the tests, a file each, in the order of their collection.
-
-    So nothing that the tests of a file share is made more than once.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return TOGETHER if TOGETHER in path.split("/") else path
+    items.sort(key=lambda it: rank(it.path))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:

@@ -6,6 +6,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import sharing
+
 ROOT = Path(__file__).parents[2]
 FILES = [f"tests/unit/lineproto/test_{name}.py" for name in ("networks", "proxy", "clock")]
 
@@ -22,3 +24,8 @@ def test_a_file_is_one_process_s() -> None:
         processes[file].add(process)
     assert processes.keys() == {*FILES}
     assert all(len(it) == 1 for it in processes.values()), processes
+
+
+def test_what_begins_first_is_there() -> None:
+    names = {it.name for it in (ROOT / "tests").rglob("test_*.py")}
+    assert names >= {*sharing.COLLECTORS, *sharing.LONGEST}

@@ -185,6 +185,8 @@ async def test_the_command_of_a_client_that_is_gone_is_cancelled(talks: Talks) -
 async def test_a_command_cancelled_before_it_began_lets_go_as_well(
     talks: Talks, recwarn: pytest.WarningsRecorder
 ) -> None:
+    gc.collect()
+    recwarn.clear()  # what other tests have left
     client = await talks.connect()
     await client.send(b"wait\r\n")
     await until(lambda: client.talk.lines)
