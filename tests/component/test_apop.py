@@ -3,12 +3,12 @@
 import hashlib
 import poplib
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from component.conftest import Service
+from component.conftest import Service, starting
 
 SECRET = "tanstaaf of a good length"
 REFUSED = "-ERR [AUTH] wrong name or password"
@@ -24,9 +24,13 @@ def timestamp(greeting: bytes) -> bytes:
     return found[0].strip()
 
 
-@pytest.fixture
-def offering(own_service: Callable[..., Service]) -> Service:
-    return own_service(POP3_APOP="on", POP3_MIN_LOGIN_DELAY="0", POP3_MAX_LOGIN_DELAY="0")
+@pytest.fixture(scope="module", params=[0, 2], ids=["workers=0", "workers=2"])
+def offering(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A service for all tests, which leave APOP switched on."""
+    with starting(tmp_path_factory.mktemp("offering"), request.param) as start:
+        yield start(POP3_APOP="on", POP3_MIN_LOGIN_DELAY="0", POP3_MAX_LOGIN_DELAY="0")
 
 
 def test_attack_23_apop_as_a_standard_client_sends_it_and_as_who_overheard_it(
@@ -80,6 +84,7 @@ def test_switching_apop_off_holds_for_connections_that_are_open(offering: Servic
         assert client.log_in(box.name) == "+OK Logged in"
     with offering.connect() as client:
         assert client.greeting.endswith(b" server ready\r\n")
+    offering.change(apop=True)
 
 
 def test_the_key_is_beside_the_database_and_no_secret_is_in_the_log(offering: Service) -> None:

@@ -175,7 +175,8 @@ def test_a_login_that_is_known_asks_nobody_however_it_is_sent(
 
 
 def test_a_password_sent_with_auth_is_in_no_log(own_service: Callable[..., Service]) -> None:
-    service = own_service(POP3_LOG_LEVEL="debug")
+    no_delay = {"POP3_MIN_LOGIN_DELAY": "0", "POP3_MAX_LOGIN_DELAY": "0"}
+    service = own_service(POP3_LOG_LEVEL="debug", **no_delay)
     box = service.account()
     with service.connect() as client:
         assert client.ask(f"AUTH PLAIN {plain(box.name)}") == "+OK Logged in"

@@ -25,7 +25,8 @@ DENIED = "-ERR [DENIED] the gateway's secret is not the service's"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory) -> Iterator[Daemon]:
-    with daemon.running(tmp_path_factory.mktemp("service")) as running:
+    no_delay = {"POP3_MIN_LOGIN_DELAY": "0", "POP3_MAX_LOGIN_DELAY": "0"}
+    with daemon.running(tmp_path_factory.mktemp("service"), environment=no_delay) as running:
         yield running
 
 
