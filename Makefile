@@ -48,9 +48,10 @@ run: $(VENV)/run.stamp ## Start both services here, without Docker; Ctrl-C ends 
 
 # AT_ONCE=0 runs the tests in one process, which shows their figures as well.
 AT_ONCE ?= 3
+# What they start, hundreds of times, is compiled once, also where nothing else is to be.
 test: $(VENV)/test.stamp ## Install and run the tests (SCALE=ci).
-	VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadscope \
-	    --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= VALIJA_SCALE=$(SCALE) $(BIN)/python -m pytest -n $(AT_ONCE) \
+	    --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # It takes two fifths more of the processors, which the tests alone need not wait for.
 coverage: ## Run the tests, and tell which branches of the code they take.
