@@ -61,6 +61,10 @@ class ManagementClient:
         options: list[tuple[str, Any]] = [
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 2000),
+            # How long one try to connect may take, and how soon a name is looked up again: 20 and
+            # 30 s else. A container that is started anew may have another address.
+            ("grpc.min_reconnect_backoff_ms", 5000),
+            ("grpc.dns_min_time_between_resolutions_ms", 1000),
             ("grpc.enable_http_proxy", 0),
         ]
         if tls is None:
