@@ -8,6 +8,7 @@ import pytest
 
 import scale
 from component.conftest import Service, Start
+from support.events import wait_for
 from support.peaks import Peaks
 
 PIECE = b"A line of a message that is far too large to be held.\n" * 20_000
@@ -40,6 +41,10 @@ def peaks(service: Service, name: str) -> tuple[int, int, dict[str, int]]:
     return told, crc, watched.stop()
 
 
+def transformed_ahead(service: Service) -> int:
+    return service.manage(lambda admin: admin.get_status()).transformed_mail.done_count
+
+
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("command_line", ["cat", "wc"])
 def test_a_very_large_message_takes_no_more_memory_than_a_small_one(
@@ -49,6 +54,7 @@ def test_a_very_large_message_takes_no_more_memory_than_a_small_one(
     service.transform(command_line)
     box = service.account()
     box.deliver(b"Subject: small\n\none\n", "1000.M1P1.host")
+    wait_for(lambda: transformed_ahead(service) == 1)  # its process is there, whole
     before = peaks(service, box.name)[2]
     (box.path / "new/1000.M1P1.host").unlink()
     count = scale.LARGE_MESSAGE // len(PIECE)
