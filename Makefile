@@ -61,10 +61,11 @@ soak: ## Run the tests at their full size.
 	$(MAKE) test SCALE=full AT_ONCE=0
 
 # BENCH=sessions,retr chooses modes, ROUNDS= and SECONDS_EACH= how long, BEFORE=folder another
-# checkout of ours to measure beside this one.
+# checkout of ours to measure beside this one. As in an image, our modules are compiled already.
 bench: $(VENV)/test.stamp ## Measure beside Dovecot; BENCH= chooses modes.
-	PYTHONPATH=tests $(BIN)/python -m performance --bench '$(BENCH)' --before '$(BEFORE)' \
-	    --rounds '$(or $(ROUNDS),0)' --seconds-each '$(or $(SECONDS_EACH),0)' $(ARGS)
+	PYTHONDONTWRITEBYTECODE= PYTHONPATH=tests $(BIN)/python -m performance \
+	    --bench '$(BENCH)' --before '$(BEFORE)' --rounds '$(or $(ROUNDS),0)' \
+	    --seconds-each '$(or $(SECONDS_EACH),0)' $(ARGS)
 
 # Any server: it needs no more than python3. tests/conformance/README.md has the options.
 scorecard: ## Check a POP3 server rule by rule; ARGS='HOST PORT --user NAME --password-file FILE'.
