@@ -372,9 +372,8 @@ def is_settled(state: FolderState, now_ns: int) -> bool:
 def measured(message: bytes) -> tuple[int, int]:
     """Give the octets and the form of a whole message."""
     if b"\r" not in message:  # most are small, with bare LF
-        octets = 2 * len(message) - len(
-            message.replace(b"\n", b"")
-        )  # a quarter of ``count``'s time
+        # In a quarter of the time of ``count``.
+        octets = 2 * len(message) - len(message.replace(b"\n", b""))
         form = LF_ONLY if message.isascii() else LF_ONLY | header_form(message)
         return octets if message.endswith(b"\n") else octets + 2, form
     counter = OctetCounter()

@@ -84,9 +84,8 @@ class Apop:
         return Admitted(found.name, facts=found.facts)
 
     def _open(self, sealer: Sealer, sealed: bytes | None, name: AccountName) -> bytes:
-        from pop3_service.supervisor.authentication import (
-            sealing,  # imported already: by who made the sealer
-        )
+        # Imported already: by who made the sealer.
+        from pop3_service.supervisor.authentication import sealing
 
         if sealed is not None:
             try:

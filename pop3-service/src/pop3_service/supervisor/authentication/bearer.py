@@ -70,9 +70,8 @@ class BearerTokens:
         return self._checked(text, newer, settings)
 
     def _checked(self, token: str, keys: Keys, settings: Settings) -> Mapping[str, Any]:
-        from pop3_service.supervisor.authentication import (
-            jose,  # imported already: by who read the keys
-        )
+        # Imported already: by who read the keys.
+        from pop3_service.supervisor.authentication import jose
 
         rules = jose.Rules(
             settings.oauth_issuer, settings.oauth_audience, self._clock.now().timestamp()
