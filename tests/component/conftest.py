@@ -15,6 +15,7 @@ import pytest
 import scale
 from pop3mgmt.client import Caller, ManagementClient
 from pop3mgmt.v1 import server_pb2, sessions_pb2
+from pop3mgmt.v1.server_pb2 import TransformedMail
 from support import daemon
 from support.events import wait_for
 from support.pop3 import Pop3
@@ -51,6 +52,14 @@ class Service:
         thread = threading.Thread(target=act, args=arguments, daemon=True)
         thread.start()
         return thread
+
+    def lines(self, *words: str) -> list[str]:
+        """The lines of the log so far that have all these words."""
+        return [line for line in list(self.daemon.log) if all(word in line for word in words)]
+
+    def transformed_mail(self) -> TransformedMail:
+        """What the state tells of mail that is kept transformed."""
+        return self.manage(lambda admin: admin.get_status()).transformed_mail
 
     def sessions(self, account: str = "") -> list[sessions_pb2.Session]:
         """The sessions there are, all or an account's."""

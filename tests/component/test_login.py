@@ -152,7 +152,7 @@ def told_delays(service: Service, count: int) -> list[float]:
     """The delays of so many refused logins, as the log tells them."""
 
     def delays() -> list[float]:
-        lines = [it for it in list(service.daemon.log) if 'event="login refused"' in it]
+        lines = service.lines('event="login refused"')
         return [float(it.split("delay_s=")[1].split()[0]) for it in lines]
 
     wait_for(lambda: len(delays()) == count)

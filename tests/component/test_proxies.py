@@ -38,9 +38,6 @@ class Behind(Service):
     def ask_behind(self, header: bytes, *, tls: bool = False) -> "Client":
         return Client(self.dial(header, tls=tls), tls=tls)
 
-    def lines(self, *words: str) -> list[str]:
-        return [line for line in self.daemon.log if all(word in line for word in words)]
-
     def peers(self, account: str) -> list[str]:
         return [session.peer for session in self.sessions(account)]
 

@@ -8,15 +8,10 @@ import signal
 from pathlib import Path
 
 from component.conftest import Service, Start
-from pop3mgmt.v1.server_pb2 import TransformedMail
 from support.events import wait_for
 from support.peaks import role, tree
 
 WITHIN_S = 60
-
-
-def told(service: Service) -> TransformedMail:
-    return service.manage(lambda admin: admin.get_status()).transformed_mail
 
 
 def workers_ahead(service: Service) -> list[int]:
@@ -42,11 +37,11 @@ def test_mail_is_transformed_as_it_arrives_and_the_state_tells(own_service: Star
     assert not service.manage(lambda admin: admin.get_status()).HasField("transformed_mail")
     first, second = service.account(b"one\n", b"two\n"), service.account()
     service.transform("tr a-z A-Z")
-    wait_for(lambda: told(service).done_count == 2, WITHIN_S)
+    wait_for(lambda: service.transformed_mail().done_count == 2, WITHIN_S)
     second.deliver(b"three\n", "1001.M1P1.host")
-    wait_for(lambda: told(service).done_count == 3, WITHIN_S)
-    wait_for(lambda: told(service).waiting_count == 0, WITHIN_S)
-    mail = told(service)
+    wait_for(lambda: service.transformed_mail().done_count == 3, WITHIN_S)
+    wait_for(lambda: service.transformed_mail().waiting_count == 0, WITHIN_S)
+    mail = service.transformed_mail()
     assert (mail.ahead, mail.failed_count) == (True, 0)
     assert 0 < mail.used_bytes < mail.limit_bytes == 1 << 30
     for box, octets in ((first, 10), (second, 7)):
@@ -54,9 +49,9 @@ def test_mail_is_transformed_as_it_arrives_and_the_state_tells(own_service: Star
             assert client.log_in(box.name) == "+OK Logged in"
             assert client.ask("STAT").split()[2] == str(octets)
             client.ask("QUIT")
-    assert told(service).done_count == 3
+    assert service.transformed_mail().done_count == 3
     service.transform()
-    wait_for(lambda: not told(service).ahead)
+    wait_for(lambda: not service.transformed_mail().ahead)
     service.daemon.stop()
     assert "Traceback" not in "".join(service.daemon.log)
 
@@ -72,12 +67,12 @@ def test_what_works_ahead_is_there_while_a_transform_is_and_comes_again(
     with service.connect() as client:
         box = service.account(b"one\n")
         assert client.log_in(box.name) == "+OK Logged in"
-        wait_for(lambda: told(service).done_count == 1, WITHIN_S)
+        wait_for(lambda: service.transformed_mail().done_count == 1, WITHIN_S)
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: workers_ahead(service) not in ([], [pid]), WITHIN_S)
         assert client.ask_many("RETR 1")[1] == b"ONE\r\n"  # nobody else has noticed
     service.account(b"two\n")
-    wait_for(lambda: told(service).done_count == 2, WITHIN_S)
+    wait_for(lambda: service.transformed_mail().done_count == 2, WITHIN_S)
     service.change(transform_ahead=False)
     wait_for(lambda: workers_ahead(service) == [])
     service.change(transform_ahead=True)
@@ -90,7 +85,7 @@ def test_nothing_of_it_is_left_when_the_service_is_killed(with_workers: Start) -
     service = with_workers()
     service.account(b"one\n")
     service.transform("tr a-z A-Z")
-    wait_for(lambda: told(service).done_count == 1, WITHIN_S)
+    wait_for(lambda: service.transformed_mail().done_count == 1, WITHIN_S)
     pids = list(tree(service.daemon.process.pid))
     assert len(pids) >= 4
     service.daemon.process.kill()
@@ -102,8 +97,8 @@ def test_what_fails_ahead_is_counted_and_refused_as_ever(own_service: Start) -> 
     service = own_service()
     box = service.account(b"bad\n")
     service.transform("sed /^bad/q1")
-    wait_for(lambda: told(service).failed_count == 1, WITHIN_S)
+    wait_for(lambda: service.transformed_mail().failed_count == 1, WITHIN_S)
     with service.connect() as client:
         assert client.log_in(box.name) == "+OK Logged in"
         assert client.ask("RETR 1").startswith("-ERR [SYS/TEMP]")
-    assert told(service).failed_count == 1
+    assert service.transformed_mail().failed_count == 1

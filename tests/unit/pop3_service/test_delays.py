@@ -3,13 +3,8 @@
 import asyncio
 
 from pop3_service.control.delays import Delays
+from unit.lineproto.talks import turns
 from unit.pop3_service.clock import FakeClock
-
-
-async def settled() -> None:
-    """Let every task go on until it waits."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_who_is_held_up_waits_as_long_as_it_was_told() -> None:
@@ -18,7 +13,7 @@ async def test_who_is_held_up_waits_as_long_as_it_was_told() -> None:
     wait = asyncio.create_task(Delays(clock).wait(15))
     for passed_s, over in ((0, False), (14.5, False), (0.5, True)):
         clock.move(passed_s)
-        await settled()
+        await turns()
         assert wait.done() is over
 
 
@@ -27,7 +22,7 @@ async def test_after_the_end_nobody_waits() -> None:
     clock.waits = True
     delays = Delays(clock)
     waits = [asyncio.create_task(delays.wait(seconds)) for seconds in (2, 15)]
-    await settled()
+    await turns()
     assert not any(wait.done() for wait in waits)
     delays.end()
     await asyncio.wait_for(asyncio.gather(*waits, delays.wait(15)), 10)
@@ -38,8 +33,8 @@ async def test_who_goes_meanwhile_leaves_no_wait_behind() -> None:
     clock.waits = True
     before = asyncio.all_tasks()
     wait = asyncio.create_task(Delays(clock).wait(15))
-    await settled()
+    await turns()
     assert len(asyncio.all_tasks()) == len(before) + 2
     wait.cancel()
-    await settled()
+    await turns()
     assert asyncio.all_tasks() == before
