@@ -287,12 +287,20 @@ class Connection:
         if self._pumping and not scheduled:
             return
         self._pumping = False
+        lines = self._lines
         replies: list[bytes] = []
         budget = COMMANDS_A_TURN
-        while self._ready() and (answer := self._next_answer()) is not None:
+        # A dialogue that has finished answers nothing more, whatever was sent behind its end.
+        while (
+            self._task is None
+            and self._writable
+            and not self._closing
+            and not self._dialogue.finished
+            and (answer := self._next_answer()) is not None
+        ):
             if isinstance(answer, bytes):
                 replies.append(answer)
-                if self._dialogue.finished or self._securing is not None or not len(self._lines):
+                if not lines.waiting or self._dialogue.finished or self._securing is not None:
                     break
                 budget -= 1 + len(answer) // OCTETS_A_COMMAND
                 if budget <= 0:
@@ -312,15 +320,6 @@ class Connection:
         if self._securing is not None:
             self._secure(self._securing)
         self._settle()
-
-    def _ready(self) -> bool:
-        # A dialogue that has finished answers nothing more, whatever was sent behind its end.
-        return (
-            self._task is None
-            and self._writable
-            and not self._closing
-            and not self._dialogue.finished
-        )
 
     def _secure(self, context: ssl.SSLContext) -> None:
         """Forget what was sent in clear text, and begin the handshake once the reply is out."""
@@ -377,6 +376,16 @@ class Connection:
 
     def _settle(self) -> None:
         """Close if it is time to, and read only while there is room for more."""
+        lines = self._lines
+        if (
+            self._reading
+            and not self._closing
+            and self._task is None
+            and not lines.waiting
+            and not lines.dropped
+            and not (self._eof or self._stopping or self._pumping or self._dialogue.finished)
+        ):
+            return  # as most often: the next command is to come
         if self._closing or self._task is not None or self._pumping:
             pass
         elif self._dialogue.finished:
@@ -385,11 +394,11 @@ class Connection:
             self._close(CLOSED_BY_CLIENT)
         elif self._writable and self._stopping:
             self._close("server is stopping")
-        elif self._lines.dropped > MAX_DROPPED:
+        elif lines.dropped > MAX_DROPPED:
             self._close("line too long")
         if self._closing:
             return
-        wanted = len(self._lines) <= READ_HIGH  # one more octet may show that a line is too long
+        wanted = lines.waiting <= READ_HIGH  # one more octet may show that a line is too long
         if wanted is not self._reading and not self._eof:
             self._reading = wanted
             if wanted:
@@ -417,7 +426,7 @@ class Connection:
         yet could go with the server's container.
         """
         pending = (
-            len(self._lines) > 0
+            self._lines.waiting > 0
             or self._lines.dropped > 0
             or not self._reading
             or self._stream.has_unread_records()

@@ -28,30 +28,26 @@ class LineBuffer:
     changed between lines. ``long_lines`` are lines that have a limit of their own.
 
     After ``LineTooLong`` the rest of that line is dropped as it comes, so the buffer never holds
-    more than one line of a misbehaving client; ``dropped`` counts those octets.
+    more than one line of a misbehaving client; ``dropped`` counts those octets, and ``waiting``
+    those received and not yet given out: attributes, as they are asked for with every line.
     """
 
-    __slots__ = ("_data", "_dropping", "_long_lines", "_start", "dropped", "limit")
+    __slots__ = ("_data", "_dropping", "_long_lines", "_start", "dropped", "limit", "waiting")
 
     def __init__(self, limit: int, long_lines: LongLines | None = None) -> None:
         self.limit = limit
         self._long_lines = long_lines
         self.dropped = 0
+        self.waiting = 0
         self._data = b""
         self._start = 0
         self._dropping = False
 
-    def __len__(self) -> int:
-        """Octets received and not yet given out."""
-        return len(self._data) - self._start
-
     def feed(self, octets: bytes) -> None:
         """Take the next octets as they came from the network."""
-        if self._start < len(self._data):
-            self._data = self._data[self._start :] + octets
-        else:
-            self._data = octets
+        self._data = self._data[self._start :] + octets if self.waiting else octets
         self._start = 0
+        self.waiting = len(self._data)
 
     def next_line(self) -> bytes | None:
         """Give the next complete line, or None until more octets come.
@@ -61,22 +57,26 @@ class LineBuffer:
         """
         if self._dropping and not self._drop():
             return None
-        end = self._data.find(b"\n", self._start)
-        size = (end + 1 if end >= 0 else len(self._data)) - self._start
+        if not self.waiting:
+            return None
+        start = self._start
+        end = self._data.find(b"\n", start)
+        size = end + 1 - start if end >= 0 else self.waiting
         if size > self.limit and not self._may_be_longer(size):
             self._dropping = True
             self._drop()
             raise LineTooLong
         if end < 0:
             return None
-        line = self._data[self._start : end]
+        line = self._data[start:end]
         self._start = end + 1
+        self.waiting -= size
         return line[:-1] if line.endswith(b"\r") else line
 
     def clear(self) -> None:
         """Forget everything received, the partial line too."""
         self._data = b""
-        self._start = 0
+        self._start = self.waiting = 0
         self._dropping = False
 
     def _may_be_longer(self, size: int) -> bool:
@@ -90,11 +90,13 @@ class LineBuffer:
         """Drop octets through the next LF. True once it was there."""
         end = self._data.find(b"\n", self._start)
         if end >= 0:
-            self.dropped += end + 1 - self._start
+            size = end + 1 - self._start
+            self.dropped += size
+            self.waiting -= size
             self._start = end + 1
             self._dropping = False
             return True
-        self.dropped += len(self._data) - self._start
+        self.dropped += self.waiting
         self._data = b""
-        self._start = 0
+        self._start = self.waiting = 0
         return False

@@ -22,6 +22,7 @@ READ_SIZE = 16 * 1024
 """Octets read at a time: as many as a TLS record holds, so that none stay behind in OpenSSL."""
 EVENTS_A_TURN = 256
 """Sockets served before the loop's other work gets its turn."""
+_IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 _ERRORS = select.EPOLLERR | select.EPOLLHUP
 
 
@@ -130,8 +131,8 @@ class Stream:
         self._write_eof = False
         self._closing = False
         self._lost = False
-        self._events = select.EPOLLIN
-        poller.add(self._fd, select.EPOLLIN, self._ready)
+        self._events = _IN
+        poller.add(self._fd, _IN, self._ready)
 
     # --- what the owner asks --------------------
 
@@ -237,7 +238,7 @@ class Stream:
             if self._handshaking:
                 self._handshake()
                 return
-            if self._unsent is not None and events & (select.EPOLLOUT | _ERRORS):
+            if self._unsent is not None and events & (_OUT | _ERRORS):
                 self._flush()
             if self._reading and not self._lost and self._tls_context is None:
                 self._read()
@@ -252,14 +253,14 @@ class Stream:
             self._watch()
             return
         except ssl.SSLWantWriteError:  # an answer of TLS itself found no room
-            self._set_events(self._events | select.EPOLLOUT)
+            self._set_events(self._events | _OUT)
             return
         except OSError as error:
             self._lose(error)
             return
         if octets:
             self._owner.data_received(octets)
-            if self._events & select.EPOLLOUT:
+            if self._events & _OUT:
                 self._watch()
             return
         self._reading = False
@@ -325,13 +326,13 @@ class Stream:
 
     def _handshake(self) -> None:
         assert isinstance(self._socket, ssl.SSLSocket)  # noqa: S101 - else no handshake
-        events = select.EPOLLIN
+        events = _IN
         try:
             self._socket.do_handshake()
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLWantWriteError:
-            events = select.EPOLLOUT
+            events = _OUT
         except OSError as error:
             self._lose(error)
             return
@@ -394,13 +395,13 @@ class Stream:
         if self._lost:
             return
         if self._handshaking:
-            events = select.EPOLLIN
+            events = _IN
         else:
             events = 0
             if self._reading and self._tls_context is None:
-                events = select.EPOLLIN
+                events = _IN
             if self._unsent is not None:
-                events |= select.EPOLLOUT
+                events |= _OUT
         if events != self._events:
             self._set_events(events)
 

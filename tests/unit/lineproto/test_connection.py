@@ -107,6 +107,21 @@ async def test_a_dialogue_that_streams_waits_for_its_client(talks: Talks) -> Non
     assert await client.line() == b"after"
 
 
+async def test_a_connection_that_goes_while_its_commands_wait_their_turn_is_no_fault(
+    talks: Talks,
+) -> None:
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    client = await talks.connect()
+    client.socket.send(b"x\r\n" * 1000)
+    await until(lambda: client.talk.lines)
+    client.talk.connection.abort("gone")
+    await turns()
+    assert client.talk.lost_reasons == ["gone"]
+    assert COMMANDS_A_TURN <= len(client.talk.lines) < 1000
+    assert faults == []
+
+
 async def test_a_client_with_many_commands_lets_others_have_their_turn(talks: Talks) -> None:
     many, one = await talks.connect(), await talks.connect()
     # Both are there before the loop goes round.
