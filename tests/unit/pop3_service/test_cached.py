@@ -13,7 +13,7 @@ import pytest
 import scale
 from lineproto.stuffing import END, encode
 from pop3_service.domain.errors import MaildropInUse, MaildropUnavailable
-from pop3_service.maildir import cached, listing
+from pop3_service.maildir import cached, listing, syscalls
 from pop3_service.maildir.cached import MailRoot
 from pop3_service.maildir.listing import COARSE_TICK_NS, TICK_NS
 from pop3_service.maildir.lock import MaildropLock, lock_key
@@ -112,6 +112,111 @@ async def test_what_is_read_at_once_is_what_the_long_way_gives(
     drop.close()
 
 
+async def test_what_a_login_has_read_is_sent_without_reading_it_again(
+    root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once; the second time it is read, and is the same."""
+    messages = [it for it in varied(cached.AT_ONCE) if 0 < len(it) < cached.SMALL]
+    for number, message in enumerate(messages):
+        deliver(root, message, f"{1000 + number}.a")
+    drop = maildrops.open_at_once("ana")
+    assert drop is not None
+    assert maildrops.read_octets == sum(map(len, messages)) > 0
+    pairs = list(zip(drop.messages, messages, strict=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", None)
+        replies = [small_message(drop, message, ENGLISH) for message, _ in pairs]
+    assert replies == [
+        b"+OK %d octets\r\n" % message.octets + encode(stored) + END for message, stored in pairs
+    ]
+    assert maildrops.read_octets == 0
+    assert [small_message(drop, message, ENGLISH) for message, _ in pairs] == replies
+    drop.close()
+    assert maildrops.read_octets == 0
+
+
+async def test_what_logins_have_read_is_kept_within_bounds_and_while_they_last(
+    root: Path, maildrops: Maildrops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_OCTETS", 10)
+    for name in ("ben", "eva"):
+        make_folder(root, (name,))
+    for name, content in (("ana", b"four\n"), ("ben", b"and five\n"), ("eva", b"one\n")):
+        (root / name / "new/1.a").write_bytes(content)
+    drops = {name: maildrops.open_at_once(name) for name in ("ana", "ben", "eva")}
+    assert maildrops.read_octets == len(b"four\n" + b"one\n")  # there was no room for Ben's
+    for name, content in (("ana", b"four\n"), ("ben", b"and five\n")):
+        drop = drops[name]
+        assert drop is not None
+        assert drop.read_at_once(drop.messages[0]) == content
+    for drop in drops.values():
+        assert drop is not None
+        drop.close()
+        drop.close()
+    assert maildrops.read_octets == 0
+
+
+@pytest.mark.attack(29, "swapped")
+@pytest.mark.parametrize("change", ["gone", "other", "grown", "same size", "same time", "second"])
+def test_what_a_login_has_read_is_not_sent_once_its_file_was_touched(
+    root: Path, maildrops: Maildrops, mail_root: MailRoot, change: str
+) -> None:
+    path = deliver(root, b"one\n", "1.a")
+    drop = maildrops.open_at_once("ana")
+    assert drop is not None
+    [message] = drop.messages
+    assert mail_root.is_untouched(b"ana", message)
+    time.sleep(0.02)  # the clock of files has ticked
+    answer = None
+    match change:
+        case "gone":
+            path.unlink()
+        case "other":
+            path.rename(root / "other")
+            deliver(root, b"two\n", "1.a")
+        case "grown":
+            with path.open("ab") as file:
+                file.write(b"more\n")
+        case "same size":
+            path.write_bytes(b"two\n")
+        case "same time":  # the file's own mtime tells nothing; read again, it is as it is now
+            path.write_bytes(answer := b"two\n")
+            os.utime(path, ns=(message.mtime_ns, message.mtime_ns))
+        case "second":
+            os.link(path, root / "second")
+    assert not mail_root.is_untouched(b"ana", message)
+    assert drop.read_at_once(message) == answer
+    drop.close()
+
+
+def test_a_status_without_waiting_is_the_one_that_os_tells(root: Path, mail_root: MailRoot) -> None:
+    path = deliver(root, b"one\n", "1.a")
+    os.utime(path, ns=(5, 2**33 * 10**9 + 7))
+    os.link(path, root / "second")
+    (root / "link").symlink_to(path)
+    status_of = syscalls.status_reader()
+    assert status_of is not None
+    for name in ("ana/new/1.a", "ana", "link"):
+        found, expected = status_of(mail_root.fd, name.encode()), (root / name).lstat()
+        assert found is not None
+        assert found == tuple(getattr(expected, field) for field in found._fields)
+    assert status_of(mail_root.fd, b"nowhere") is None
+
+
+def test_without_such_a_status_what_was_read_is_read_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cached, "status_reader", lambda: None)
+    deliver(root, b"one\n", "1.a")
+    own = Maildrops(MailPaths(root))
+    drop = own.open_at_once("ana")
+    assert drop is not None
+    [message] = drop.messages
+    assert drop.read_at_once(message) == b"one\n"
+    drop.close()
+    own.close()
+
+
 @pytest.mark.attack(29, "swapped")
 @pytest.mark.parametrize(
     "change", ["gone", "other", "grown", "same size", "link", "fifo", "second"]
@@ -167,7 +272,7 @@ def test_where_the_kernel_or_the_file_system_cannot_all_go_the_long_way(
     deliver(root, b"one\n", "1.a")
     lock = MaildropLock(root)
     [message] = Maildrop.open(root, ANA, lock).messages
-    monkeypatch.setattr(cached, "_OPENAT2", 9999)  # no such system call
+    monkeypatch.setattr(syscalls, "_OPENAT2", 9999)  # no such system call
     assert MailRoot(root).read_cached(b"ana", message) is None
     monkeypatch.undo()
     monkeypatch.setattr(cached, "LOCAL_FILE_SYSTEMS", frozenset())

@@ -8,18 +8,18 @@ then goes the long way. Where the kernel or the file system knows neither, all r
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pop3_service.domain.errors import MaildropUnavailable
 from pop3_service.maildir.folders import Folders
 from pop3_service.maildir.imported import are_imported
-from pop3_service.maildir.listing import FOLDERS, Scan, Snapshot
+from pop3_service.maildir.listing import Scan, Snapshot
 from pop3_service.maildir.message import Message
-from pop3_service.maildir.opening import READ_FLAGS, TRACELESS_FLAGS
+from pop3_service.maildir.syscalls import OpenCached, cached_opener, status_reader
 
 AT_ONCE = 100
 """Messages of a maildrop that is listed at once; a larger one is the business of a thread."""
@@ -31,16 +31,13 @@ LOCAL_FILE_SYSTEMS = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "overlay"}
 )
 """Where the state of a folder in use is in the kernel's memory; elsewhere a stat may wait."""
-_OPENAT2 = 437  # on every architecture
-_NO_MAGIC_LINKS, _NO_LINKS, _BENEATH, _CACHED = 0x02, 0x04, 0x08, 0x20
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
+class ListedAtOnce(NamedTuple):
+    """A listing, and the stored octets of the messages that were read for it, by inode."""
+
+    snapshot: Snapshot
+    octets: dict[int, bytes]
 
 
 class WouldWait(Exception):
@@ -64,7 +61,8 @@ class MailRoot:
         self.is_local = _file_system(path) in LOCAL_FILE_SYSTEMS
         self._buffer = bytearray(SMALL)
         self._view = memoryview(self._buffer)
-        self._open_cached = _cached_opener(self.fd) if self.is_local else None
+        self._open_cached = cached_opener(self.fd) if self.is_local else None
+        self._status = status_reader() if self.is_local else None
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -79,8 +77,7 @@ class MailRoot:
         size = message.size
         if self._open_cached is None or not 0 < size < SMALL:
             return None
-        name = os.fsencode(message.name)
-        fd = self._open_cached(self.fd, b"%b/%b/%b" % (folder, message.folder.encode(), name))
+        fd = self._open_cached(self.fd, _path(folder, message))
         if fd < 0:
             return None
         try:
@@ -90,7 +87,19 @@ class MailRoot:
         finally:
             os.close(fd)
 
-    def list_cached(self, folder: bytes, known: Iterable[Message]) -> Snapshot | None:
+    def is_untouched(self, folder: bytes, message: Message) -> bool:
+        """Whether nothing at all was done to a message's file since it was listed.
+
+        ``folder`` is its Maildir beneath the root. Not to be called from two threads at a time.
+        """
+        if self._status is None:
+            return False
+        status = self._status(self.fd, _path(folder, message))
+        return (
+            status is not None and status.st_ctime_ns == message.ctime_ns and message.is_in(status)
+        )
+
+    def list_cached(self, folder: bytes, known: Iterable[Message]) -> ListedAtOnce | None:
         """List a small Maildir's messages as a login does, if that takes no wait.
 
         What ``known`` says of a file spares reading it. None says nothing but that
@@ -102,15 +111,8 @@ class MailRoot:
         if fd < 0:
             return None
         try:
-            for part in FOLDERS:  # the scan opens them once more, and does not wait then
-                part_fd = self._open_cached(fd, part.encode())
-                if part_fd < 0:
-                    return None
-                long = os.fstat(part_fd).st_size > LONG_FOLDER
-                os.close(part_fd)
-                if long:
-                    return None
-            return Scan(fd, known, _Impatient(self, self._open_cached)).run()
+            eye = _Impatient(self, self._open_cached)
+            return ListedAtOnce(Scan(fd, known, eye).run(), eye.kept)
         except (WouldWait, OSError):
             return None
         finally:
@@ -152,7 +154,8 @@ class MailRoot:
 class _Impatient:
     """A ``listing.Eye`` that never waits, and gives up where it would have to."""
 
-    def __init__(self, root: MailRoot, open_cached: Callable[[int, bytes], int]) -> None:
+    def __init__(self, root: MailRoot, open_cached: OpenCached) -> None:
+        self.kept: dict[int, bytes] = {}
         self._root = root
         self._open_cached = open_cached
         self._looks = 0
@@ -162,6 +165,16 @@ class _Impatient:
         if are_imported(maildir_fd):
             raise WouldWait
         return {}
+
+    def open_folder(self, maildir_fd: int, folder: str) -> int:
+        """Open ``new`` or ``cur``, unless it takes long to be read."""
+        fd = self._open_cached(maildir_fd, folder.encode())
+        if fd < 0:
+            raise WouldWait
+        if os.fstat(fd).st_size > LONG_FOLDER:
+            os.close(fd)
+            raise WouldWait
+        return fd
 
     def status(self, folder_fd: int, entry: os.DirEntry[str]) -> os.stat_result:
         """Give a file's status."""
@@ -188,6 +201,10 @@ class _Impatient:
         return fd
 
 
+def _path(folder: bytes, message: Message) -> bytes:
+    return b"%b/%b/%b" % (folder, message.folder.encode(), os.fsencode(message.name))
+
+
 def read_piece(fd: int, offset: int, buffer: bytearray) -> bytes | None:
     """Read the next octets of a file into ``buffer`` if the kernel has them; None if not."""
     try:
@@ -195,39 +212,6 @@ def read_piece(fd: int, offset: int, buffer: bytearray) -> bytes | None:
     except OSError:
         return None
     return bytes(buffer) if count == len(buffer) else bytes(memoryview(buffer)[:count])
-
-
-def _cached_opener(root_fd: int) -> Callable[[int, bytes], int] | None:
-    """Give a function that opens a path beneath a folder without waiting; None if there is none.
-
-    It follows no link, and gives a negative number where it cannot open.
-    """
-    how, plain = _how(TRACELESS_FLAGS), _how(READ_FLAGS)
-    try:
-        syscall = ctypes.CDLL(None).syscall
-    except (OSError, AttributeError):
-        return None
-    syscall.restype = ctypes.c_long
-    # The rest is converted once: with ``argtypes`` each call would do it anew.
-    first, second = ctypes.byref(how), ctypes.byref(plain)
-    size = ctypes.c_size_t(ctypes.sizeof(how))
-
-    def open_cached(dir_fd: int, path: bytes) -> int:
-        fd: int = syscall(_OPENAT2, dir_fd, path, first, size)
-        if fd < 0:  # another's file, maybe
-            fd = syscall(_OPENAT2, dir_fd, path, second, size)
-        return fd
-
-    # A program under a seccomp filter or on an old kernel finds out here.
-    probe = open_cached(root_fd, b".")
-    if probe < 0:
-        return None
-    os.close(probe)
-    return open_cached
-
-
-def _how(flags: int) -> _OpenHow:
-    return _OpenHow(flags, 0, _NO_MAGIC_LINKS | _NO_LINKS | _BENEATH | _CACHED)
 
 
 def _file_system(path: Path) -> str:

@@ -157,11 +157,22 @@ def _ids(
 class Eye(Protocol):
     """How files are looked at. ``folder_fd`` is a descriptor of ``new`` or ``cur``."""
 
+    @property
+    def kept(self) -> dict[int, bytes] | None:
+        """Where the octets of messages go that were read whole, by inode; None to keep none."""
+
     def imported(self, maildir_fd: int) -> Mapping[str, str]:
         """Give the imported ids of a Maildir by base name.
 
         Raises:
             MaildropDamaged: they cannot be read.
+        """
+
+    def open_folder(self, maildir_fd: int, folder: str) -> int:
+        """Open ``new`` or ``cur`` of a Maildir; give its descriptor.
+
+        Raises:
+            OSError: it is missing, or no folder.
         """
 
     def status(self, folder_fd: int, entry: os.DirEntry[str]) -> os.stat_result:
@@ -182,11 +193,17 @@ class Eye(Protocol):
 
 
 class Patient:
-    """An ``Eye`` that waits for the disk; for threads."""
+    """An ``Eye`` that waits for the disk; for threads. It keeps nothing."""
+
+    kept = None
 
     def imported(self, maildir_fd: int) -> Mapping[str, str]:
         """Read the imported ids."""
         return imported.load(maildir_fd)
+
+    def open_folder(self, maildir_fd: int, folder: str) -> int:
+        """Open ``new`` or ``cur``."""
+        return os.open(folder, FOLDER_FLAGS, dir_fd=maildir_fd)
 
     def status(self, _: int, entry: os.DirEntry[str]) -> os.stat_result:
         """Give a file's status."""
@@ -244,7 +261,7 @@ class Scan:
         return None
 
     def _look_into(self, folder: str) -> None:
-        fd = os.open(folder, FOLDER_FLAGS, dir_fd=self._folder_fd)
+        fd = self._eye.open_folder(self._folder_fd, folder)
         try:
             unknown = []
             with os.scandir(fd) as entries:
@@ -317,7 +334,7 @@ class Scan:
 
     def _measure_open(self, folder: str, files: Mapping[int, str]) -> None:
         """Read messages by descriptor; the loop that a large mailbox is read in."""
-        fstat, read, found = os.fstat, self._eye.read, self._found
+        fstat, read, kept, found = os.fstat, self._eye.read, self._eye.kept, self._found
         passed_over = 0
         for file, name in files.items():
             try:
@@ -346,6 +363,8 @@ class Scan:
                 continue
             inode, mtime_ns, ctime_ns = status.st_ino, status.st_mtime_ns, status.st_ctime_ns
             found[inode] = Message(folder, name, "", octets, form, inode, size, mtime_ns, ctime_ns)
+            if kept is not None:
+                kept[inode] = chunk
         self._passed_over += passed_over
         self.measured += len(files) - passed_over
 

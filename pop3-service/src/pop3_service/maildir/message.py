@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lineproto.stuffing import UTF8_HEADER
+from pop3_service.maildir.syscalls import FileStatus
 
 KIND = 0o170000
 """The part of a mode that tells what kind of file it is."""
@@ -53,7 +54,7 @@ class Message(msgspec.Struct, array_like=True, gc=False):
         facts = f"{base_name(self.name)}\0{self.inode}\0{self.size}\0{self.mtime_ns}"
         return hashlib.blake2b(os.fsencode(facts), digest_size=16).hexdigest()
 
-    def is_in(self, status: os.stat_result) -> bool:
+    def is_in(self, status: os.stat_result | FileStatus) -> bool:
         """Whether the file of this status is the message as it was listed.
 
         What is known of its octets is forgotten if anything was done to the file since.
@@ -69,7 +70,7 @@ class Message(msgspec.Struct, array_like=True, gc=False):
         )
 
 
-def is_mail(status: os.stat_result) -> bool:
+def is_mail(status: os.stat_result | FileStatus) -> bool:
     """Whether a file (not followed) can be a message: a regular one, with one name."""
     return status.st_mode & KIND == stat.S_IFREG and status.st_nlink == 1
 

@@ -29,6 +29,10 @@ MAX_MESSAGES = 100_000
 MAILDROP_MESSAGES = 10
 """What a kept maildrop counts besides its messages."""
 
+READ_OCTETS = 8 * 1024 * 1024
+"""Octets kept over all sessions of messages that a login had to read: most clients ask for what
+is new at once, and it is not read twice."""
+
 log = structlog.get_logger()
 
 DELETIONS_AHEAD = 20
@@ -53,9 +57,12 @@ class _Kept(NamedTuple):
 
 
 class OpenMaildrop:
-    """A maildrop that a session has locked, and its contents as the protocol sees them."""
+    """A maildrop that a session has locked, and its contents as the protocol sees them.
 
-    __slots__ = ("_account", "_drop", "_folder", "_maildrops", "_root", "contents")
+    ``read`` are the stored octets of messages, by inode, that were read at login.
+    """
+
+    __slots__ = ("_account", "_drop", "_folder", "_maildrops", "_read", "_root", "contents")
 
     def __init__(
         self,
@@ -65,6 +72,7 @@ class OpenMaildrop:
         folder: bytes,
         root: MailRoot,
         maildrops: Maildrops,
+        read: dict[int, bytes],
     ) -> None:
         self.contents = contents
         self._account = account
@@ -72,6 +80,7 @@ class OpenMaildrop:
         self._folder = folder
         self._root = root
         self._maildrops = maildrops
+        self._read = read
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -84,7 +93,16 @@ class OpenMaildrop:
         return self._drop.snapshot.passed_over
 
     def read_at_once(self, message: Message) -> bytes | None:
-        """Give a small message's stored octets if that takes no wait; None says nothing."""
+        """Give a small message's stored octets if that takes no wait; None says nothing.
+
+        What was read at login is not read again, once, if its file is as it was then.
+        """
+        if self._read:
+            octets = self._read.pop(message.inode, None)
+            if octets is not None:
+                self._maildrops.read_octets -= len(octets)
+                if self._root.is_untouched(self._folder, message):
+                    return octets
         return self._root.read_cached(self._folder, message)
 
     def open_message(self, message: Message) -> int:
@@ -131,6 +149,8 @@ class OpenMaildrop:
     def close(self) -> None:
         """Unlock."""
         self._drop.close()
+        self._maildrops.read_octets -= sum(map(len, self._read.values()))
+        self._read = {}
 
 
 class Maildrops:
@@ -148,6 +168,7 @@ class Maildrops:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._cost = 0
         self.deletions = 0  # under way
+        self.read_octets = 0  # in open maildrops
 
     def close(self) -> None:
         """Let go of every lock."""
@@ -167,31 +188,34 @@ class Maildrops:
         if kept is None:
             kept = self._made(self._paths.parts(AccountName(account)), Snapshot((), 0))
         self._lock.acquire(kept.key)
-        current = None
+        found = None
         try:
-            current = self._current(account, kept)
+            found = self._current(account, kept)
         finally:
-            if current is None:
+            if found is None:
                 self._lock.release(kept.key)
-        if current is None:
+        if found is None:
             return None
+        current, read = found
         drop = Maildrop(self._paths.root, current.parts, self._lock, current.key, current.snapshot)
-        return self._opened(account, drop, current)
+        return self._opened(account, drop, current, read)
 
-    def _current(self, account: str, kept: _Kept) -> _Kept | None:
-        """Give what there is now, if that takes no wait."""
+    def _current(self, account: str, kept: _Kept) -> tuple[_Kept, dict[int, bytes]] | None:
+        """Give what there is now, and what of it was read to know, if that takes no wait."""
         try:
             unchanged = folder_state(self._root.fd, kept.folder) == kept.snapshot.state
         except OSError:
             return None
         if unchanged:
             self._kept.move_to_end(account)
-            return kept
+            return kept, {}
         if len(kept.snapshot.messages) > AT_ONCE:
             return None
         folder = os.fsencode(kept.folder.removesuffix("/"))
-        snapshot = self._root.list_cached(folder, kept.snapshot.messages)
-        return None if snapshot is None else self._keep(account, kept.parts, snapshot)
+        listed = self._root.list_cached(folder, kept.snapshot.messages)
+        if listed is None:
+            return None
+        return self._keep(account, kept.parts, listed.snapshot), listed.octets
 
     async def open(self, account: str, on_disk: OnDisk) -> OpenMaildrop:
         """Lock and list a maildrop, with what waits for the disk in a thread.
@@ -250,6 +274,13 @@ class Maildrops:
         folder = "/".join(parts) + "/"
         return _Kept(parts, folder, lock_key(parts), snapshot, Contents(snapshot.messages))
 
-    def _opened(self, account: str, drop: Maildrop, kept: _Kept) -> OpenMaildrop:
+    def _opened(
+        self, account: str, drop: Maildrop, kept: _Kept, read: dict[int, bytes] | None = None
+    ) -> OpenMaildrop:
         folder = os.fsencode(kept.folder.removesuffix("/"))
-        return OpenMaildrop(account, drop, kept.contents, folder, self._root, self)
+        octets = sum(map(len, read.values())) if read else 0
+        if read is None or self.read_octets + octets > READ_OCTETS:
+            read = {}
+        else:
+            self.read_octets += octets
+        return OpenMaildrop(account, drop, kept.contents, folder, self._root, self, read)
