@@ -1,6 +1,7 @@
 """Reading without waiting, and maildrops that did not change: fast, and never another answer."""
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -154,6 +155,26 @@ async def test_what_logins_have_read_is_kept_within_bounds_and_while_they_last(
         drop.close()
         drop.close()
     assert maildrops.read_octets == 0
+
+
+def test_what_nobody_asks_for_is_kept_until_the_second_sweep(
+    root: Path, maildrops: Maildrops
+) -> None:
+    make_folder(root, ("ben",))
+    for name in ("ana", "ben"):
+        (root / name / "new/1.a").write_bytes(b"one\n")
+    first = maildrops.open_at_once("ana")
+    maildrops.sweep()
+    assert maildrops.read_octets == 4
+    second = maildrops.open_at_once("ben")
+    maildrops.sweep()
+    assert maildrops.read_octets == 4  # of the second
+    maildrops.sweep()
+    assert maildrops.read_octets == 0
+    for drop in (first, second):
+        assert drop is not None
+        assert drop.read_at_once(drop.messages[0]) == b"one\n"
+        drop.close()
 
 
 @pytest.mark.attack(29, "swapped")
@@ -468,6 +489,7 @@ async def test_a_crowd_that_deletes_at_once_takes_few_descriptors(
         await free.wait()
         return work()
 
+    gc.collect()  # what earlier tests left open is closed now, and not meanwhile
     before = len(os.listdir("/proc/self/fd"))
     deletions = [asyncio.create_task(drop.delete(list(drop.messages), when_free)) for drop in drops]
     await asyncio.sleep(0)

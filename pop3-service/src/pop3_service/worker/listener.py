@@ -100,7 +100,8 @@ class Pop3Listener(Listener):
         log.warning("more proxy connections refused", count=count)
 
     def swept(self) -> None:
-        """Say how many more were turned away."""
+        """Say how many more were turned away, and let go of what nobody asks for."""
+        self._context.maildrops.sweep()
         if self._turned_away > 1:
             log.info("more connections turned away", count=self._turned_away - 1)
         self._turned_away = 0

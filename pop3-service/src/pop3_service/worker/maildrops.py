@@ -29,7 +29,7 @@ MAX_MESSAGES = 100_000
 MAILDROP_MESSAGES = 10
 """What a kept maildrop counts besides its messages."""
 
-READ_OCTETS = 8 * 1024 * 1024
+READ_OCTETS = 4 * 1024 * 1024
 """Octets kept over all sessions of messages that a login had to read: most clients ask for what
 is new at once, and it is not read twice."""
 
@@ -149,8 +149,13 @@ class OpenMaildrop:
     def close(self) -> None:
         """Unlock."""
         self._drop.close()
-        self._maildrops.read_octets -= sum(map(len, self._read.values()))
+        self._maildrops.forget_read(self)
+
+    def forget_read(self) -> int:
+        """Let go of what was read at login; give how many octets that was."""
+        octets = sum(map(len, self._read.values()))
         self._read = {}
+        return octets
 
 
 class Maildrops:
@@ -168,7 +173,9 @@ class Maildrops:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._cost = 0
         self.deletions = 0  # under way
-        self.read_octets = 0  # in open maildrops
+        self.read_octets = 0
+        self._lately_read: set[OpenMaildrop] = set()  # since the last sweep
+        self._long_read: set[OpenMaildrop] = set()
 
     def close(self) -> None:
         """Let go of every lock."""
@@ -250,6 +257,18 @@ class Maildrops:
         rest = tuple(it for it in kept.snapshot.messages if it.inode not in gone)
         self._keep(account, kept.parts, Snapshot(rest, 0))
 
+    def forget_read(self, drop: OpenMaildrop) -> None:
+        """Let go of what was read when a maildrop was opened."""
+        self._lately_read.discard(drop)
+        self._long_read.discard(drop)
+        self.read_octets -= drop.forget_read()
+
+    def sweep(self) -> None:
+        """Let go of what was read before the last sweep: its client is in no hurry."""
+        for drop in list(self._long_read):
+            self.forget_read(drop)
+        self._long_read, self._lately_read = self._lately_read, self._long_read
+
     def forget(self, account: str) -> None:
         """Keep nothing of a maildrop."""
         kept = self._kept.pop(account, None)
@@ -279,8 +298,9 @@ class Maildrops:
     ) -> OpenMaildrop:
         folder = os.fsencode(kept.folder.removesuffix("/"))
         octets = sum(map(len, read.values())) if read else 0
-        if read is None or self.read_octets + octets > READ_OCTETS:
-            read = {}
-        else:
-            self.read_octets += octets
-        return OpenMaildrop(account, drop, kept.contents, folder, self._root, self, read)
+        if not read or self.read_octets + octets > READ_OCTETS:
+            return OpenMaildrop(account, drop, kept.contents, folder, self._root, self, {})
+        opened = OpenMaildrop(account, drop, kept.contents, folder, self._root, self, read)
+        self.read_octets += octets
+        self._lately_read.add(opened)
+        return opened
